@@ -1,0 +1,73 @@
+//! Log records: what a batch did, as values, so that applying it again gives the same rows anywhere.
+
+use super::{Book, BookId, Cents, IdempotencyKey, Order, Purchase, Quantity, Receipt, Refusal, Stock, Version};
+use serde::{Deserialize, Serialize};
+
+/// One entry of the replication log. It may be applied only right behind its predecessor.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Record {
+    pub version: Version,
+    pub predecessor: Version,
+    pub body: Body,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Body {
+    /// A master's start: the first record of its epoch. No lease that it grants runs longer than
+    /// `lease_term_ms`, so the next start knows how long to wait.
+    Start { lease_term_ms: u64 },
+    Batch(Batch),
+}
+
+/// The rows that a batch leaves behind: final values, grouped by table so that each group is one
+/// statement. No row stands in two of `books`, `deleted` and `stocks`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Batch {
+    /// Created books, and books of which more than the stock changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub books: Vec<Book>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub deleted: Vec<BookId>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub stocks: Vec<StockLevel>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub orders: Vec<Order>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub answers: Vec<Answer>,
+}
+
+impl Batch {
+    /// Whether applying it would change nothing.
+    pub fn is_empty(&self) -> bool {
+        *self == Batch::default()
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StockLevel {
+    pub book_id: BookId,
+    pub stock: Stock,
+}
+
+/// What a purchase was told, kept under its key: the same request again gets the same answer, another
+/// request under the same key is refused.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    pub key: IdempotencyKey,
+    pub book_id: BookId,
+    pub quantity: Quantity,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub offer: Option<Cents>,
+    pub outcome: Result<Receipt, Refusal>,
+    /// Milliseconds since 1970 on the master's wall clock; only says when the answer may be forgotten.
+    pub stored_at_ms: i64,
+}
+
+impl Answer {
+    /// Whether `purchase` asks for the same thing. The order id is no part of it: each attempt of a
+    /// client may come through another frontend, which drew another id.
+    pub fn answers(&self, purchase: &Purchase) -> bool {
+        self.book_id == purchase.book_id && self.quantity == purchase.quantity && self.offer == purchase.offer
+    }
+}

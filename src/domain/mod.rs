@@ -1,0 +1,30 @@
+//! What the shop is about, without a framework: books, money, orders, versions, and the one place
+//! that decides what a purchase or an edit does to them.
+//!
+//! Everything here is plain data and pure functions. A value of one of these types is valid by
+//! construction: text and numbers from outside become domain values once, at the edge, through `parse`.
+
+pub mod book;
+pub mod change;
+pub mod ledger;
+pub mod money;
+pub mod order;
+pub mod version;
+
+pub use book::{Book, BookId, NewBook, Stock, Title, Topic};
+pub use change::{Answer, Batch, Body, Record, StockLevel};
+pub use ledger::{Edit, EditRefusal, Edited, Ledger, Outcome, Request, Touched};
+pub use money::Cents;
+pub use order::{IdempotencyKey, Order, OrderId, Purchase, Quantity, Receipt, Refusal};
+pub use version::{Epoch, Version};
+
+/// Why a value from outside is not a domain value. The sentence is fit for the client.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Invalid(pub String);
+
+impl Invalid {
+    pub(crate) fn new(sentence: impl Into<String>) -> Self {
+        Self(sentence.into())
+    }
+}
