@@ -1,1 +1,3 @@
+pub mod coherence;
 pub mod domain;
+pub mod wire;

@@ -1,0 +1,221 @@
+//! Errors on the wire: one code enum, one status table, one envelope (RFC 9457), encoded by every server
+//! of ours and decoded by our own client.
+//!
+//! Which type to use when: inside a role, an error enum of its own (`StoreError`, `CallError`, …); at the
+//! edge of a role, [`Problem`], made from an [`ErrorCode`] and a sentence for the reader. A 5xx carries
+//! the code's own sentence and never a cause; the cause goes to the log, where it is handled.
+
+use crate::domain::{EditRefusal, Invalid, Refusal};
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+macro_rules! codes {
+    ($($(#[$doc:meta])* $name:ident = $code:literal, $status:literal, $sentence:literal;)*) => {
+        /// A stable name for what went wrong.
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+        pub enum ErrorCode { $($(#[$doc])* $name),* }
+
+        impl ErrorCode {
+            pub const ALL: &[ErrorCode] = &[$(ErrorCode::$name),*];
+
+            /// The code as it travels.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(ErrorCode::$name => $code),* }
+            }
+
+            /// The HTTP status that always goes with it.
+            pub const fn status(self) -> u16 {
+                match self { $(ErrorCode::$name => $status),* }
+            }
+
+            /// What to say when there is nothing more precise.
+            pub const fn sentence(self) -> &'static str {
+                match self { $(ErrorCode::$name => $sentence),* }
+            }
+        }
+    };
+}
+
+codes! {
+    InvalidRequest = "invalid_request", 400, "the request is not valid";
+    Unauthorized = "unauthorized", 401, "a token is required";
+    Forbidden = "forbidden", 403, "this token does not allow that";
+    NotFound = "not_found", 404, "there is nothing here";
+    BookNotFound = "book_not_found", 404, "Book not found";
+    OrderNotFound = "order_not_found", 404, "Order not found";
+    MethodNotAllowed = "method_not_allowed", 405, "this method is not allowed here";
+    RequestTimeout = "request_timeout", 408, "the body of the request did not arrive in time";
+    OutOfStock = "out_of_stock", 409, "Book is out of stock";
+    /// Internal: this node is a replica, ask another.
+    NotMaster = "not_master", 409, "this node is not the write master";
+    /// Internal: the process behind this address is not the one that was meant.
+    NotThisHolder = "not_this_holder", 409, "this frontend is another process";
+    /// Internal: no lease is granted now.
+    NoLease = "no_lease", 409, "no lease";
+    /// Internal: that predecessor is not in this master's log.
+    UnknownHistory = "unknown_history", 409, "that version is not in this log";
+    /// Internal: a replica has not got that version yet.
+    Behind = "behind", 412, "this replica is behind";
+    PayloadTooLarge = "payload_too_large", 413, "the body is too large";
+    UnsupportedMediaType = "unsupported_media_type", 415, "the body must be application/json";
+    Underpaid = "underpaid", 422, "the offer is below the price";
+    IdempotencyMismatch = "idempotency_mismatch", 422, "the Idempotency-Key was used for another purchase";
+    RateLimited = "rate_limited", 429, "too many requests";
+    Internal = "internal", 500, "something went wrong here";
+    Unavailable = "unavailable", 503, "not available right now, please try again";
+}
+
+impl ErrorCode {
+    pub fn parse(code: &str) -> Option<Self> {
+        Self::ALL.iter().copied().find(|known| known.as_str() == code)
+    }
+}
+
+impl fmt::Display for ErrorCode {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl Serialize for ErrorCode {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.as_str())
+    }
+}
+
+impl<'de> Deserialize<'de> for ErrorCode {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let code = std::borrow::Cow::<str>::deserialize(deserializer)?;
+        Self::parse(&code).ok_or_else(|| serde::de::Error::custom(format_args!("unknown code {code}")))
+    }
+}
+
+/// The envelope: `application/problem+json` (RFC 9457) with a stable `code`, and an `error` member with
+/// the sentence that older clients read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    #[serde(rename = "type")]
+    kind: String,
+    title: String,
+    status: u16,
+    pub code: ErrorCode,
+    pub error: String,
+}
+
+impl Problem {
+    pub const CONTENT_TYPE: &str = "application/problem+json";
+
+    /// With a sentence for the reader. A 5xx never shows a cause, so its sentence is the code's own.
+    pub fn new(code: ErrorCode, sentence: impl Into<String>) -> Self {
+        let sentence = if code.status() >= 500 { code.sentence().into() } else { sentence.into() };
+        Self {
+            kind: "about:blank".into(),
+            title: title(code.status()).into(),
+            status: code.status(),
+            code,
+            error: sentence,
+        }
+    }
+}
+
+impl From<ErrorCode> for Problem {
+    fn from(code: ErrorCode) -> Self {
+        Self::new(code, code.sentence())
+    }
+}
+
+impl From<Invalid> for Problem {
+    fn from(invalid: Invalid) -> Self {
+        Self::new(ErrorCode::InvalidRequest, invalid.0)
+    }
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        let code = match refusal {
+            Refusal::BookNotFound => ErrorCode::BookNotFound,
+            Refusal::OutOfStock => ErrorCode::OutOfStock,
+            Refusal::Underpaid { .. } => ErrorCode::Underpaid,
+            Refusal::IdempotencyMismatch => ErrorCode::IdempotencyMismatch,
+        };
+        Self::new(code, refusal.to_string())
+    }
+}
+
+impl From<EditRefusal> for Problem {
+    fn from(refusal: EditRefusal) -> Self {
+        let code = match refusal {
+            EditRefusal::BookNotFound => ErrorCode::BookNotFound,
+            EditRefusal::StockLimit => ErrorCode::InvalidRequest,
+        };
+        Self::new(code, refusal.to_string())
+    }
+}
+
+/// The reason phrases of RFC 9110.
+fn title(status: u16) -> &'static str {
+    match status {
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        412 => "Precondition Failed",
+        413 => "Content Too Large",
+        415 => "Unsupported Media Type",
+        422 => "Unprocessable Content",
+        429 => "Too Many Requests",
+        503 => "Service Unavailable",
+        _ => "Internal Server Error",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_codes_and_statuses_that_clients_depend_on_are_pinned() {
+        for (code, status) in [
+            ("book_not_found", 404),
+            ("out_of_stock", 409),
+            ("underpaid", 422),
+            ("idempotency_mismatch", 422),
+            ("invalid_request", 400),
+            ("unauthorized", 401),
+            ("forbidden", 403),
+            ("method_not_allowed", 405),
+            ("payload_too_large", 413),
+            ("unsupported_media_type", 415),
+            ("rate_limited", 429),
+            ("unavailable", 503),
+        ] {
+            assert_eq!(ErrorCode::parse(code).map(ErrorCode::status), Some(status), "{code}");
+        }
+    }
+
+    #[test]
+    fn every_code_survives_the_wire_in_its_envelope() {
+        for &code in ErrorCode::ALL {
+            let problem = Problem::from(code);
+            let text = serde_json::to_string(&problem).unwrap();
+            assert_eq!(serde_json::from_str::<Problem>(&text).unwrap(), problem);
+        }
+    }
+
+    #[test]
+    fn a_5xx_never_shows_a_cause() {
+        let problem = Problem::new(ErrorCode::Unavailable, "disk /dev/sda is full");
+        assert_eq!(problem.error, ErrorCode::Unavailable.sentence());
+    }
+
+    #[test]
+    fn the_sentences_that_older_clients_read_are_unchanged() {
+        assert_eq!(Problem::from(Refusal::BookNotFound).error, "Book not found");
+        assert_eq!(Problem::from(Refusal::OutOfStock).error, "Book is out of stock");
+        let underpaid = Refusal::Underpaid { due: 2800, offered: 1000 };
+        assert_eq!(Problem::from(underpaid).error, "you should pay 28$ but you paid 10$");
+    }
+}

@@ -1,0 +1,11 @@
+//! What travels over HTTP: bodies, headers and error codes, each in one place for both ends.
+//!
+//! Types only: no I/O, no framework. Roles never see each other, they see this.
+
+pub mod catalog;
+pub mod error;
+pub mod frontend;
+pub mod headers;
+pub mod public;
+
+pub use error::{ErrorCode, Problem};
