@@ -43,7 +43,7 @@ RUN set -eu; cd /rootfs; \
     printf '%s\n' "$libraries" | grep -o '/[^ ]*' | while read -r library; do \
         mkdir -p ".${library%/*}"; cp -L "$library" ".$library"; \
     done; \
-    mkdir -p etc/ssl/certs data; \
+    mkdir -p etc/ssl/certs /owned/data; \
     mkdir -m 1777 tmp; \
     cp -L /etc/ssl/certs/ca-certificates.crt etc/ssl/certs/; \
     echo 'root:x:0:0:root:/:/nonexistent' >etc/passwd; \
@@ -62,7 +62,7 @@ LABEL org.opencontainers.image.title="bazar" \
       org.opencontainers.image.revision="${REVISION}"
 COPY --from=rootfs /rootfs /
 # A new volume on /data takes the owner over from here.
-COPY --from=rootfs --chown=10001:10001 /rootfs/data /data
+COPY --from=rootfs --chown=10001:10001 /owned /
 ENV PATH=/usr/bin SSL_CERT_FILE=/etc/ssl/certs/ca-certificates.crt
 USER 10001:10001
 WORKDIR /data

@@ -2,8 +2,9 @@
 -- there is one, and only then write the order and the answer to its key. This is
 -- the best that a client of PostgreSQL can do; BEGIN ... COMMIT would hold the
 -- book's row over four more round trips.
+\set book random(1, :books)
 WITH sold AS (
-    UPDATE books SET stock = stock - 1 WHERE id = 1 AND stock >= 1
+    UPDATE books SET stock = stock - 1 WHERE id = :book AND stock >= 1
     RETURNING id, price, stock
 ), placed AS (
     INSERT INTO orders (id, book_id, quantity, total, created_at)

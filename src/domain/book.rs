@@ -175,6 +175,20 @@ impl NewBook {
     }
 }
 
+/// Some books of a topic in the order of their ids, and the id to continue after where there are more.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BookPage {
+    pub books: Vec<Book>,
+    pub next: Option<BookId>,
+}
+
+/// A topic and how many books it has.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TopicCount {
+    pub topic: Topic,
+    pub books: u64,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -53,6 +53,9 @@ pub enum Edit {
 pub enum Outcome {
     Purchase { answer: Result<Receipt, Refusal>, replayed: bool },
     Edit(Result<Edited, EditRefusal>),
+    /// The database refused its rows, and only its: a defect of whoever sent it, such as an order id that
+    /// another order has.
+    Rejected,
 }
 
 /// A successful edit: the book afterwards (`None` when deleted) and the version that shows it.
@@ -280,7 +283,7 @@ mod tests {
     fn buy(ledger: &mut Ledger, purchase: Purchase) -> (Result<Receipt, Refusal>, bool) {
         match ledger.decide(&Request::Purchase(purchase)) {
             Outcome::Purchase { answer, replayed } => (answer, replayed),
-            Outcome::Edit(_) => unreachable!("a purchase was asked for"),
+            other => unreachable!("a purchase was asked for, not {other:?}"),
         }
     }
 

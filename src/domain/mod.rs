@@ -11,7 +11,7 @@ pub mod money;
 pub mod order;
 pub mod version;
 
-pub use book::{Book, BookId, NewBook, Stock, Title, Topic};
+pub use book::{Book, BookId, BookPage, NewBook, Stock, Title, Topic, TopicCount};
 pub use change::{Answer, Batch, Body, Record, StockLevel};
 pub use ledger::{Edit, EditRefusal, Edited, Ledger, Outcome, Request, Touched};
 pub use money::Cents;

@@ -21,10 +21,12 @@ pub const SYNC_WRITE: &str = "/sync-write";
 /// The most purchases or edits in one request to the master: some 100 KB, a few milliseconds of work.
 pub const MAX_BATCH: usize = 256;
 
-/// A value, and the version of the state that it was read from.
+/// A value, and the version of the state that it was read from. `master`: whether the write master says
+/// so, and it is therefore the latest that is committed.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Stated<T> {
     pub asof: Version,
+    pub master: bool,
     pub value: T,
 }
 
@@ -141,4 +143,13 @@ pub struct Synced {
 pub struct NodeState {
     pub role: String,
     pub position: Version,
+    /// Leases that run now; of a master.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub leases: Option<usize>,
+    /// Replicas that records are pushed to; of a master.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub replicas: Option<usize>,
+    /// Replicas that acknowledgements wait for; of a master.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub in_sync: Option<usize>,
 }

@@ -6,6 +6,7 @@ pub mod catalog;
 pub mod error;
 pub mod frontend;
 pub mod headers;
+pub mod order;
 pub mod public;
 
 pub use error::{ErrorCode, Problem};

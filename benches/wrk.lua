@@ -1,0 +1,28 @@
+-- wrk's part of benches/store. With BENCH_BOOKS=N set, each request buys one copy
+-- of a book from 1 to N, in turns; it sends no key, so each is an order of its
+-- own. At the end one line that a script can read: requests, microseconds, and
+-- how many failed (answers other than 2xx and 3xx, and what broke on the way).
+
+local books = tonumber(os.getenv("BENCH_BOOKS"))
+if books then
+    local purchases, turn = {}, 0
+
+    function init(args)
+        local headers = { ["Host"] = wrk.headers["Host"], ["Content-Type"] = "application/json" }
+        for book = 1, books do
+            local body = '{"book_id":' .. book .. "}"
+            purchases[book] = wrk.format("POST", nil, headers, body)
+        end
+    end
+
+    function request()
+        turn = turn % books + 1
+        return purchases[turn]
+    end
+end
+
+function done(summary)
+    local errors = summary.errors
+    local failed = errors.status + errors.connect + errors.read + errors.write + errors.timeout
+    print(string.format("COUNTS %d %d %d", summary.requests, summary.duration, failed))
+end

@@ -1,0 +1,278 @@
+//! A read replica: follows the master, applies records in order and durably before it says so, fills a
+//! gap from the master's log, and starts over from a snapshot where its history is another.
+//!
+//! Invariant: the position that is reported or answered with is on disk.
+
+use super::CatalogError;
+use super::reads::Reads;
+use crate::client::{BaseUrl, CallError, Masters};
+use crate::coherence::{Follow, ReplicaId, follow};
+use crate::domain::{Record, Version};
+use crate::shutdown::Shutdown;
+use crate::store::{DataDir, Incoming, Store, StoreError, Writer};
+use crate::wire::catalog::{
+    LOG, LogQuery, REPLICAS, Reachable, Records, ReplicaReport, ReplicaStanding, SNAPSHOT,
+};
+use crate::wire::{ErrorCode, Problem};
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::io::AsyncWriteExt;
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+/// How often a replica that has nothing to catch up reports itself.
+const HEARTBEAT: Duration = Duration::from_secs(1);
+
+/// Before another attempt when the master cannot be reached.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// For a report or a page of the log.
+const CALL_DEADLINE: Duration = Duration::from_secs(5);
+
+/// For a whole snapshot.
+const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(600);
+
+/// Pages that wait to be applied: the push of the master and our own catching up, and one to spare.
+const QUEUE: usize = 4;
+
+/// What the routes see.
+pub struct Replica {
+    pub id: ReplicaId,
+    pub reads: Reads,
+    position: watch::Receiver<Version>,
+    work: mpsc::Sender<Work>,
+    /// A push found a gap: catch up at once.
+    behind: Notify,
+}
+
+enum Work {
+    Apply(Vec<Record>, oneshot::Sender<Result<Version, Problem>>),
+    Install(Incoming, oneshot::Sender<Result<Version, CatalogError>>),
+}
+
+/// The tasks behind the routes.
+pub struct Tasks {
+    applier: Applier,
+    follower: Follower,
+}
+
+pub async fn new(
+    dir: DataDir,
+    store: Store,
+    mut writer: Writer,
+    masters: Masters,
+    advertise: Option<BaseUrl>,
+    addr: SocketAddr,
+) -> Result<(Arc<Replica>, Tasks), CatalogError> {
+    let position = writer.position().await?;
+    let (at, position) = watch::channel(position);
+    let (work, queue) = mpsc::channel(QUEUE);
+    let reads = Reads::of_replica(store, position.clone());
+    let id = ReplicaId(rand::random());
+    let dir = Arc::new(dir);
+    let replica = Arc::new(Replica { id, reads, position, work, behind: Notify::new() });
+    let address = advertise.map_or(Reachable::Port(addr.port()), |url| Reachable::Url(url.to_string()));
+    let applier = Applier { dir: Arc::clone(&dir), writer: Some(writer), at, queue };
+    Ok((replica, Tasks { applier, follower: Follower { dir, masters, address, reachable: true } }))
+}
+
+impl Tasks {
+    /// Runs until `stop`, and closes the file.
+    pub async fn run(self, replica: Arc<Replica>, stop: Shutdown) -> Result<(), CatalogError> {
+        let applying = actix_web::rt::spawn(self.applier.run(Arc::clone(&replica), stop.clone()));
+        self.follower.run(&replica, stop).await;
+        applying.await.map_err(|error| CatalogError::Serve(std::io::Error::other(error)))?
+    }
+}
+
+impl Replica {
+    pub fn position(&self) -> Version {
+        *self.position.borrow()
+    }
+
+    /// Applies what of `records` comes next, and returns the position after that.
+    pub async fn apply(&self, records: Vec<Record>) -> Result<Version, Problem> {
+        let (reply, answer) = oneshot::channel();
+        let stopping = |_| Problem::from(ErrorCode::Unavailable);
+        self.work.try_send(Work::Apply(records, reply)).map_err(|_| ErrorCode::Unavailable)?;
+        answer.await.map_err(stopping)?
+    }
+
+    async fn install(&self, incoming: Incoming) -> Result<Version, CatalogError> {
+        let gone = || CatalogError::Serve(std::io::Error::other("the applier has stopped"));
+        let (reply, answer) = oneshot::channel();
+        self.work.send(Work::Install(incoming, reply)).await.map_err(|_| gone())?;
+        answer.await.map_err(|_| gone())?
+    }
+}
+
+/// Owns the writer connection.
+struct Applier {
+    dir: Arc<DataDir>,
+    /// `None` only while one file is exchanged for another.
+    writer: Option<Writer>,
+    at: watch::Sender<Version>,
+    queue: mpsc::Receiver<Work>,
+}
+
+impl Applier {
+    async fn run(mut self, replica: Arc<Replica>, stop: Shutdown) -> Result<(), CatalogError> {
+        loop {
+            let work = tokio::select! {
+                biased;
+                work = self.queue.recv() => work,
+                () = stop.cancelled() => None,
+            };
+            match work {
+                Some(Work::Apply(records, reply)) => {
+                    let applied = self.apply(records, &replica).await;
+                    let _ = reply.send(applied.map_err(|error| super::reads::unavailable(&error)));
+                }
+                Some(Work::Install(incoming, reply)) => {
+                    // Without a file there is nothing left to serve: the process ends.
+                    let version = self.install(incoming, &replica).await?;
+                    let _ = reply.send(Ok(version));
+                }
+                None => break,
+            }
+        }
+        if let Some(writer) = self.writer.take() {
+            writer.checkpoint_and_close().await?;
+        }
+        Ok(())
+    }
+
+    async fn apply(&mut self, records: Vec<Record>, replica: &Replica) -> Result<Version, StoreError> {
+        let mut position = *self.at.borrow();
+        let mut next = Vec::with_capacity(records.len());
+        for record in records {
+            match follow(position, record.predecessor, record.version) {
+                Follow::Apply => {
+                    position = record.version;
+                    next.push(record);
+                }
+                Follow::Already => {}
+                Follow::Gap => {
+                    replica.behind.notify_one();
+                    break;
+                }
+            }
+        }
+        if let Some(writer) = self.writer.as_mut().filter(|_| !next.is_empty()) {
+            let applied = writer.apply(&next).await?;
+            self.at.send_replace(applied);
+        }
+        Ok(*self.at.borrow())
+    }
+
+    async fn install(&mut self, incoming: Incoming, replica: &Replica) -> Result<Version, CatalogError> {
+        if let Some(writer) = self.writer.take() {
+            writer.checkpoint_and_close().await?;
+        }
+        incoming.install().await?;
+        let (store, mut writer) = self.dir.open(super::READERS).await?;
+        let position = writer.position().await?;
+        self.writer = Some(writer);
+        let old = replica.reads.swap(store);
+        self.at.send_replace(position);
+        Store::clone(&old).close().await;
+        Ok(position)
+    }
+}
+
+/// Keeps the replica at the end of the master's log.
+struct Follower {
+    dir: Arc<DataDir>,
+    masters: Masters,
+    address: Reachable,
+    /// Whether the last attempt succeeded: a change is logged, a state is not.
+    reachable: bool,
+}
+
+impl Follower {
+    async fn run(mut self, replica: &Replica, stop: Shutdown) {
+        loop {
+            let pause = match self.follow(replica).await {
+                Ok(()) => HEARTBEAT,
+                Err(error) => {
+                    if std::mem::replace(&mut self.reachable, false) {
+                        log::warn!("cannot follow the master: {error}");
+                    }
+                    RETRY
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = replica.behind.notified() => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Reports; catches up and reports again, until there is nothing to catch up.
+    async fn follow(&mut self, replica: &Replica) -> Result<(), FollowError> {
+        loop {
+            let standing = match self.report(replica).await {
+                Err(error) if error.code() == Some(ErrorCode::UnknownHistory) => {
+                    self.snapshot(replica).await?;
+                    continue;
+                }
+                other => other?,
+            };
+            if !std::mem::replace(&mut self.reachable, true) {
+                log::info!("following the master again");
+            }
+            if standing.position == replica.position() || !self.catch_up(replica).await? {
+                return Ok(());
+            }
+        }
+    }
+
+    async fn report(&self, replica: &Replica) -> Result<ReplicaStanding, CallError> {
+        let report = ReplicaReport {
+            replica: replica.id,
+            address: self.address.clone(),
+            position: replica.position(),
+        };
+        self.masters.post(REPLICAS, &report, &replica.id.to_string(), CALL_DEADLINE).await
+    }
+
+    /// Applies one page of the log. Returns whether that brought it any further.
+    async fn catch_up(&self, replica: &Replica) -> Result<bool, FollowError> {
+        let before = replica.position();
+        let query = LogQuery { after: before };
+        let path = format!("{LOG}?after={}", query.after);
+        let page: Records = self.masters.get(&path, &replica.id.to_string(), CALL_DEADLINE).await?;
+        let count = page.records.len();
+        let position = replica.apply(page.records).await.map_err(FollowError::Apply)?;
+        log::debug!("caught up {count} records to {}", position.public());
+        Ok(position != before)
+    }
+
+    /// Replaces the file by a snapshot of the master's. Reads go on from the old one meanwhile.
+    async fn snapshot(&self, replica: &Replica) -> Result<(), FollowError> {
+        log::warn!("this file's history at {} is not the master's: taking a snapshot", replica.position());
+        let incoming = self.dir.receive().map_err(CatalogError::from)?;
+        let mut file = tokio::fs::File::create(incoming.path()).await?;
+        let master = self.masters.preferred();
+        let sink = async |chunk: &[u8]| file.write_all(chunk).await;
+        master.download(SNAPSHOT, &replica.id.to_string(), SNAPSHOT_DEADLINE, sink).await?;
+        file.flush().await?;
+        drop(file);
+        let version = replica.install(incoming).await?;
+        log::info!("the snapshot is in place at {}", version.public());
+        Ok(())
+    }
+}
+
+#[derive(Debug, thiserror::Error)]
+enum FollowError {
+    #[error(transparent)]
+    Call(#[from] CallError),
+    #[error("applying failed: {}", .0.error)]
+    Apply(Problem),
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error("writing a snapshot failed: {0}")]
+    Write(#[from] std::io::Error),
+}

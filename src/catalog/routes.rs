@@ -1,0 +1,293 @@
+//! The internal HTTP of a catalog node. Everything but the health probes wants the internal token.
+
+use super::feed::Feed;
+use super::holders::Leases;
+use super::reads::{Reads, unavailable};
+use super::replica::Replica;
+use super::writer::Queue;
+use crate::client::BaseUrl;
+use crate::domain::{BookId, OrderId, Outcome, Request, Topic};
+use crate::server::{ApiError, healthz, read_json, read_query, request_id, require_token, resource};
+use crate::store::{LogPage, Snapshot};
+use crate::token::InternalToken;
+use crate::wire::catalog::{
+    BOOKS, EDITS, Edits, LEASES, LOG, LeaseRequest, LogQuery, MAX_BATCH, Minimum, NodeState, ORDERS, Outcomes,
+    PURCHASES, Purchases, RELEASE, REPLICAS, Reachable, Records, ReleaseRequest, ReplicaReport,
+    ReplicaStanding, SEARCH, SNAPSHOT, SYNC_WRITE, Stated, Synced, TOPICS, TopicQuery,
+};
+use crate::wire::public::MAX_LIMIT;
+use crate::wire::{ErrorCode, Problem};
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse};
+use serde::Serialize;
+use std::path::PathBuf;
+use std::sync::Arc;
+use tokio::io::AsyncReadExt;
+
+/// A batch of 256 purchases with the longest keys, twice over.
+const MAX_BODY: usize = 512 << 10;
+
+/// A push of 64 records of 512 purchases each would be 20 MB; a larger one is a mistake.
+const MAX_RECORDS_BODY: usize = 32 << 20;
+
+/// A page of the log.
+const LOG_RECORDS: u32 = 256;
+const LOG_BYTES: u64 = 1 << 20;
+
+/// The unit in which a snapshot is sent.
+const SNAPSHOT_CHUNK: usize = 64 << 10;
+
+type Answer = Result<HttpResponse, ApiError>;
+
+pub struct Master {
+    pub reads: Reads,
+    pub queue: Queue,
+    pub leases: Arc<Leases>,
+    pub feed: Arc<Feed>,
+    /// Where a snapshot is written before it is sent.
+    pub data: PathBuf,
+}
+
+pub fn master(config: &mut ServiceConfig, master: web::Data<Master>, token: InternalToken) {
+    config
+        .app_data(web::Data::new(token))
+        .app_data(master)
+        .service(resource("/healthz", "GET", web::get().to(healthz)))
+        .service(resource("/readyz", "GET", web::get().to(master_state)))
+        .service(
+            web::scope("")
+                .wrap(from_fn(require_token))
+                .configure(reads::<Master>)
+                .service(resource(PURCHASES, "POST", web::post().to(purchases)))
+                .service(resource(EDITS, "POST", web::post().to(edits)))
+                .service(resource(LEASES, "POST", web::post().to(lease)))
+                .service(resource(RELEASE, "POST", web::post().to(release)))
+                .service(resource(REPLICAS, "POST", web::post().to(register)))
+                .service(resource(LOG, "GET", web::get().to(log_page)))
+                .service(resource(SNAPSHOT, "GET", web::get().to(snapshot))),
+        );
+}
+
+pub fn replica(config: &mut ServiceConfig, replica: web::Data<Replica>, token: InternalToken) {
+    let mut scope = web::scope("")
+        .wrap(from_fn(require_token))
+        .configure(reads::<Replica>)
+        .service(resource(SYNC_WRITE, "POST", web::post().to(sync_write)));
+    for of_the_master in [PURCHASES, EDITS, LEASES, RELEASE, REPLICAS, LOG, SNAPSHOT] {
+        scope = scope.route(of_the_master, web::to(not_master));
+    }
+    config
+        .app_data(web::Data::new(token))
+        .app_data(replica)
+        .service(resource("/healthz", "GET", web::get().to(healthz)))
+        .service(resource("/readyz", "GET", web::get().to(replica_state)))
+        .service(scope);
+}
+
+/// Something that can be read from.
+trait Node: 'static {
+    const MASTER: bool;
+    fn reads(&self) -> &Reads;
+}
+
+impl Node for Master {
+    const MASTER: bool = true;
+
+    fn reads(&self) -> &Reads {
+        &self.reads
+    }
+}
+
+impl Node for Replica {
+    const MASTER: bool = false;
+
+    fn reads(&self) -> &Reads {
+        &self.reads
+    }
+}
+
+fn reads<N: Node>(config: &mut ServiceConfig) {
+    config
+        .service(resource(&format!("{BOOKS}/{{id}}"), "GET", web::get().to(book::<N>)))
+        .service(resource(SEARCH, "GET", web::get().to(search::<N>)))
+        .service(resource(TOPICS, "GET", web::get().to(topics::<N>)))
+        .service(resource(&format!("{ORDERS}/{{id}}"), "GET", web::get().to(order::<N>)));
+}
+
+async fn book<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
+    let id = BookId::parse(request.match_info().query("id"))?;
+    let minimum: Minimum = read_query(&request)?;
+    let store = node.reads().at(minimum.min).await?;
+    stated::<N, _>(store.book(id).await.map_err(|error| unavailable(&error))?)
+}
+
+async fn search<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
+    let query: TopicQuery = read_query(&request)?;
+    let topic = Topic::parse(query.topic)?;
+    let after = query.after.map(BookId::new).transpose()?;
+    let store = node.reads().at(query.min).await?;
+    let page = store.books_of_topic(&topic, after, query.limit.clamp(1, MAX_LIMIT)).await;
+    stated::<N, _>(page.map_err(|error| unavailable(&error))?)
+}
+
+async fn topics<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
+    let minimum: Minimum = read_query(&request)?;
+    let store = node.reads().at(minimum.min).await?;
+    stated::<N, _>(store.topics().await.map_err(|error| unavailable(&error))?)
+}
+
+async fn order<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
+    let id: OrderId = request.match_info().query("id").parse()?;
+    let store = node.reads().at(None).await?;
+    stated::<N, _>(store.order(id).await.map_err(|error| unavailable(&error))?)
+}
+
+fn stated<N: Node, T: Serialize>(snapshot: Snapshot<T>) -> Answer {
+    Ok(HttpResponse::Ok().json(Stated { asof: snapshot.asof, master: N::MASTER, value: snapshot.value }))
+}
+
+async fn purchases(master: web::Data<Master>, payload: web::Payload) -> Answer {
+    let body: Purchases = read_json(payload, MAX_BODY).await?;
+    let (ids, requests): (Vec<String>, Vec<Request>) = body
+        .purchases
+        .into_iter()
+        .map(|call| (call.request_id, Request::Purchase(call.purchase)))
+        .unzip();
+    let outcomes = submit(&master, requests).await?;
+    if log::log_enabled!(log::Level::Debug) {
+        for (request_id, outcome) in ids.iter().zip(&outcomes) {
+            log_purchase(request_id, outcome);
+        }
+    }
+    Ok(HttpResponse::Ok().json(Outcomes { outcomes }))
+}
+
+async fn edits(master: web::Data<Master>, request: HttpRequest, payload: web::Payload) -> Answer {
+    let body: Edits = read_json(payload, MAX_BODY).await?;
+    let outcomes = submit(&master, body.edits.into_iter().map(Request::Edit).collect()).await?;
+    log::debug!(request_id = request_id(&request).as_str(); "{} edits", outcomes.len());
+    Ok(HttpResponse::Ok().json(Outcomes { outcomes }))
+}
+
+async fn submit(master: &Master, requests: Vec<Request>) -> Result<Vec<Outcome>, Problem> {
+    if requests.is_empty() || requests.len() > MAX_BATCH {
+        let sentence = format!("a batch has 1 to {MAX_BATCH} requests");
+        return Err(Problem::new(ErrorCode::InvalidRequest, sentence));
+    }
+    master.queue.submit(requests).await
+}
+
+fn log_purchase(request_id: &str, outcome: &Outcome) {
+    match outcome {
+        Outcome::Purchase { answer: Ok(receipt), replayed } => log::debug!(
+            request_id;
+            "purchase book:{} x{} {}: {} left at {}",
+            receipt.book_id,
+            receipt.quantity.get(),
+            if *replayed { "replayed" } else { "sold" },
+            receipt.remaining.get(),
+            receipt.version.public()
+        ),
+        Outcome::Purchase { answer: Err(refusal), .. } => {
+            log::debug!(request_id; "purchase refused: {refusal}");
+        }
+        Outcome::Edit(_) | Outcome::Rejected => {}
+    }
+}
+
+async fn lease(master: web::Data<Master>, request: HttpRequest, payload: web::Payload) -> Answer {
+    let body: LeaseRequest = read_json(payload, MAX_BODY).await?;
+    let address = reach(&body.address, &request)?;
+    Ok(HttpResponse::Ok().json(master.leases.lease(body, address, &request_id(&request)).await?))
+}
+
+async fn release(master: web::Data<Master>, payload: web::Payload) -> Answer {
+    let body: ReleaseRequest = read_json(payload, MAX_BODY).await?;
+    master.leases.release(body.holder, body.lease);
+    Ok(HttpResponse::Ok().json(()))
+}
+
+async fn register(master: web::Data<Master>, request: HttpRequest, payload: web::Payload) -> Answer {
+    let report: ReplicaReport = read_json(payload, MAX_BODY).await?;
+    let address = reach(&report.address, &request)?;
+    let store = master.reads.at(None).await?;
+    let known = store.log_after(report.position, 1, 1).await.map_err(|error| unavailable(&error))?;
+    if matches!(known, LogPage::Unknown) {
+        return Err(ErrorCode::UnknownHistory.into());
+    }
+    let in_sync = master.feed.register(&report, address);
+    let position = store.position().await.map_err(|error| unavailable(&error))?;
+    Ok(HttpResponse::Ok().json(ReplicaStanding { in_sync, position }))
+}
+
+async fn log_page(master: web::Data<Master>, request: HttpRequest) -> Answer {
+    let query: LogQuery = read_query(&request)?;
+    let store = master.reads.at(None).await?;
+    match store.log_after(query.after, LOG_RECORDS, LOG_BYTES).await.map_err(|error| unavailable(&error))? {
+        LogPage::Records(records) => Ok(HttpResponse::Ok().json(Records { records })),
+        LogPage::Unknown => Err(ErrorCode::UnknownHistory.into()),
+    }
+}
+
+async fn snapshot(master: web::Data<Master>) -> Answer {
+    let store = master.reads.at(None).await?;
+    let path = master.data.join(format!("export-{:016x}.db", rand::random::<u64>()));
+    let exported = store.export(&path).await;
+    let file = tokio::fs::File::open(&path).await;
+    // Open or not, the name is not needed any more: what is sent goes away with its last reader.
+    let _ = tokio::fs::remove_file(&path).await;
+    exported.map_err(|error| unavailable(&error))?;
+    let file = file.map_err(|error| {
+        log::error!("a snapshot cannot be read back: {error}");
+        Problem::from(ErrorCode::Unavailable)
+    })?;
+    let chunks = futures_util::stream::try_unfold(file, |mut file| async move {
+        let mut chunk = bytes::BytesMut::with_capacity(SNAPSHOT_CHUNK);
+        let read = file.read_buf(&mut chunk).await?;
+        Ok::<_, std::io::Error>((read > 0).then(|| (chunk.freeze(), file)))
+    });
+    Ok(HttpResponse::Ok().streaming(chunks))
+}
+
+async fn sync_write(replica: web::Data<Replica>, payload: web::Payload) -> Answer {
+    let body: Records = read_json(payload, MAX_RECORDS_BODY).await?;
+    let position = replica.apply(body.records).await?;
+    Ok(HttpResponse::Ok().json(Synced { replica: replica.id, position }))
+}
+
+async fn master_state(master: web::Data<Master>) -> Answer {
+    let store = master.reads.at(None).await?;
+    let position = store.position().await.map_err(|error| unavailable(&error))?;
+    let (in_sync, linked) = master.feed.count();
+    let role = "master".into();
+    Ok(HttpResponse::Ok().json(NodeState {
+        role,
+        position,
+        leases: Some(master.leases.count()),
+        replicas: Some(linked),
+        in_sync: Some(in_sync),
+    }))
+}
+
+async fn replica_state(replica: web::Data<Replica>) -> HttpResponse {
+    let position = replica.position();
+    let role = "replica".into();
+    HttpResponse::Ok().json(NodeState { role, position, leases: None, replicas: None, in_sync: None })
+}
+
+async fn not_master() -> Answer {
+    Err(ErrorCode::NotMaster.into())
+}
+
+/// Where the sender of `request` listens.
+fn reach(address: &Reachable, request: &HttpRequest) -> Result<BaseUrl, Problem> {
+    let invalid = |sentence: String| Problem::new(ErrorCode::InvalidRequest, sentence);
+    match address {
+        Reachable::Url(url) => BaseUrl::parse(url).map_err(invalid),
+        Reachable::Port(port) => {
+            let peer = request.peer_addr().ok_or_else(|| invalid("the sender has no address".into()))?;
+            Ok(BaseUrl::from_addr((peer.ip(), *port).into()))
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! Calls from one role to another: typed bodies, a deadline on each, errors decoded back into codes.
+//!
+//! Invariants: no call is made without a deadline; nothing is retried here (who calls knows what is safe
+//! to repeat). Each peer has a connection pool of its own on each thread, so that one that hangs cannot
+//! starve the others.
+
+use crate::token::InternalToken;
+use crate::wire::{ErrorCode, Problem, headers};
+use awc::error::{ConnectError, SendRequestError};
+use serde::{Serialize, de::DeserializeOwned};
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
+use std::{fmt, str};
+
+/// The largest body that is read from a peer: a page of 1,000 books with the longest titles.
+const MAX_RESPONSE_BYTES: usize = 8 << 20;
+
+/// Connections to one peer from one thread: more requests than that at once wait for one.
+const CONNECTIONS_PER_PEER: usize = 64;
+
+/// Shorter than the servers' 75 s, so that a connection is never reused just as its server closes it.
+const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// On a local network a connection takes a millisecond, or does not happen.
+const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// Peers whose pools one thread keeps; more only come and go as addresses change.
+const MAX_POOLS: usize = 64;
+
+/// Where a role listens: `http://host:port`.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct BaseUrl {
+    host: String,
+    port: u16,
+}
+
+impl BaseUrl {
+    /// From `http://host[:port]`; the port is 80 unless given.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let wrong = || format!("\"{text}\" is not a URL of the form http://host:port");
+        let url = url::Url::parse(text).map_err(|_| wrong())?;
+        let bare = url.path() == "/" && url.query().is_none() && url.username().is_empty();
+        match (url.scheme(), url.host_str(), bare) {
+            ("http", Some(host), true) => {
+                Ok(Self { host: host.into(), port: url.port_or_known_default().unwrap_or(80) })
+            }
+            _ => Err(wrong()),
+        }
+    }
+
+    pub fn from_addr(addr: std::net::SocketAddr) -> Self {
+        let host = match addr {
+            std::net::SocketAddr::V4(v4) => v4.ip().to_string(),
+            std::net::SocketAddr::V6(v6) => format!("[{}]", v6.ip()),
+        };
+        Self { host, port: addr.port() }
+    }
+
+    /// `host:port`, as a resolver takes it.
+    pub fn authority(&self) -> String {
+        format!("{}:{}", self.host, self.port)
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "http://{}:{}", self.host, self.port)
+    }
+}
+
+/// Why a call has no answer. Only [`CallError::Refused`] says that the peer decided anything.
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum CallError {
+    #[error("{peer} answered {}: {}", problem.code, problem.error)]
+    Refused { peer: String, problem: Problem },
+    /// The request never left: nothing happened at the peer.
+    #[error("{peer} cannot be reached: {cause}")]
+    Unreachable { peer: String, cause: String },
+    /// It may or may not have been carried out.
+    #[error("{peer} did not answer: {cause}")]
+    NoAnswer { peer: String, cause: String },
+}
+
+impl CallError {
+    /// The code that the peer refused with, if it answered at all.
+    pub fn code(&self) -> Option<ErrorCode> {
+        match self {
+            CallError::Refused { problem, .. } => Some(problem.code),
+            _ => None,
+        }
+    }
+}
+
+/// Another role's address, with the token that opens it. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Peer(Arc<Inner>);
+
+#[derive(Debug)]
+struct Inner {
+    url: BaseUrl,
+    base: String,
+    bearer: String,
+}
+
+impl Peer {
+    pub fn new(url: BaseUrl, token: &InternalToken) -> Self {
+        Self(Arc::new(Inner { base: url.to_string(), url, bearer: token.bearer() }))
+    }
+
+    pub fn url(&self) -> &BaseUrl {
+        &self.0.url
+    }
+
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        request_id: &str,
+        deadline: Duration,
+    ) -> Result<T, CallError> {
+        let request = self.client().get(format!("{}{path}", self.0.base));
+        let answer = self.prepare(request, request_id).timeout(deadline).send();
+        self.decode(within(deadline, answer).await, deadline).await
+    }
+
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        request_id: &str,
+        deadline: Duration,
+    ) -> Result<T, CallError> {
+        let request = self.client().post(format!("{}{path}", self.0.base));
+        let answer = self.prepare(request, request_id).timeout(deadline).send_json(body);
+        self.decode(within(deadline, answer).await, deadline).await
+    }
+
+    /// Whether the peer lives: `GET /healthz` answers at all.
+    pub async fn probe(&self, deadline: Duration) -> Result<(), CallError> {
+        let request = self.client().get(format!("{}/healthz", self.0.base));
+        let answer = within(deadline, self.prepare(request, "probe").timeout(deadline).send()).await;
+        let answer = answer.ok_or_else(|| self.no_answer(format_args!("not within {deadline:?}")))?;
+        let mut answer = answer.map_err(|error| self.failed(&error))?;
+        // Read to the end, so that the connection can be used again.
+        let _ = within(deadline, answer.body().limit(MAX_RESPONSE_BYTES)).await;
+        match answer.status().is_success() {
+            true => Ok(()),
+            false => Err(self.no_answer(format_args!("status {}", answer.status()))),
+        }
+    }
+
+    /// Streams a body into `sink`, chunk by chunk; `deadline` bounds the whole transfer.
+    pub async fn download(
+        &self,
+        path: &str,
+        request_id: &str,
+        deadline: Duration,
+        mut sink: impl AsyncFnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<(), CallError> {
+        use futures_util::StreamExt;
+        let request = self.client().get(format!("{}{path}", self.0.base));
+        let transfer = async {
+            let answer = self.prepare(request, request_id).timeout(deadline).send().await;
+            let mut answer = answer.map_err(|error| self.failed(&error))?;
+            if !answer.status().is_success() {
+                return self.decode::<(), _>(Some(Ok(answer)), deadline).await;
+            }
+            while let Some(chunk) = answer.next().await {
+                let chunk = chunk.map_err(|error| self.no_answer(error))?;
+                sink(&chunk).await.map_err(|error| self.no_answer(error))?;
+            }
+            Ok(())
+        };
+        within(deadline, transfer).await.unwrap_or_else(|| Err(self.no_answer("the transfer took too long")))
+    }
+
+    fn prepare(&self, request: awc::ClientRequest, request_id: &str) -> awc::ClientRequest {
+        request
+            .insert_header(("authorization", self.0.bearer.as_str()))
+            .insert_header((headers::X_REQUEST_ID, request_id))
+            .no_decompress()
+    }
+
+    async fn decode<T, S>(
+        &self,
+        answer: Option<Result<awc::ClientResponse<S>, SendRequestError>>,
+        deadline: Duration,
+    ) -> Result<T, CallError>
+    where
+        T: DeserializeOwned,
+        S: futures_util::Stream<Item = Result<bytes::Bytes, awc::error::PayloadError>>,
+    {
+        let answer = answer.ok_or_else(|| self.no_answer(format_args!("not within {deadline:?}")))?;
+        let mut answer = answer.map_err(|error| self.failed(&error))?;
+        let status = answer.status();
+        let body = within(deadline, answer.body().limit(MAX_RESPONSE_BYTES)).await;
+        let body = body.ok_or_else(|| self.no_answer(format_args!("not within {deadline:?}")))?;
+        let body = body.map_err(|error| self.no_answer(error))?;
+        if status.is_success() {
+            // An empty answer is the unit value.
+            let body: &[u8] = if body.is_empty() { b"null" } else { &body };
+            return serde_json::from_slice(body).map_err(|error| self.no_answer(error));
+        }
+        match serde_json::from_slice::<Problem>(&body) {
+            Ok(problem) => Err(CallError::Refused { peer: self.0.base.clone(), problem }),
+            Err(_) => Err(self.no_answer(format_args!("status {status} without a known code"))),
+        }
+    }
+
+    fn failed(&self, error: &SendRequestError) -> CallError {
+        match error {
+            SendRequestError::Connect(ConnectError::Disconnected) => self.no_answer(error),
+            SendRequestError::Connect(_) | SendRequestError::Url(_) => {
+                CallError::Unreachable { peer: self.0.base.clone(), cause: error.to_string() }
+            }
+            _ => self.no_answer(error),
+        }
+    }
+
+    fn no_answer(&self, cause: impl fmt::Display) -> CallError {
+        CallError::NoAnswer { peer: self.0.base.clone(), cause: cause.to_string() }
+    }
+
+    /// This thread's connection pool for this peer.
+    fn client(&self) -> awc::Client {
+        thread_local! {
+            static POOLS: RefCell<HashMap<BaseUrl, awc::Client>> = RefCell::default();
+        }
+        POOLS.with_borrow_mut(|pools| {
+            if let Some(client) = pools.get(&self.0.url) {
+                return client.clone();
+            }
+            if pools.len() >= MAX_POOLS {
+                pools.clear();
+            }
+            let connector = awc::Connector::new()
+                .limit(CONNECTIONS_PER_PEER)
+                .conn_keep_alive(KEEP_ALIVE)
+                .timeout(CONNECT_TIMEOUT);
+            let client = awc::Client::builder().connector(connector).disable_redirects().finish();
+            pools.insert(self.0.url.clone(), client.clone());
+            client
+        })
+    }
+}
+
+/// `None` when it took longer than `deadline`.
+async fn within<T>(deadline: Duration, work: impl Future<Output = T>) -> Option<T> {
+    tokio::time::timeout(deadline, work).await.ok()
+}
+
+/// The candidates for the write master: whoever answered as master last is asked first.
+#[derive(Debug, Clone)]
+pub struct Masters(Arc<Candidates>);
+
+#[derive(Debug)]
+struct Candidates {
+    peers: Vec<Peer>,
+    preferred: AtomicUsize,
+}
+
+impl Masters {
+    /// `urls` must not be empty; configurations see to that.
+    pub fn new(urls: &[BaseUrl], token: &InternalToken) -> Self {
+        let peers = urls.iter().map(|url| Peer::new(url.clone(), token)).collect();
+        Self(Arc::new(Candidates { peers, preferred: AtomicUsize::new(0) }))
+    }
+
+    pub async fn get<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        request_id: &str,
+        deadline: Duration,
+    ) -> Result<T, CallError> {
+        self.find(async |peer: &Peer| peer.get(path, request_id, deadline).await).await
+    }
+
+    /// Posts to the master. Another candidate is tried only where the first did not carry it out: it was
+    /// not reached, or said that it is no master. So this never does anything twice.
+    pub async fn post<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        body: &impl Serialize,
+        request_id: &str,
+        deadline: Duration,
+    ) -> Result<T, CallError> {
+        self.find(async |peer: &Peer| peer.post(path, body, request_id, deadline).await).await
+    }
+
+    /// The candidate that answered last, for what cannot be asked of several.
+    pub fn preferred(&self) -> &Peer {
+        &self.0.peers[self.0.preferred.load(Ordering::Relaxed)]
+    }
+
+    /// Asks candidate after candidate, the one that answered last first, as long as `call` says that
+    /// nothing was carried out.
+    pub async fn find<T>(&self, call: impl AsyncFn(&Peer) -> Result<T, CallError>) -> Result<T, CallError> {
+        let first = self.0.preferred.load(Ordering::Relaxed);
+        let count = self.0.peers.len();
+        let mut outcome = call(&self.0.peers[first]).await;
+        for offset in 1..count {
+            let elsewhere = match &outcome {
+                Err(CallError::Unreachable { .. }) => true,
+                Err(error) => error.code() == Some(ErrorCode::NotMaster),
+                Ok(_) => false,
+            };
+            if !elsewhere {
+                break;
+            }
+            let index = (first + offset) % count;
+            outcome = call(&self.0.peers[index]).await;
+            if outcome.is_ok() {
+                self.0.preferred.store(index, Ordering::Relaxed);
+            }
+        }
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::BaseUrl;
+
+    #[test]
+    fn an_address_is_http_host_and_port_and_nothing_else() {
+        assert_eq!(BaseUrl::parse("http://master:3000").unwrap().to_string(), "http://master:3000");
+        assert_eq!(BaseUrl::parse("http://[::1]:3000/").unwrap().authority(), "[::1]:3000");
+        for text in ["master:3000", "https://m:1", "http://", "http://m:99999", "http://m/x", "http://u@m", ""] {
+            assert!(BaseUrl::parse(text).is_err(), "{text}");
+        }
+    }
+}

@@ -1,0 +1,145 @@
+//! Pools of nodes that can stand in for one another.
+//!
+//! A configured URL is a candidate: its host name stands for all its addresses, looked up again every
+//! few seconds, so that scaling a service needs no restart. A node that fails in traffic or does not
+//! answer a probe is taken out; it returns after the first probe that succeeds.
+
+mod select;
+
+use crate::client::{BaseUrl, CallError, Peer};
+use crate::shutdown::Shutdown;
+use crate::token::InternalToken;
+use arc_swap::ArcSwap;
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+
+/// Between two rounds of looking names up and probing.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// A node that takes longer to say that it lives is ill.
+const PROBE_DEADLINE: Duration = Duration::from_millis(500);
+
+/// For a look-up in the name service.
+const LOOKUP_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Addresses of one pool; more than that is a misconfigured name service.
+const MAX_MEMBERS: usize = 64;
+
+/// One node behind a pool.
+#[derive(Debug)]
+pub struct Member {
+    pub peer: Peer,
+    well: AtomicBool,
+}
+
+impl Member {
+    /// Takes the node out until a probe succeeds, if `error` says that it is the node that failed.
+    pub fn failed(&self, error: &CallError) {
+        let out = !matches!(error, CallError::Refused { .. });
+        if out && self.well.swap(false, Ordering::Relaxed) {
+            log::warn!("{} is out of the balance: {error}", self.peer.url());
+        }
+    }
+
+    pub fn is_well(&self) -> bool {
+        self.well.load(Ordering::Relaxed)
+    }
+}
+
+pub struct Pool {
+    name: &'static str,
+    candidates: Vec<BaseUrl>,
+    token: InternalToken,
+    members: ArcSwap<Vec<Arc<Member>>>,
+    turn: AtomicUsize,
+}
+
+impl Pool {
+    /// Looks the candidates up once, so that a pool of addresses is complete from the start.
+    pub async fn new(name: &'static str, candidates: Vec<BaseUrl>, token: &InternalToken) -> Self {
+        let pool = Self {
+            name,
+            candidates,
+            token: token.clone(),
+            members: ArcSwap::default(),
+            turn: AtomicUsize::new(0),
+        };
+        pool.resolve().await;
+        pool
+    }
+
+    /// The next node in turn that is none of `tried`.
+    pub fn pick(&self, tried: &[Arc<Member>]) -> Option<Arc<Member>> {
+        let members = self.members.load();
+        let open: Vec<&Arc<Member>> =
+            members.iter().filter(|member| !tried.iter().any(|other| Arc::ptr_eq(other, member))).collect();
+        let well: Vec<bool> = open.iter().map(|member| member.is_well()).collect();
+        let chosen = select::round_robin(self.turn.fetch_add(1, Ordering::Relaxed), &well)?;
+        Some(Arc::clone(open[chosen]))
+    }
+
+    /// How many nodes there are and how many of them are well.
+    pub fn count(&self) -> (usize, usize) {
+        let members = self.members.load();
+        (members.len(), members.iter().filter(|member| member.is_well()).count())
+    }
+
+    /// Looks up and probes until `stop`.
+    pub async fn keep(self: Arc<Self>, stop: Shutdown) {
+        loop {
+            tokio::select! {
+                () = tokio::time::sleep(ROUND) => {}
+                () = stop.cancelled() => return,
+            }
+            self.resolve().await;
+            let members = self.members.load_full();
+            futures_util::future::join_all(members.iter().map(|member| self.probe(member))).await;
+        }
+    }
+
+    async fn probe(&self, member: &Member) {
+        match member.peer.probe(PROBE_DEADLINE).await {
+            Ok(()) => {
+                if !member.well.swap(true, Ordering::Relaxed) {
+                    log::info!("{} {} is back in the balance", self.name, member.peer.url());
+                }
+            }
+            Err(error) => member.failed(&error),
+        }
+    }
+
+    /// Replaces the members by what the candidates stand for now; who stays keeps its state. A name that
+    /// cannot be looked up keeps the addresses that it had, unless there is none to keep.
+    async fn resolve(&self) {
+        let mut addresses = BTreeSet::new();
+        for candidate in &self.candidates {
+            let lookup = tokio::net::lookup_host(candidate.authority());
+            match tokio::time::timeout(LOOKUP_DEADLINE, lookup).await {
+                Ok(Ok(found)) => addresses.extend(found.map(BaseUrl::from_addr)),
+                Ok(Err(error)) => return log::debug!("{candidate} cannot be looked up: {error}"),
+                Err(_) => return log::debug!("{candidate} cannot be looked up in time"),
+            }
+        }
+        let known = self.members.load();
+        let members: Vec<Arc<Member>> = addresses
+            .into_iter()
+            .take(MAX_MEMBERS)
+            .map(|url| match known.iter().find(|member| *member.peer.url() == url) {
+                Some(member) => Arc::clone(member),
+                None => {
+                    let peer = Peer::new(url, &self.token);
+                    Arc::new(Member { peer, well: AtomicBool::new(true) })
+                }
+            })
+            .collect();
+        let same = members.len() == known.len()
+            && members.iter().zip(known.iter()).all(|(new, old)| Arc::ptr_eq(new, old));
+        if !same {
+            let urls: Vec<String> = members.iter().map(|member| member.peer.url().to_string()).collect();
+            log::debug!("{} nodes: {}", self.name, urls.join(", "));
+            self.members.store(Arc::new(members));
+        }
+    }
+}

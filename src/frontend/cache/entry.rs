@@ -1,0 +1,125 @@
+//! What readers want, and what is kept to answer them with.
+
+use crate::coherence::{Key, Lease, Moment, Stamp, Verdict};
+use crate::domain::{BookId, Topic, Version};
+use crate::wire::public::DEFAULT_LIMIT;
+use bytes::Bytes;
+use std::fmt;
+use std::time::Duration;
+
+/// One thing to read, exactly: two wants that could differ in their answer differ here.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Want {
+    Book(BookId),
+    /// Books of a topic with ids after `after`, at most `limit`.
+    Page {
+        topic: Topic,
+        after: Option<BookId>,
+        limit: u32,
+    },
+    Topics,
+}
+
+impl Want {
+    /// The key whose floor the answer is judged by, besides those of the books in it.
+    pub fn key(&self) -> Key {
+        match self {
+            Want::Book(id) => Key::Book(*id),
+            Want::Page { topic, .. } => Key::Topic(topic.clone()),
+            Want::Topics => Key::Topics,
+        }
+    }
+
+    /// The name under which it lies in Redis. Other pages than the default first one have a suffix behind
+    /// a line break, which no topic has.
+    pub fn redis_name(&self) -> String {
+        match self {
+            Want::Book(id) => format!("info:{id}"),
+            Want::Page { topic, after: None, limit: DEFAULT_LIMIT } => format!("search:{topic}"),
+            Want::Page { topic, after, limit } => {
+                format!("search:{topic}\nlimit={limit}&after={}", after.map_or(0, BookId::get))
+            }
+            Want::Topics => "topics".into(),
+        }
+    }
+}
+
+/// For the log: `search:education`, `info:9`.
+impl fmt::Display for Want {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.redis_name().replace('\n', "?"))
+    }
+}
+
+/// An answer as a catalog node gave it: what it shows, which books are in it, and the JSON object for the
+/// client, all but its last members and its closing brace. `found` is false for "no such book".
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Content {
+    pub asof: Version,
+    pub books: Vec<BookId>,
+    pub found: bool,
+    pub body: Bytes,
+}
+
+/// A [`Content`] that can be judged.
+#[derive(Debug)]
+pub struct Entry {
+    stamp: Stamp,
+    found: bool,
+    negative: bool,
+    version: String,
+    body: Bytes,
+    expires: Moment,
+}
+
+impl Entry {
+    /// `ttl` bounds how long it is kept; it is no part of what makes it right.
+    pub fn new(want: &Want, content: Content, now: Moment, ttl: Duration) -> Self {
+        let negative = !content.found || (content.books.is_empty() && *want != Want::Topics);
+        Self {
+            version: content.asof.public().to_string(),
+            stamp: Stamp::new(content.asof, &want.key(), content.books),
+            found: content.found,
+            negative,
+            body: content.body,
+            expires: now.after(ttl),
+        }
+    }
+
+    /// The serving rule, and nothing but it.
+    pub fn judge(&self, lease: &Lease, came_in: Moment) -> Verdict {
+        self.stamp.judge(lease, came_in)
+    }
+
+    pub fn asof(&self) -> Version {
+        self.stamp.asof()
+    }
+
+    pub fn found(&self) -> bool {
+        self.found
+    }
+
+    /// Whether it says that there is nothing. Anybody can ask for what does not exist, so these are
+    /// bounded in number.
+    pub fn is_negative(&self) -> bool {
+        self.negative
+    }
+
+    /// The version it shows, as clients see it.
+    pub fn version(&self) -> &str {
+        &self.version
+    }
+
+    pub fn body(&self) -> &Bytes {
+        &self.body
+    }
+
+    pub fn expired(&self, now: Moment) -> bool {
+        now >= self.expires
+    }
+
+    /// Bytes that it takes, with its place in the table.
+    pub fn size(&self) -> u64 {
+        (self.body.len() + self.stamp.size() + self.version.len() + size_of::<(Want, Self)>() + 64) as u64
+    }
+}

@@ -1,0 +1,301 @@
+//! The second level: Redis, shared by the frontends and never trusted.
+//!
+//! Invariants: what no frontend of this store wrote is a miss (a keyed MAC covers the name, the version
+//! with its identity, the book ids and the content); what one did write is judged by the serving rule
+//! like everything else; Redis absent, slow or full costs at most [`PATIENCE`] a request for as long as
+//! it takes to notice, and one log line a minute.
+
+use super::entry::{Content, Want};
+use crate::domain::{BookId, Version};
+use crate::shutdown::Shutdown;
+use crate::token::{InternalToken, mac};
+use arc_swap::ArcSwapOption;
+use bytes::Bytes;
+use deadpool_redis::redis::aio::MultiplexedConnection;
+use deadpool_redis::redis::{Cmd, FromRedisValue, RedisError, cmd};
+use deadpool_redis::{Config, Connection, Pool, PoolConfig, Runtime, Timeouts};
+use parking_lot::Mutex;
+use serde::{Deserialize, Serialize};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use subtle::ConstantTimeEq;
+use tokio::sync::{Semaphore, mpsc};
+
+/// The longest that a request waits for Redis.
+const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Between two looks at whether Redis lives.
+const ROUND: Duration = Duration::from_secs(1);
+
+/// To connect, or to answer a PING.
+const CONNECT_DEADLINE: Duration = Duration::from_millis(500);
+
+/// Larger answers are not put there, and no more than this is ever read from it.
+const MAX_VALUE: usize = 1 << 20;
+
+/// Writes that wait; with more they are dropped, which costs a later miss.
+const WRITE_QUEUE: usize = 256;
+
+/// Reads under way at a time; with more the catalog is asked at once.
+const MAX_READS: usize = 512;
+
+/// Between two log lines about the same trouble.
+const LOG_EVERY: Duration = Duration::from_secs(60);
+
+pub struct Redis {
+    pool: Pool,
+    /// The one connection that all requests share; `None` while Redis is not to be had.
+    connection: ArcSwapOption<MultiplexedConnection>,
+    reads: Semaphore,
+    writes: mpsc::Sender<Write>,
+    mac_key: [u8; 32],
+    complained: Mutex<Option<Instant>>,
+}
+
+struct Write {
+    name: String,
+    value: Vec<u8>,
+    ttl: Duration,
+}
+
+/// What stands before the body in a value.
+#[derive(Debug, Serialize, Deserialize)]
+struct Head {
+    asof: Version,
+    books: Vec<BookId>,
+    found: bool,
+}
+
+/// The bookkeeping behind [`Redis`].
+pub struct Keeper {
+    redis: Arc<Redis>,
+    writes: mpsc::Receiver<Write>,
+}
+
+impl Redis {
+    /// `url`: `redis://host:port` or `redis+unix:///path`. The error is a sentence about the URL.
+    pub fn new(url: &str, token: &InternalToken) -> Result<(Arc<Self>, Keeper), String> {
+        let mut config = Config::from_url(url);
+        config.pool = Some(PoolConfig {
+            // One to use, and one to test while that one hangs.
+            max_size: 2,
+            timeouts: Timeouts {
+                wait: Some(CONNECT_DEADLINE),
+                create: Some(CONNECT_DEADLINE),
+                recycle: Some(CONNECT_DEADLINE),
+            },
+            ..PoolConfig::default()
+        });
+        let pool = config.create_pool(Some(Runtime::Tokio1)).map_err(|error| error.to_string())?;
+        let (writes, queue) = mpsc::channel(WRITE_QUEUE);
+        let redis = Arc::new(Self {
+            pool,
+            connection: ArcSwapOption::empty(),
+            reads: Semaphore::new(MAX_READS),
+            writes,
+            mac_key: token.derive("bazar redis entry 1"),
+            complained: Mutex::new(None),
+        });
+        Ok((Arc::clone(&redis), Keeper { redis, writes: queue }))
+    }
+
+    /// What Redis holds for `want`, if a frontend of this store wrote it. Everything else is a miss.
+    pub async fn get(&self, want: &Want) -> Option<Content> {
+        let connection = self.connection.load_full()?;
+        let _permit = self.reads.try_acquire().ok()?;
+        let name = want.redis_name();
+        let mut get = cmd("GETRANGE");
+        get.arg(&name).arg(0).arg(MAX_VALUE - 1);
+        let value: Vec<u8> = self.ask(&connection, get).await?;
+        if value.is_empty() {
+            return None;
+        }
+        let content = self.open(&name, value);
+        if content.is_none() {
+            self.complain(&format!("{name:?} holds something that no frontend of this store wrote"));
+        }
+        content
+    }
+
+    /// Puts `content` there some time soon, or not at all.
+    pub fn put(&self, want: &Want, content: &Content, ttl: Duration) {
+        if self.connection.load().is_none() || content.body.len() > MAX_VALUE / 2 {
+            return;
+        }
+        let name = want.redis_name();
+        if let Some(value) = self.seal(&name, content).filter(|value| value.len() <= MAX_VALUE) {
+            // Full: Redis is slower than we are, and this entry will not be missed.
+            let _ = self.writes.try_send(Write { name, value, ttl });
+        }
+    }
+
+    pub fn is_connected(&self) -> bool {
+        self.connection.load().is_some()
+    }
+
+    /// A reply within [`PATIENCE`]; without one the connection is given up until the keeper has tested a
+    /// new one.
+    async fn ask<T: FromRedisValue>(
+        &self,
+        connection: &Arc<MultiplexedConnection>,
+        command: Cmd,
+    ) -> Option<T> {
+        let mut shared = MultiplexedConnection::clone(connection);
+        match tokio::time::timeout(PATIENCE, command.query_async(&mut shared)).await {
+            Ok(Ok(reply)) => Some(reply),
+            Ok(Err(error)) if is_about_the_key(&error) => None,
+            Ok(Err(error)) => {
+                self.give_up(connection, &error.to_string());
+                None
+            }
+            Err(_) => {
+                self.give_up(connection, "it is too slow");
+                None
+            }
+        }
+    }
+
+    fn give_up(&self, connection: &Arc<MultiplexedConnection>, cause: &str) {
+        let current = self.connection.load();
+        if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection)) {
+            self.connection.store(None);
+            self.complain(cause);
+        }
+    }
+
+    /// Says what is wrong, at most once a minute.
+    fn complain(&self, cause: &str) {
+        let mut complained = self.complained.lock();
+        if complained.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
+            *complained = Some(Instant::now());
+            log::warn!("Redis is not used as it could be, reads go on without it: {cause}");
+        }
+    }
+
+    /// `mac ‖ length of head ‖ head ‖ body`
+    fn seal(&self, name: &str, content: &Content) -> Option<Vec<u8>> {
+        let head = Head { asof: content.asof, books: content.books.clone(), found: content.found };
+        let head = serde_json::to_vec(&head).ok()?;
+        let length = u32::try_from(head.len()).ok()?.to_le_bytes();
+        let mac = self.mac(name, &[&length, &head, &content.body]);
+        Some([&mac[..], &length, &head, &content.body].concat())
+    }
+
+    fn open(&self, name: &str, value: Vec<u8>) -> Option<Content> {
+        let value = Bytes::from(value);
+        let (mac, rest) = value.split_at_checked(32)?;
+        if !bool::from(mac.ct_eq(&self.mac(name, &[rest]))) {
+            return None;
+        }
+        let (length, rest) = rest.split_at_checked(4)?;
+        let length = u32::from_le_bytes(length.try_into().ok()?) as usize;
+        let (head, body) = rest.split_at_checked(length)?;
+        let Head { asof, books, found } = serde_json::from_slice(head).ok()?;
+        Some(Content { asof, books, found, body: value.slice_ref(body) })
+    }
+
+    fn mac(&self, name: &str, parts: &[&[u8]]) -> [u8; 32] {
+        let length = (name.len() as u64).to_le_bytes();
+        let parts: Vec<&[u8]> =
+            [&length[..], name.as_bytes()].into_iter().chain(parts.iter().copied()).collect();
+        mac(&self.mac_key, &parts)
+    }
+}
+
+/// An error in one value (of another type, say) says nothing about Redis.
+fn is_about_the_key(error: &RedisError) -> bool {
+    error.code() == Some("WRONGTYPE")
+}
+
+impl Keeper {
+    /// Connects, writes, and tests the connection, until `stop`.
+    pub async fn run(mut self, stop: Shutdown) {
+        let mut round = tokio::time::interval(ROUND);
+        loop {
+            tokio::select! {
+                _ = round.tick() => self.look().await,
+                Some(write) = self.writes.recv() => self.write(write).await,
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    async fn write(&self, write: Write) {
+        let Some(connection) = self.redis.connection.load_full() else { return };
+        let mut set = cmd("SET");
+        set.arg(write.name).arg(write.value).arg("EX").arg(write.ttl.as_secs().max(1));
+        let _: Option<()> = self.redis.ask(&connection, set).await;
+    }
+
+    async fn look(&self) {
+        let redis = &self.redis;
+        if let Some(connection) = redis.connection.load_full() {
+            let _: Option<String> = redis.ask(&connection, cmd("PING")).await;
+            return;
+        }
+        match self.connect().await {
+            Ok(connection) => {
+                redis.connection.store(Some(Arc::new(connection)));
+                if redis.complained.lock().take().is_some() {
+                    log::info!("Redis is used again");
+                }
+            }
+            Err(cause) => redis.complain(&cause),
+        }
+    }
+
+    async fn connect(&self) -> Result<MultiplexedConnection, String> {
+        let connection = self.redis.pool.get().await.map_err(|error| error.to_string())?;
+        let mut connection = Connection::take(connection);
+        let ping = cmd("PING");
+        let pong = ping.query_async::<String>(&mut connection);
+        match tokio::time::timeout(CONNECT_DEADLINE, pong).await {
+            Ok(Ok(_)) => Ok(connection),
+            Ok(Err(error)) => Err(error.to_string()),
+            Err(_) => Err("it is too slow".into()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Epoch;
+
+    fn redis(token: &str) -> Arc<Redis> {
+        Redis::new("redis://127.0.0.1:1", &InternalToken::parse(token).unwrap()).unwrap().0
+    }
+
+    fn content() -> Content {
+        let asof = Version::new(Epoch { number: 1, identity: 7 }, 3);
+        Content {
+            asof,
+            books: vec![BookId::new(9).unwrap()],
+            found: true,
+            body: Bytes::from_static(b"{\"id\":9"),
+        }
+    }
+
+    #[test]
+    fn what_this_store_wrote_is_read_back() {
+        let redis = redis("0123456789abcdef");
+        let value = redis.seal("info:9", &content()).unwrap();
+        assert_eq!(redis.open("info:9", value), Some(content()));
+    }
+
+    #[test]
+    fn a_value_of_another_name_or_another_store_or_with_a_bit_changed_is_a_miss() {
+        let redis_a = redis("0123456789abcdef");
+        let value = redis_a.seal("info:9", &content()).unwrap();
+        assert_eq!(redis_a.open("info:10", value.clone()), None);
+        assert_eq!(redis("another token 16".replace(' ', "-").as_str()).open("info:9", value.clone()), None);
+        for at in 0..value.len() {
+            let mut changed = value.clone();
+            changed[at] ^= 1;
+            assert_eq!(redis_a.open("info:9", changed), None, "byte {at}");
+        }
+        for length in 0..value.len() {
+            assert_eq!(redis_a.open("info:9", value[..length].to_vec()), None);
+        }
+    }
+}

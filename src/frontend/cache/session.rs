@@ -1,0 +1,182 @@
+//! Gets, keeps and gives back the lease: the I/O around [`coherence::Session`](crate::coherence::Session).
+
+use crate::client::Masters;
+use crate::clock;
+use crate::coherence::lease::{Ask, Fence, FenceAnswer, Grant, Granted};
+use crate::coherence::{HolderId, Lease, LeaseId, Session};
+use crate::domain::Epoch;
+use crate::shutdown::Shutdown;
+use crate::wire::catalog::{LEASES, LeaseRequest, PROTOCOL, RELEASE, Reachable, ReleaseRequest};
+use arc_swap::{ArcSwapOption, Guard};
+use parking_lot::Mutex;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{Notify, watch};
+
+/// For the master's answer to a join or a renewal. It probes us meanwhile.
+const CALL_DEADLINE: Duration = Duration::from_secs(1);
+
+/// Before another attempt after one that failed.
+const RETRY: Duration = Duration::from_millis(50);
+
+/// For giving the lease back at a stop; without it the master waits for its end.
+const RELEASE_DEADLINE: Duration = Duration::from_millis(500);
+
+pub struct LeaseKeeper {
+    session: Mutex<Session>,
+    /// What `session` holds, for readers that must not wait.
+    published: ArcSwapOption<Lease>,
+    masters: Masters,
+    address: Reachable,
+    /// The lease was lost between two renewals.
+    lost: Notify,
+    leased: watch::Sender<bool>,
+}
+
+impl LeaseKeeper {
+    pub fn new(masters: Masters, address: Reachable) -> Self {
+        Self {
+            session: Mutex::new(Session::new(HolderId(rand::random()))),
+            published: ArcSwapOption::empty(),
+            masters,
+            address,
+            lost: Notify::new(),
+            leased: watch::channel(false).0,
+        }
+    }
+
+    pub fn holder(&self) -> HolderId {
+        self.session.lock().holder()
+    }
+
+    /// The lease object to judge by; load it once for each judgement.
+    pub fn lease(&self) -> Guard<Option<Arc<Lease>>> {
+        self.published.load()
+    }
+
+    /// Whether a lease is held, as it changes.
+    pub fn leased(&self) -> watch::Receiver<bool> {
+        self.leased.subscribe()
+    }
+
+    /// Raises the floors that `fence` names. When this returns, no request that comes in later is
+    /// answered from below them.
+    pub fn fenced(&self, fence: &Fence) -> FenceAnswer {
+        let mut session = self.session.lock();
+        let answer = session.fenced(fence);
+        self.publish(&session);
+        answer
+    }
+
+    /// An answer of `epoch` has been seen: if that epoch deposes ours, our lease is worth nothing.
+    pub fn met(&self, epoch: Epoch) {
+        let mut session = self.session.lock();
+        if session.held().is_some_and(|held| epoch.deposes(held.epoch()) && epoch.number > held.epoch().number)
+        {
+            session.lose();
+            self.publish(&session);
+            self.lost.notify_one();
+        }
+    }
+
+    /// Joins and renews until `stop`. `new_epoch` is called before a lease of another epoch than the one
+    /// before is published.
+    pub async fn keep(&self, stop: Shutdown, new_epoch: impl Fn()) {
+        let mut epoch = None;
+        let mut failing = false;
+        loop {
+            let pause = match self.ask(&mut epoch, &new_epoch).await {
+                Ok(term) => {
+                    if std::mem::replace(&mut failing, false) {
+                        log::info!("reads come from the cache again");
+                    }
+                    term / 4
+                }
+                Err(cause) => {
+                    if self.lease().as_ref().is_none_or(|lease| !lease.valid_at(clock::now()))
+                        && !std::mem::replace(&mut failing, true)
+                    {
+                        log::warn!("without a lease, reads go to the master: {cause}");
+                    }
+                    RETRY
+                }
+            };
+            tokio::select! {
+                () = tokio::time::sleep(pause) => {}
+                () = self.lost.notified() => {}
+                () = stop.cancelled() => return,
+            }
+        }
+    }
+
+    /// Nothing is served from the cache any more, and writers need not wait for us.
+    pub async fn give_back(&self) {
+        let lease = {
+            let mut session = self.session.lock();
+            let lease = session.held().map(|lease| (session.holder(), lease.id()));
+            session.lose();
+            self.publish(&session);
+            lease
+        };
+        if let Some((holder, lease)) = lease {
+            let request = ReleaseRequest { holder, lease };
+            let released: Result<(), _> =
+                self.masters.post(RELEASE, &request, &holder.to_string(), RELEASE_DEADLINE).await;
+            if let Err(error) = released {
+                log::debug!("the lease was not given back: {error}");
+            }
+        }
+    }
+
+    /// One join or renewal. Returns the term of the lease that is held after it.
+    async fn ask(&self, epoch: &mut Option<Epoch>, new_epoch: &impl Fn()) -> Result<Duration, String> {
+        let sent = clock::now();
+        let (holder, ask) = {
+            let mut session = self.session.lock();
+            let ask = session.ask(sent, LeaseId(rand::random()));
+            self.publish(&session);
+            (session.holder(), ask)
+        };
+        let request = LeaseRequest { protocol: PROTOCOL, holder, ask, address: self.address.clone() };
+        let answer: Result<Grant, _> =
+            self.masters.post(LEASES, &request, &holder.to_string(), CALL_DEADLINE).await;
+        let grant = match answer {
+            Ok(grant) => grant,
+            Err(error) => {
+                if error.code().is_some() && matches!(ask, Ask::Renew(_)) {
+                    // The master knows no such lease: what it fences from now on does not reach us.
+                    let mut session = self.session.lock();
+                    session.lose();
+                    self.publish(&session);
+                }
+                return Err(error.to_string());
+            }
+        };
+        if epoch.replace(grant.epoch).is_some_and(|before| before != grant.epoch) {
+            new_epoch();
+        }
+        let mut session = self.session.lock();
+        let granted = session.granted(&grant, sent, clock::now());
+        if granted == Granted::Useless && matches!(ask, Ask::Renew(_)) {
+            session.lose();
+        }
+        self.publish(&session);
+        match granted {
+            Granted::New => {
+                log::debug!("lease {} in epoch {}", grant.lease, grant.epoch.number);
+                Ok(Duration::from_millis(grant.term_ms))
+            }
+            Granted::Renewed => Ok(Duration::from_millis(grant.term_ms)),
+            Granted::Useless => Err("the master's answer came too late".into()),
+        }
+    }
+
+    /// Called with the session locked, so that readers never see an object that the session has given up
+    /// and then another.
+    fn publish(&self, session: &Session) {
+        self.published.store(session.held().cloned());
+        self.leased.send_if_modified(|leased| {
+            std::mem::replace(leased, session.held().is_some()) != session.held().is_some()
+        });
+    }
+}

@@ -1,0 +1,140 @@
+//! How an answer is read from a catalog node, and made into the bytes that clients get.
+
+use super::entry::{Content, Want};
+use crate::client::{CallError, Masters, Peer};
+use crate::domain::{Book, BookId, BookPage, TopicCount, Version};
+use crate::wire::catalog::{BOOKS, SEARCH, Stated, TOPICS};
+use crate::wire::public::{BookView, DEFAULT_LIMIT, SearchView, TopicView, TopicsView};
+use crate::wire::{ErrorCode, Problem};
+use bytes::Bytes;
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::time::Duration;
+
+/// What a node answered, and whether it is the master.
+pub struct Answer {
+    pub content: Content,
+    pub master: bool,
+}
+
+/// Asks one node. With `minimum`, a replica that is behind it refuses with [`ErrorCode::Behind`].
+pub async fn fetch(
+    peer: &Peer,
+    want: &Want,
+    minimum: Option<Version>,
+    request_id: &str,
+    deadline: Duration,
+) -> Result<Answer, CallError> {
+    let path = path(want, minimum);
+    match want {
+        Want::Book(_) => peer.get(&path, request_id, deadline).await.map(|answer| of_book(&answer)),
+        Want::Page { .. } => {
+            peer.get(&path, request_id, deadline).await.map(|answer| of_page(want, &answer))
+        }
+        Want::Topics => peer.get(&path, request_id, deadline).await.map(|answer| of_topics(&answer)),
+    }
+}
+
+/// Asks the master. A candidate that turns out to be a replica is no master.
+pub async fn fetch_from_master(
+    masters: &Masters,
+    want: &Want,
+    request_id: &str,
+    deadline: Duration,
+) -> Result<Content, CallError> {
+    let path = path(want, None);
+    match want {
+        Want::Book(_) => from_master(masters, &path, request_id, deadline, of_book).await,
+        Want::Page { .. } => {
+            from_master(masters, &path, request_id, deadline, |answer| of_page(want, answer)).await
+        }
+        Want::Topics => from_master(masters, &path, request_id, deadline, of_topics).await,
+    }
+}
+
+async fn from_master<T: DeserializeOwned>(
+    masters: &Masters,
+    path: &str,
+    request_id: &str,
+    deadline: Duration,
+    content: impl Fn(&Stated<T>) -> Answer,
+) -> Result<Content, CallError> {
+    let answer = masters
+        .find(async |peer: &Peer| {
+            let answer: Stated<T> = peer.get(path, request_id, deadline).await?;
+            match answer.master {
+                true => Ok(answer),
+                false => Err(CallError::Refused {
+                    peer: peer.url().to_string(),
+                    problem: Problem::from(ErrorCode::NotMaster),
+                }),
+            }
+        })
+        .await?;
+    Ok(content(&answer).content)
+}
+
+fn path(want: &Want, minimum: Option<Version>) -> String {
+    let mut path = match want {
+        Want::Book(id) => format!("{BOOKS}/{id}?"),
+        Want::Page { topic, after, limit } => {
+            let topic = utf8_percent_encode(topic.as_str(), NON_ALPHANUMERIC);
+            match after {
+                Some(after) => format!("{SEARCH}?topic={topic}&limit={limit}&after={after}&"),
+                None => format!("{SEARCH}?topic={topic}&limit={limit}&"),
+            }
+        }
+        Want::Topics => format!("{TOPICS}?"),
+    };
+    if let Some(minimum) = minimum {
+        path.push_str(&format!("min={minimum}"));
+    }
+    path
+}
+
+fn of_book(answer: &Stated<Option<Book>>) -> Answer {
+    let (books, body) = match &answer.value {
+        Some(book) => (vec![book.id], open_object(&BookView::from(book))),
+        None => (Vec::new(), whole(&Problem::from(ErrorCode::BookNotFound))),
+    };
+    let found = answer.value.is_some();
+    Answer { content: Content { asof: answer.asof, books, found, body }, master: answer.master }
+}
+
+fn of_page(want: &Want, answer: &Stated<BookPage>) -> Answer {
+    let page = &answer.value;
+    let next = page.next.map(|after| next_path(want, after));
+    let view = SearchView { items: page.books.iter().map(BookView::from).collect(), next };
+    let books = page.books.iter().map(|book| book.id).collect();
+    let content = Content { asof: answer.asof, books, found: true, body: open_object(&view) };
+    Answer { content, master: answer.master }
+}
+
+fn of_topics(answer: &Stated<Vec<TopicCount>>) -> Answer {
+    let items = answer.value.iter().map(|count| TopicView { topic: count.topic.as_str(), books: count.books });
+    let body = open_object(&TopicsView { items: items.collect() });
+    let content = Content { asof: answer.asof, books: Vec::new(), found: true, body };
+    Answer { content, master: answer.master }
+}
+
+fn next_path(want: &Want, after: BookId) -> String {
+    let Want::Page { topic, limit, .. } = want else { return String::new() };
+    let topic = utf8_percent_encode(topic.as_str(), NON_ALPHANUMERIC);
+    match *limit {
+        DEFAULT_LIMIT => format!("/catalog-service/search/{topic}?after={after}"),
+        limit => format!("/catalog-service/search/{topic}?limit={limit}&after={after}"),
+    }
+}
+
+/// The JSON object of `view` without its closing brace: the last members are each request's own.
+fn open_object(view: &impl Serialize) -> Bytes {
+    let mut body = whole(view).to_vec();
+    body.pop();
+    body.into()
+}
+
+fn whole(view: &impl Serialize) -> Bytes {
+    // Views are strings and numbers: they always serialize.
+    serde_json::to_vec(view).unwrap_or_default().into()
+}

@@ -1,0 +1,269 @@
+//! What every listener of ours shares: binding, limits, the error envelope, the token, draining.
+//!
+//! Invariants: a request that was accepted is answered before the listener is gone, unless it takes
+//! longer than [`DRAIN`]; whatever goes wrong leaves as a [`Problem`].
+
+use crate::shutdown::Shutdown;
+use crate::token::InternalToken;
+use crate::wire::{ErrorCode, Problem, headers};
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::{StatusCode, header};
+use actix_web::middleware::Next;
+use actix_web::web::{self, ServiceConfig};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, Route};
+use serde::de::DeserializeOwned;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::time::Duration;
+use std::{fmt, io};
+
+/// How long requests under way may take once a stop was asked for.
+pub const DRAIN: Duration = Duration::from_secs(3);
+
+/// Longer than any client of ours keeps an idle connection.
+const KEEP_ALIVE: Duration = Duration::from_secs(75);
+
+/// For the head of a request; slower is a slow-loris.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// For the body of a request.
+const BODY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Connections of one worker; beyond, the kernel's queue is the limit.
+const MAX_CONNECTIONS: usize = 8192;
+
+/// Seconds after which a client may try again.
+const RETRY_AFTER: &str = "1";
+
+/// Binds `addr`; port 0 picks a free one.
+pub fn bind(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
+    let listener =
+        TcpListener::bind(addr).map_err(|error| io::Error::new(error.kind(), format!("{addr}: {error}")))?;
+    let addr = listener.local_addr()?;
+    Ok((listener, addr))
+}
+
+/// Serves `configure`'s routes until `shutdown`, then finishes what is under way.
+pub async fn serve(
+    listener: TcpListener,
+    workers: usize,
+    shutdown: Shutdown,
+    configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> io::Result<()> {
+    let under_way = UnderWay::default();
+    let counter = under_way.clone();
+    let server = HttpServer::new(move || {
+        let counter = counter.clone();
+        App::new()
+            .wrap_fn(move |request, service| {
+                let guard = counter.enter();
+                let answer = actix_web::dev::Service::call(&service, request);
+                async move {
+                    let mut answer = answer.await?;
+                    if guard.draining() {
+                        let head = answer.response_mut().head_mut();
+                        head.set_connection_type(actix_web::http::ConnectionType::Close);
+                    }
+                    Ok(answer)
+                }
+            })
+            .configure(configure.clone())
+            .default_service(web::to(not_found))
+    })
+    .workers(workers)
+    .max_connections(MAX_CONNECTIONS)
+    .keep_alive(KEEP_ALIVE)
+    .client_request_timeout(HEAD_TIMEOUT)
+    .disable_signals()
+    .listen(listener)?
+    .run();
+    let handle = server.handle();
+    let mut running = actix_web::rt::spawn(server);
+    tokio::select! {
+        ended = &mut running => return ended.map_err(io::Error::other)?,
+        () = shutdown.cancelled() => {}
+    }
+    handle.pause().await;
+    under_way.drain(DRAIN).await;
+    // Idle connections are all that is left: nothing to be graceful about.
+    handle.stop(false).await;
+    running.await.map_err(io::Error::other)?
+}
+
+/// Counts the requests that are being answered.
+#[derive(Clone, Default)]
+struct UnderWay(Arc<Counts>);
+
+#[derive(Default)]
+struct Counts {
+    requests: AtomicUsize,
+    draining: AtomicBool,
+    idle: tokio::sync::Notify,
+}
+
+struct Entered(Arc<Counts>);
+
+impl UnderWay {
+    fn enter(&self) -> Entered {
+        self.0.requests.fetch_add(1, Ordering::Relaxed);
+        Entered(Arc::clone(&self.0))
+    }
+
+    async fn drain(&self, at_most: Duration) {
+        self.0.draining.store(true, Ordering::SeqCst);
+        let idle = async {
+            loop {
+                let notified = self.0.idle.notified();
+                if self.0.requests.load(Ordering::SeqCst) == 0 {
+                    return;
+                }
+                notified.await;
+            }
+        };
+        if tokio::time::timeout(at_most, idle).await.is_err() {
+            log::warn!("stopped before every request was answered");
+        }
+    }
+}
+
+impl Entered {
+    fn draining(&self) -> bool {
+        self.0.draining.load(Ordering::Relaxed)
+    }
+}
+
+impl Drop for Entered {
+    fn drop(&mut self) {
+        if self.0.requests.fetch_sub(1, Ordering::SeqCst) == 1 && self.draining() {
+            self.0.idle.notify_one();
+        }
+    }
+}
+
+/// A [`Problem`] on its way out.
+#[derive(Debug)]
+pub struct ApiError(pub Problem);
+
+impl<P: Into<Problem>> From<P> for ApiError {
+    fn from(problem: P) -> Self {
+        Self(problem.into())
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}: {}", self.0.code, self.0.error)
+    }
+}
+
+impl ResponseError for ApiError {
+    fn status_code(&self) -> StatusCode {
+        StatusCode::from_u16(self.0.code.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR)
+    }
+
+    fn error_response(&self) -> HttpResponse {
+        let mut answer = HttpResponse::build(self.status_code());
+        answer.insert_header((header::CONTENT_TYPE, Problem::CONTENT_TYPE));
+        answer.insert_header((header::CACHE_CONTROL, "no-store"));
+        match self.0.code {
+            ErrorCode::Unavailable | ErrorCode::RateLimited => {
+                answer.insert_header((header::RETRY_AFTER, RETRY_AFTER));
+            }
+            ErrorCode::Unauthorized => {
+                answer.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
+            }
+            _ => {}
+        }
+        // A Problem is strings and numbers: it always serializes.
+        answer.body(serde_json::to_vec(&self.0).unwrap_or_default())
+    }
+}
+
+/// A resource with one method; every other one is a 405 that names it.
+pub fn resource(path: &str, method: &'static str, route: Route) -> actix_web::Resource {
+    web::resource(path).route(route).default_service(web::to(move || async move {
+        let mut answer = ApiError::from(ErrorCode::MethodNotAllowed).error_response();
+        answer.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(method));
+        answer
+    }))
+}
+
+async fn not_found() -> HttpResponse {
+    ApiError::from(ErrorCode::NotFound).error_response()
+}
+
+/// Lets a request through that carries the internal token.
+pub async fn require_token(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let authorized = request.app_data::<web::Data<InternalToken>>().is_some_and(|token| {
+        request
+            .headers()
+            .get(header::AUTHORIZATION)
+            .is_some_and(|header| token.authorizes(header.as_bytes()))
+    });
+    if authorized {
+        return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
+    }
+    Ok(request.into_response(ApiError::from(ErrorCode::Unauthorized).error_response()))
+}
+
+/// Reads a body of at most `limit` bytes, within [`BODY_TIMEOUT`].
+pub async fn read_body(payload: web::Payload, limit: usize) -> Result<web::Bytes, Problem> {
+    let body = tokio::time::timeout(BODY_TIMEOUT, payload.to_bytes_limited(limit)).await;
+    match body {
+        Err(_) => Err(ErrorCode::RequestTimeout.into()),
+        Ok(Err(_)) => Err(ErrorCode::PayloadTooLarge.into()),
+        Ok(Ok(Err(_))) => Err(Problem::new(ErrorCode::InvalidRequest, "the body broke off")),
+        Ok(Ok(Ok(body))) => Ok(body),
+    }
+}
+
+/// Reads a JSON body of a peer.
+pub async fn read_json<T: DeserializeOwned>(payload: web::Payload, limit: usize) -> Result<T, Problem> {
+    let body = read_body(payload, limit).await?;
+    serde_json::from_slice(&body).map_err(|error| Problem::new(ErrorCode::InvalidRequest, error.to_string()))
+}
+
+/// Reads a query string of a peer.
+pub fn read_query<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {
+    web::Query::<T>::from_query(request.query_string())
+        .map(web::Query::into_inner)
+        .map_err(|error| Problem::new(ErrorCode::InvalidRequest, error.to_string()))
+}
+
+/// The id that follows this request through all roles: the one that it came with if that is harmless in
+/// a log, else a new one.
+pub fn request_id(request: &HttpRequest) -> String {
+    let given = request.headers().get(headers::X_REQUEST_ID).and_then(|id| id.to_str().ok());
+    let harmless = |id: &&str| {
+        (1..=64).contains(&id.len())
+            && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+    };
+    given.filter(harmless).map_or_else(|| format!("{:016x}", rand::random::<u64>()), str::to_owned)
+}
+
+/// `GET /healthz`: the process lives.
+pub async fn healthz() -> &'static str {
+    "ok\n"
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use actix_web::test::TestRequest;
+
+    #[test]
+    fn a_request_id_that_could_forge_a_log_line_is_replaced() {
+        let id = |given: &str| {
+            request_id(&TestRequest::default().insert_header((headers::X_REQUEST_ID, given)).to_http_request())
+        };
+        assert_eq!(id("abc-1.2_3"), "abc-1.2_3");
+        for given in ["", "a b", "a=b", &"x".repeat(65)] {
+            assert_ne!(id(given), given);
+        }
+    }
+}

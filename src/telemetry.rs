@@ -1,0 +1,90 @@
+//! Logs: one line an event on standard error, as text for people or JSON for collectors.
+//!
+//! `RUST_LOG` chooses levels (`info` by default; `bazar=debug` shows every cache decision). Members that
+//! a line carries, such as `request_id`, follow the sentence as `name=value`.
+
+use crate::config::LogFormat;
+use env_logger::fmt::Formatter;
+use log::Record;
+use log::kv::{self, Key, Value, VisitSource};
+use serde_json::{Map, Value as Json};
+use std::fmt::Write as _;
+use std::io::Write;
+
+/// Starts logging for the whole process; only the first call has an effect.
+pub fn init(format: LogFormat) {
+    let mut builder = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info"));
+    match format {
+        LogFormat::Text => builder.format(text),
+        LogFormat::Json => builder.format(json),
+    };
+    // Tests start several roles in one process: the first one's logger serves them all.
+    let _ = builder.try_init();
+}
+
+fn now() -> humantime::Rfc3339Timestamp {
+    humantime::format_rfc3339_millis(std::time::SystemTime::now())
+}
+
+fn text(out: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {
+    let target = record.target().strip_prefix("bazar::").unwrap_or(record.target());
+    let mut members = Members::default();
+    // Collecting into memory cannot fail.
+    let _ = record.key_values().visit(&mut members);
+    let mut line = format!("{} {:5} {target}: {}", now(), record.level(), record.args());
+    for (name, value) in members.0 {
+        let _ = match value {
+            Json::String(text) => write!(line, " {name}={text}"),
+            other => write!(line, " {name}={other}"),
+        };
+    }
+    writeln!(out, "{}", one_line(&line))
+}
+
+fn json(out: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {
+    let mut members = Members::default();
+    let _ = record.key_values().visit(&mut members);
+    let mut line = Map::new();
+    line.insert("time".into(), now().to_string().into());
+    line.insert("level".into(), record.level().as_str().into());
+    line.insert("target".into(), record.target().into());
+    line.insert("message".into(), record.args().to_string().into());
+    for (name, value) in members.0 {
+        line.entry(name).or_insert(value);
+    }
+    writeln!(out, "{}", Json::Object(line))
+}
+
+/// What came from outside may hold a line break: a forged log line would begin there.
+fn one_line(line: &str) -> std::borrow::Cow<'_, str> {
+    match line.chars().any(char::is_control) {
+        true => line.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect(),
+        false => line.into(),
+    }
+}
+
+#[derive(Default)]
+struct Members(Vec<(String, Json)>);
+
+impl<'kvs> VisitSource<'kvs> for Members {
+    fn visit_pair(&mut self, key: Key<'kvs>, value: Value<'kvs>) -> Result<(), kv::Error> {
+        let value = match (value.to_u64(), value.to_f64()) {
+            (Some(number), _) => number.into(),
+            (None, Some(number)) => number.into(),
+            _ => value.to_string().into(),
+        };
+        self.0.push((key.as_str().into(), value));
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::one_line;
+
+    #[test]
+    fn a_line_break_from_outside_does_not_begin_a_line() {
+        assert_eq!(one_line("a\nINFO forged"), "a\u{fffd}INFO forged");
+        assert_eq!(one_line("plain"), "plain");
+    }
+}

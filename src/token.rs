@@ -1,0 +1,83 @@
+//! The internal token: what the roles of one store know and nobody else does.
+
+use hmac::{Hmac, KeyInit, Mac};
+use sha2::Sha256;
+use std::fmt;
+use std::sync::Arc;
+use subtle::ConstantTimeEq;
+
+/// A shared secret of at least [`InternalToken::MIN_BYTES`] visible ASCII characters.
+#[derive(Clone)]
+pub struct InternalToken(Arc<str>);
+
+impl InternalToken {
+    /// Sixteen random characters are out of reach of guessing over a network.
+    pub const MIN_BYTES: usize = 16;
+
+    /// Takes the secret as it stands in a file or a variable, without the white space around it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        let text = text.trim();
+        if text.len() < Self::MIN_BYTES || !text.bytes().all(|b| b.is_ascii_graphic()) {
+            return Err(format!(
+                "the internal token must have at least {} visible ASCII characters",
+                Self::MIN_BYTES
+            ));
+        }
+        Ok(Self(text.into()))
+    }
+
+    /// A fresh one of 128 random bits, for a store that lives in one process.
+    pub fn random() -> Self {
+        Self(format!("{:032x}", rand::random::<u128>()).into())
+    }
+
+    /// The value of the `Authorization` header.
+    pub fn bearer(&self) -> String {
+        format!("Bearer {}", self.0)
+    }
+
+    /// Whether an `Authorization` header carries this token, in time that does not depend on how much of
+    /// it is right.
+    pub fn authorizes(&self, header: &[u8]) -> bool {
+        header.strip_prefix(b"Bearer ").is_some_and(|given| bool::from(given.ct_eq(self.0.as_bytes())))
+    }
+
+    /// A key for another purpose, of which nothing leads back to the token (HMAC-SHA256 of `purpose`).
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        mac(self.0.as_bytes(), &[purpose.as_bytes()])
+    }
+}
+
+impl fmt::Debug for InternalToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("InternalToken(…)")
+    }
+}
+
+/// HMAC-SHA256 of the concatenation of `parts`.
+pub fn mac(key: &[u8], parts: &[&[u8]]) -> [u8; 32] {
+    // HMAC takes keys of any length: the error cannot occur.
+    let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(key) else { return [0; 32] };
+    parts.iter().for_each(|part| mac.update(part));
+    mac.finalize().into_bytes().into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_whole_token_authorizes() {
+        let token = InternalToken::parse(" 0123456789abcdef\n").unwrap();
+        assert!(token.authorizes(b"Bearer 0123456789abcdef"));
+        for header in ["", "Bearer ", "0123456789abcdef", "Bearer 0123456789abcde", "Bearer 0123456789abcdef0"] {
+            assert!(!token.authorizes(header.as_bytes()), "{header}");
+        }
+    }
+
+    #[test]
+    fn a_token_that_could_be_guessed_is_refused_and_none_is_ever_printed() {
+        assert!(InternalToken::parse("short").is_err());
+        assert!(!format!("{:?}", InternalToken::random()).contains(&InternalToken::random().bearer()[7..]));
+    }
+}
