@@ -1,0 +1,215 @@
+//! The data directory: who holds it, and which of its files is the store.
+//!
+//! ```text
+//! LOCK            locked while a process uses the directory; says which
+//! CURRENT         the name of the generation in use
+//! generation-3/   bazar.db, bazar.db-wal, bazar.db-shm
+//! incoming/       a snapshot on its way, of no meaning to anybody but its taker
+//! ```
+//!
+//! Invariant: CURRENT names a complete generation or is not there; it changes by one rename. A
+//! generation is a directory of its own, because a new file beside an old WAL would be corrupted by it.
+
+use super::{
+    Incoming, OpenError, Store, Writer, connection,
+    schema::{self, Inspection},
+};
+use sqlx::Connection;
+use std::{
+    fs::{self, File, TryLockError},
+    io::{ErrorKind, Read, Write},
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::AtomicBool},
+};
+
+pub(super) const DATABASE: &str = "bazar.db";
+const LOCK: &str = "LOCK";
+const CURRENT: &str = "CURRENT";
+const GENERATION: &str = "generation-";
+const INCOMING: &str = "incoming";
+
+/// A data directory that this process holds. The lock ends when this value, every [`Incoming`] and the
+/// [`Writer`] made from it are gone.
+#[derive(Debug)]
+pub struct DataDir {
+    held: Arc<Held>,
+}
+
+#[derive(Debug)]
+pub(super) struct Held {
+    pub(super) dir: PathBuf,
+    pub(super) receiving: AtomicBool,
+    /// Kept for the lock on it, which the operating system drops with the process, however it ends.
+    _lock: File,
+}
+
+impl DataDir {
+    /// Takes the directory for this process, making it if need be. `role` ("catalog master") is what
+    /// another process is told that comes second and gets [`OpenError::Locked`].
+    pub fn lock(dir: &Path, role: &str) -> Result<DataDir, OpenError> {
+        let not_writable = |path: &Path, source| OpenError::NotWritable { path: path.into(), source };
+        fs::create_dir_all(dir).map_err(|error| not_writable(dir, error))?;
+        let path = dir.join(LOCK);
+        let mut file = File::options()
+            .read(true)
+            .write(true)
+            .create(true)
+            .truncate(false)
+            .open(&path)
+            .map_err(|error| not_writable(&path, error))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                let mut holder = String::new();
+                file.read_to_string(&mut holder).ok();
+                let holder = match holder.trim() {
+                    "" => "another process".into(),
+                    known => known.into(),
+                };
+                return Err(OpenError::Locked { path: dir.into(), holder });
+            }
+            Err(TryLockError::Error(error)) => return Err(not_writable(&path, error)),
+        }
+        file.set_len(0)
+            .and_then(|()| writeln!(file, "{role} (process {})", std::process::id()))
+            .map_err(|error| not_writable(&path, error))?;
+        let held = Held { dir: dir.into(), receiving: AtomicBool::new(false), _lock: file };
+        Ok(DataDir { held: Arc::new(held) })
+    }
+
+    /// Opens what CURRENT names, or makes the first generation; brings the schema up to date; removes
+    /// other generations. `readers` is the number of connections for reading.
+    ///
+    /// Close the pair of an earlier call first: the directory has one writer.
+    pub async fn open(&self, readers: u32) -> Result<(Store, Writer), OpenError> {
+        let generation = match self.held.find_generation()? {
+            Some(generation) => generation,
+            None => self.create_first_generation().await?,
+        };
+        let path = self.held.dir.join(&generation).join(DATABASE);
+        if !path.is_file() {
+            return Err(OpenError::Damaged { path, why: format!("{CURRENT} names it, but it is not there") });
+        }
+        schema::inspect(&path, Inspection::Quick).await?;
+        let mut connection = connection::writer(&path).await?;
+        schema::migrate(&path, &mut connection).await?;
+        let pool = connection::readers(&path, readers).await?;
+        self.held.remove_other_generations(&generation);
+        let writer = Writer::new(connection, Arc::clone(&self.held));
+        Ok((Store::new(pool, path), writer))
+    }
+
+    /// An empty directory for a snapshot to be streamed into; what an interrupted one left is removed.
+    /// One at a time, else [`OpenError::Receiving`].
+    pub fn receive(&self) -> Result<Incoming, OpenError> {
+        Incoming::new(Arc::clone(&self.held), self.held.dir.join(INCOMING))
+    }
+
+    /// Made aside and installed like a snapshot, so that a crash on the way leaves no half-made store.
+    async fn create_first_generation(&self) -> Result<String, OpenError> {
+        let incoming = self.receive()?;
+        let mut connection = connection::create(incoming.path()).await?;
+        schema::migrate(incoming.path(), &mut connection).await?;
+        connection.close().await.map_err(|error| connection::classify(incoming.path(), error))?;
+        incoming.install().await?;
+        self.held.find_generation()?.ok_or_else(|| OpenError::Empty { path: self.held.dir.clone() })
+    }
+}
+
+impl Held {
+    /// The generation in use. A crash while the first one was made can leave it without CURRENT: a
+    /// generation has its name only when it is complete, so the only one there is must be it.
+    fn find_generation(&self) -> Result<Option<String>, OpenError> {
+        if let Some(current) = read_current(&self.dir)? {
+            return Ok(Some(current));
+        }
+        let mut generations = self.generations()?;
+        match (generations.pop(), generations.is_empty()) {
+            (None, _) => Ok(None),
+            (Some((_, only)), true) => {
+                self.set_current(&only)?;
+                Ok(Some(only))
+            }
+            (Some(_), false) => {
+                let why = format!("it has several generations, but no {CURRENT} that names one");
+                Err(OpenError::Damaged { path: self.dir.clone(), why })
+            }
+        }
+    }
+
+    /// Gives the complete directory `made` the next generation's name, and makes it current. A crash in
+    /// between leaves the old generation current and the new one for the next open to remove.
+    pub(super) fn install(&self, made: &Path) -> Result<(), OpenError> {
+        let last = self.generations()?.into_iter().map(|(number, _)| number).max().unwrap_or(0);
+        let name = format!("{GENERATION}{}", last + 1);
+        let path = self.dir.join(&name);
+        fs::rename(made, &path)
+            .and_then(|()| sync_dir(&self.dir))
+            .map_err(|source| OpenError::NotWritable { path, source })?;
+        self.set_current(&name)
+    }
+
+    fn set_current(&self, generation: &str) -> Result<(), OpenError> {
+        let path = self.dir.join(CURRENT);
+        let written = self.dir.join("CURRENT.new");
+        let write = || {
+            let mut file = File::create(&written)?;
+            writeln!(file, "{generation}")?;
+            file.sync_all()?;
+            fs::rename(&written, &path)?;
+            sync_dir(&self.dir)
+        };
+        write().map_err(|source| OpenError::NotWritable { path, source })
+    }
+
+    fn generations(&self) -> Result<Vec<(u64, String)>, OpenError> {
+        let not_readable = |source| OpenError::NotReadable { path: self.dir.clone(), source };
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&self.dir).map_err(not_readable)? {
+            let name = entry.map_err(not_readable)?.file_name();
+            found.extend(name.to_str().and_then(|name| Some((generation_number(name)?, name.to_owned()))));
+        }
+        Ok(found)
+    }
+
+    /// Only room is lost when it fails; the next open tries again.
+    fn remove_other_generations(&self, current: &str) {
+        for (_, name) in self.generations().unwrap_or_default() {
+            if name != current
+                && let Err(error) = fs::remove_dir_all(self.dir.join(&name))
+            {
+                log::warn!("cannot remove the old {name} in {}: {error}", self.dir.display());
+            }
+        }
+    }
+}
+
+/// The database file that CURRENT in `dir` names, for tools and tests. Takes no lock.
+pub fn current_file(dir: &Path) -> Result<PathBuf, OpenError> {
+    match read_current(dir)? {
+        Some(generation) => Ok(dir.join(generation).join(DATABASE)),
+        None => Err(OpenError::Empty { path: dir.into() }),
+    }
+}
+
+pub(super) fn sync_dir(dir: &Path) -> std::io::Result<()> {
+    File::open(dir)?.sync_all()
+}
+
+fn read_current(dir: &Path) -> Result<Option<String>, OpenError> {
+    let path = dir.join(CURRENT);
+    let text = match fs::read_to_string(&path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(source) => return Err(OpenError::NotReadable { path, source }),
+    };
+    let name = text.trim();
+    if generation_number(name).is_none() {
+        return Err(OpenError::Damaged { path, why: "it does not name a generation".into() });
+    }
+    Ok(Some(name.into()))
+}
+
+fn generation_number(name: &str) -> Option<u64> {
+    name.strip_prefix(GENERATION)?.parse().ok()
+}

@@ -1,0 +1,139 @@
+//! Reading, from a pool of read-only connections.
+//!
+//! Invariant: a value and its `asof` come from one SQLite snapshot. Each read is a single statement that
+//! joins the last log row, since a transaction around several would cost a round trip to the
+//! connection's thread for each.
+
+use super::{StoreError, rows};
+use crate::domain::{Book, BookId, Order, OrderId, Topic, Version};
+use sqlx::{Row, SqlitePool};
+use std::path::{Path, PathBuf};
+
+/// What was read, and the version of the state that it was read from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Snapshot<T> {
+    pub asof: Version,
+    pub value: T,
+}
+
+/// Some books of a topic in order of number. `next` is the number to go on after, `None` at the end.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct BookPage {
+    pub books: Vec<Book>,
+    pub next: Option<BookId>,
+}
+
+/// A topic that at least one book has, and how many have it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TopicCount {
+    pub topic: Topic,
+    pub books: u64,
+}
+
+/// A cheap handle for reading; clones share the connections.
+#[derive(Debug, Clone)]
+pub struct Store {
+    pub(super) pool: SqlitePool,
+    path: PathBuf,
+}
+
+impl Store {
+    pub(super) fn new(pool: SqlitePool, path: PathBuf) -> Self {
+        Self { pool, path }
+    }
+
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The version of the last committed record.
+    pub async fn position(&self) -> Result<Version, StoreError> {
+        let mut connection = self.pool.acquire().await?;
+        rows::position(&mut connection).await
+    }
+
+    pub async fn book(&self, id: BookId) -> Result<Snapshot<Option<Book>>, StoreError> {
+        let row = sqlx::query(
+            "SELECT l.epoch_number, l.epoch_identity, l.seq, b.id, b.title, b.topic, b.stock, b.price_cents
+             FROM (SELECT epoch_number, epoch_identity, seq FROM log ORDER BY seq DESC LIMIT 1) AS l
+             LEFT JOIN books AS b ON b.id = ?1",
+        )
+        .bind(id.get())
+        .fetch_optional(&self.pool)
+        .await?
+        .ok_or_else(rows::empty_log)?;
+        Ok(Snapshot { asof: rows::version(&row, 0)?, value: rows::book(&row, 3)? })
+    }
+
+    /// At most `limit` books of the topic, those behind the number `after`.
+    pub async fn books_of_topic(
+        &self,
+        topic: &Topic,
+        after: Option<BookId>,
+        limit: u32,
+    ) -> Result<Snapshot<BookPage>, StoreError> {
+        let limit = limit.max(1) as usize;
+        let found = sqlx::query(
+            "SELECT l.epoch_number, l.epoch_identity, l.seq, b.id, b.title, b.topic, b.stock, b.price_cents
+             FROM (SELECT epoch_number, epoch_identity, seq FROM log ORDER BY seq DESC LIMIT 1) AS l
+             LEFT JOIN (SELECT id, title, topic, stock, price_cents FROM books
+                        WHERE topic = ?1 AND id > ?2 ORDER BY id LIMIT ?3) AS b
+             ORDER BY b.id",
+        )
+        .bind(topic.as_str())
+        .bind(after.map_or(0, BookId::get))
+        .bind(limit as i64 + 1)
+        .fetch_all(&self.pool)
+        .await?;
+        let asof = rows::version(found.first().ok_or_else(rows::empty_log)?, 0)?;
+        let mut books = Vec::with_capacity(found.len());
+        for row in &found {
+            books.extend(rows::book(row, 3)?);
+        }
+        // The one row too many only says that there are more.
+        let more = books.len() > limit;
+        books.truncate(limit);
+        let next = books.last().filter(|_| more).map(|book| book.id);
+        Ok(Snapshot { asof, value: BookPage { books, next } })
+    }
+
+    /// All topics in order of their text.
+    pub async fn topics(&self) -> Result<Snapshot<Vec<TopicCount>>, StoreError> {
+        let found = sqlx::query(
+            "SELECT l.epoch_number, l.epoch_identity, l.seq, t.topic, t.books
+             FROM (SELECT epoch_number, epoch_identity, seq FROM log ORDER BY seq DESC LIMIT 1) AS l
+             LEFT JOIN (SELECT topic, count(*) AS books FROM books GROUP BY topic) AS t
+             ORDER BY t.topic",
+        )
+        .fetch_all(&self.pool)
+        .await?;
+        let asof = rows::version(found.first().ok_or_else(rows::empty_log)?, 0)?;
+        let mut topics = Vec::with_capacity(found.len());
+        for row in &found {
+            if let Some(topic) = row.try_get::<Option<String>, _>(3)? {
+                let books: i64 = row.try_get(4)?;
+                topics.push(TopicCount { topic: Topic::parse(topic)?, books: books.cast_unsigned() });
+            }
+        }
+        Ok(Snapshot { asof, value: topics })
+    }
+
+    pub async fn order(&self, id: OrderId) -> Result<Snapshot<Option<Order>>, StoreError> {
+        let row = sqlx::query(
+            "SELECT l.epoch_number, l.epoch_identity, l.seq, o.order_id, o.book_id, o.quantity,
+                    o.total_cents, o.created_at_ms, o.epoch_number, o.epoch_identity, o.seq
+             FROM (SELECT epoch_number, epoch_identity, seq FROM log ORDER BY seq DESC LIMIT 1) AS l
+             LEFT JOIN orders AS o ON o.order_id = ?1",
+        )
+        .bind(id.to_string())
+        .fetch_optional(&self.pool)
+        .await?
+        .ok_or_else(rows::empty_log)?;
+        Ok(Snapshot { asof: rows::version(&row, 0)?, value: rows::order(&row, 3)? })
+    }
+
+    /// Waits for running reads and closes the connections of all clones.
+    pub async fn close(self) {
+        self.pool.close().await;
+    }
+}

@@ -1,0 +1,89 @@
+//! Whole copies of the store: made for a replica that is too far behind, and taken in by one.
+//!
+//! Invariant: a copy becomes the store only when it is on disk, intact and of a schema that this program
+//! knows; until then, and if anything fails, the store is the one from before.
+
+use super::{
+    OpenError, Store, StoreError, connection,
+    directory::{DATABASE, Held, sync_dir},
+    rows,
+    schema::{self, Inspection},
+};
+use crate::domain::Version;
+use sqlx::Connection;
+use std::{
+    fs, io,
+    path::{Path, PathBuf},
+    sync::{Arc, atomic::Ordering},
+};
+
+impl Store {
+    /// Writes a compact copy to `to`, which must not exist yet, durably, beside reads and writes that go
+    /// on. The version is the copy's own.
+    pub async fn export(&self, to: &Path) -> Result<Version, StoreError> {
+        let target = to.to_str().ok_or_else(|| io::Error::other("the path is not UTF-8"))?;
+        // A connection of its own: it is busy for as long as the copy takes.
+        let mut source = connection::reader(self.path()).await?;
+        let copied = sqlx::query("VACUUM INTO ?1").bind(target).execute(&mut source).await;
+        source.close().await?;
+        copied?;
+        tokio::fs::File::open(to).await?.sync_all().await?;
+        let mut copy = connection::reader(to).await?;
+        let version = rows::position(&mut copy).await;
+        copy.close().await?;
+        version
+    }
+}
+
+/// A snapshot on its way in. Dropped before it is installed, it leaves nothing behind.
+#[derive(Debug)]
+pub struct Incoming {
+    held: Arc<Held>,
+    dir: PathBuf,
+    file: PathBuf,
+}
+
+impl Incoming {
+    pub(super) fn new(held: Arc<Held>, dir: PathBuf) -> Result<Self, OpenError> {
+        if held.receiving.swap(true, Ordering::AcqRel) {
+            return Err(OpenError::Receiving { path: held.dir.clone() });
+        }
+        let incoming = Incoming { held, file: dir.join(DATABASE), dir };
+        remove(&incoming.dir)
+            .and_then(|()| fs::create_dir(&incoming.dir))
+            .map_err(|source| OpenError::NotWritable { path: incoming.dir.clone(), source })?;
+        Ok(incoming)
+    }
+
+    /// The file to write; it does not exist yet.
+    pub fn path(&self) -> &Path {
+        &self.file
+    }
+
+    /// Checks what was written and makes it what the next [`open`](super::DataDir::open) opens; gives its
+    /// version. The store that is open goes on with the old file, which that open removes.
+    pub async fn install(self) -> Result<Version, OpenError> {
+        let not_readable = |source| OpenError::NotReadable { path: self.file.clone(), source };
+        let file = tokio::fs::File::open(&self.file).await.map_err(not_readable)?;
+        file.sync_all().await.map_err(not_readable)?;
+        let version = schema::inspect(&self.file, Inspection::Thorough).await?;
+        sync_dir(&self.dir).map_err(not_readable)?;
+        self.held.install(&self.dir)?;
+        Ok(version)
+    }
+}
+
+impl Drop for Incoming {
+    fn drop(&mut self) {
+        // What cannot be removed now is removed by the next one.
+        remove(&self.dir).ok();
+        self.held.receiving.store(false, Ordering::Release);
+    }
+}
+
+fn remove(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,155 @@
+//! The store as its callers see it, on real files.
+
+mod directory;
+mod reading;
+mod replication;
+mod writing;
+
+use super::{DataDir, Prepared, Store, Writer, current_file};
+use crate::domain::{
+    Book, BookId, Cents, Edit, IdempotencyKey, NewBook, OrderId, Outcome, Purchase, Quantity, Receipt,
+    Refusal, Request, Stock, Title, Topic, Version,
+};
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
+use std::path::Path;
+use tempfile::TempDir;
+
+/// An identity that does not fit a signed integer.
+const IDENTITY: u64 = 0xfedc_ba98_7654_3210;
+const NOW_MS: i64 = 1_700_000_000_000;
+const LEASE_MS: u64 = 3_000;
+
+/// An open store in a directory of its own.
+struct Node {
+    store: Store,
+    writer: Writer,
+    data: DataDir,
+    dir: TempDir,
+}
+
+impl Node {
+    /// At genesis, with the books of the migration.
+    async fn fresh() -> Node {
+        let dir = TempDir::new().unwrap();
+        let data = DataDir::lock(dir.path(), "test").unwrap();
+        let (store, writer) = data.open(2).await.unwrap();
+        Node { store, writer, data, dir }
+    }
+
+    /// A master in its first epoch.
+    async fn master() -> Node {
+        let mut node = Node::fresh().await;
+        node.writer.start_epoch(IDENTITY, 0, LEASE_MS).await.unwrap();
+        node
+    }
+
+    async fn write(&mut self, requests: &[Request]) -> Prepared {
+        let prepared = self.writer.prepare(requests, NOW_MS).await.unwrap();
+        if prepared.record.is_some() {
+            self.writer.commit().await.unwrap();
+        }
+        prepared
+    }
+
+    /// Every table but sqlx's own, as text.
+    async fn dump(&self) -> String {
+        dump(&current_file(self.dir.path()).unwrap()).await
+    }
+
+    async fn restart(self) -> Node {
+        let Node { store, writer, data, dir } = self;
+        store.close().await;
+        writer.checkpoint_and_close().await.unwrap();
+        let (store, writer) = data.open(2).await.unwrap();
+        Node { store, writer, data, dir }
+    }
+}
+
+async fn connect(path: &Path) -> SqliteConnection {
+    SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(path)).await.unwrap()
+}
+
+async fn dump(path: &Path) -> String {
+    let mut connection = connect(path).await;
+    let tables: Vec<String> = sqlx::query_scalar(
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> '_sqlx_migrations' ORDER BY name",
+    )
+    .fetch_all(&mut connection)
+    .await
+    .unwrap();
+    assert_eq!(tables, ["answers", "books", "log", "orders", "sqlite_sequence"]);
+    let mut dump = String::new();
+    for table in tables {
+        let columns: Vec<String> = sqlx::query_scalar("SELECT name FROM pragma_table_info(?1)")
+            .bind(&table)
+            .fetch_all(&mut connection)
+            .await
+            .unwrap();
+        let quoted: Vec<String> = columns.iter().map(|column| format!("quote({column})")).collect();
+        let sql =
+            format!("SELECT concat_ws(', ', {}) FROM {table} ORDER BY {}", quoted.join(", "), columns[0]);
+        let rows: Vec<String> =
+            sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap();
+        dump.push_str(&format!("{table}: {}\n{}\n", columns.join(", "), rows.join("\n")));
+    }
+    connection.close().await.unwrap();
+    dump
+}
+
+fn id(number: i64) -> BookId {
+    BookId::new(number).unwrap()
+}
+
+fn topic(text: &str) -> Topic {
+    Topic::parse(text).unwrap()
+}
+
+/// One copy of a book under the key and order id number `n`.
+fn purchase(n: u128, book: i64) -> Purchase {
+    Purchase {
+        order_id: OrderId::from_random(n),
+        key: IdempotencyKey::parse(format!("key-{n}")).unwrap(),
+        book_id: id(book),
+        quantity: Quantity::ONE,
+        offer: None,
+    }
+}
+
+fn buy(n: u128, book: i64) -> Request {
+    Request::Purchase(purchase(n, book))
+}
+
+fn new_book(title: &str, about: &str) -> NewBook {
+    NewBook {
+        title: Title::parse(title).unwrap(),
+        topic: topic(about),
+        stock: Stock::new(3).unwrap(),
+        price: Cents::new(1999).unwrap(),
+    }
+}
+
+fn create(title: &str, about: &str) -> Request {
+    Request::Edit(Edit::Create(new_book(title, about)))
+}
+
+fn restock(book: i64, copies: u32) -> Request {
+    Request::Edit(Edit::Restock { book_id: id(book), copies })
+}
+
+fn delete(book: i64) -> Request {
+    Request::Edit(Edit::Delete { book_id: id(book) })
+}
+
+fn sold(outcome: &Outcome) -> Result<Receipt, Refusal> {
+    match outcome {
+        Outcome::Purchase { answer, .. } => *answer,
+        Outcome::Edit(_) => panic!("an edit"),
+    }
+}
+
+fn edited(outcome: &Outcome) -> (Option<Book>, Version) {
+    match outcome {
+        Outcome::Edit(Ok(edited)) => (edited.book.clone(), edited.version),
+        other => panic!("{other:?}"),
+    }
+}
