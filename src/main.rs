@@ -1,1 +1,80 @@
-fn main(){}
+//! Parse, check, run, exit code.
+
+use bazar::cli::{Cli, Command};
+use bazar::client::BaseUrl;
+use bazar::config::{self, Checked, Mistakes};
+use bazar::shutdown::{self, Shutdown};
+use bazar::telemetry;
+use bazar::token::InternalToken;
+use clap::{CommandFactory, Parser};
+use std::error::Error;
+use std::net::SocketAddr;
+use std::process::ExitCode;
+
+type Outcome = Result<(), Box<dyn Error>>;
+
+fn main() -> ExitCode {
+    match Cli::parse().command {
+        Command::Up(args) => start(config::up(args), async |config, token, stop| {
+            let app = config.build(token).await?;
+            let addrs = app.addrs();
+            Ok(app.run(stop, move || ready("up", &addrs)).await?)
+        }),
+        Command::Frontend(args) => start(config::frontend(args), async |config, token, stop| {
+            let app = config.build(token).await?;
+            ready("frontend", &[app.addr(), app.internal_addr()]);
+            Ok(app.run(stop).await?)
+        }),
+        Command::Catalog(args) => start(config::catalog(args), async |config, token, stop| {
+            let app = config.build(token).await?;
+            ready(app.name(), &[app.addr()]);
+            Ok(app.run(stop).await?)
+        }),
+        Command::Order(args) => start(config::order(args), async |config, token, stop| {
+            let app = config.build(token).await?;
+            ready("order", &[app.addr()]);
+            Ok(app.run(stop).await?)
+        }),
+        Command::Healthcheck { url } => {
+            exit_code(actix_web::rt::System::new().block_on(bazar::client::healthcheck(&url)))
+        }
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "bazar", &mut std::io::stdout());
+            ExitCode::SUCCESS
+        }
+    }
+}
+
+/// Runs one role until it is asked to stop. Exit code 2: the configuration is wrong, nothing was bound.
+fn start<T>(
+    checked: Result<Checked<T>, Mistakes>,
+    run: impl AsyncFnOnce(T, InternalToken, Shutdown) -> Outcome,
+) -> ExitCode {
+    let Checked { config, token, log_format } = match checked {
+        Ok(checked) => checked,
+        Err(mistakes) => {
+            eprint!("{mistakes}");
+            return ExitCode::from(2);
+        }
+    };
+    telemetry::init(log_format);
+    exit_code(actix_web::rt::System::new().block_on(async move {
+        let stop = shutdown::on_signals()?;
+        run(config, token, stop).await
+    }))
+}
+
+fn ready(role: &str, addrs: &[SocketAddr]) {
+    let urls: Vec<String> = addrs.iter().map(|&addr| BaseUrl::from_addr(addr).to_string()).collect();
+    println!("bazar {role} is ready at {}", urls.join(" "));
+}
+
+fn exit_code(outcome: Outcome) -> ExitCode {
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -24,6 +24,6 @@ mod tests;
 pub use directory::{DataDir, current_file};
 pub use error::{OpenError, StoreError};
 pub use log::LogPage;
-pub use read::{BookPage, Snapshot, Store, TopicCount};
+pub use read::{Snapshot, Store};
 pub use snapshot::Incoming;
 pub use writer::{Prepared, Started, Writer};

@@ -5,7 +5,7 @@
 //! connection's thread for each.
 
 use super::{StoreError, rows};
-use crate::domain::{Book, BookId, Order, OrderId, Topic, Version};
+use crate::domain::{Book, BookId, BookPage, Order, OrderId, Topic, TopicCount, Version};
 use sqlx::{Row, SqlitePool};
 use std::path::{Path, PathBuf};
 
@@ -14,20 +14,6 @@ use std::path::{Path, PathBuf};
 pub struct Snapshot<T> {
     pub asof: Version,
     pub value: T,
-}
-
-/// Some books of a topic in order of number. `next` is the number to go on after, `None` at the end.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct BookPage {
-    pub books: Vec<Book>,
-    pub next: Option<BookId>,
-}
-
-/// A topic that at least one book has, and how many have it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct TopicCount {
-    pub topic: Topic,
-    pub books: u64,
 }
 
 /// A cheap handle for reading; clones share the connections.

@@ -1,5 +1,5 @@
 use super::*;
-use crate::store::{BookPage, TopicCount};
+use crate::domain::{BookPage, TopicCount};
 
 /// books.csv as it was handed to us.
 const BOOKS_CSV: &str = "\

@@ -1,0 +1,189 @@
+//! What the user typed. Values are checked in [`config`](crate::config), so that all that is wrong with
+//! them is said at once.
+
+use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
+use std::path::PathBuf;
+
+/// A distributed bookstore whose reads come from a cache and are never stale.
+#[derive(Debug, Parser)]
+#[command(name = "bazar", version, max_term_width = 100, arg_required_else_help = true)]
+#[command(after_help = "Every flag can also be given as an environment variable: --search-ttl is \
+                        BAZAR_SEARCH_TTL.\nRUST_LOG chooses what is logged: RUST_LOG=bazar=debug shows \
+                        every cache decision.")]
+pub struct Cli {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Run the whole store in one process on this machine
+    #[command(after_help = "Example:\n  bazar up\n  bazar up --replicas 2 --frontends 2 --data /tmp/shop")]
+    Up(UpArgs),
+    /// Run a frontend: the public entry, with the cache
+    #[command(after_help = "Example:\n  bazar frontend --master http://127.0.0.1:3000 \
+                            --replica http://127.0.0.1:3001 --order http://127.0.0.1:3006 \
+                            --redis redis://127.0.0.1:6379")]
+    Frontend(FrontendArgs),
+    /// Run a catalog node: the write master or a read replica
+    #[command(after_help = "Example:\n  bazar catalog --master --data master-data\n  bazar catalog \
+                            --replica --data replica-data --listen 127.0.0.1:3001 --master-url \
+                            http://127.0.0.1:3000")]
+    Catalog(CatalogArgs),
+    /// Run an order node: stateless purchase processing
+    #[command(after_help = "Example:\n  bazar order --master http://127.0.0.1:3000")]
+    Order(OrderArgs),
+    /// Ask a node for its health: exit code 0 or 1
+    #[command(after_help = "Example:\n  bazar healthcheck http://127.0.0.1:3005/readyz")]
+    Healthcheck {
+        /// The URL to get; any answer but 2xx within two seconds is a failure
+        url: String,
+    },
+    /// Print a completion script for a shell
+    #[command(after_help = "Example:\n  bazar completions bash > /etc/bash_completion.d/bazar")]
+    Completions {
+        /// Which shell
+        shell: Shell,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct Common {
+    /// File with the secret that the roles of one store share (or BAZAR_INTERNAL_TOKEN)
+    #[arg(long, value_name = "PATH", env = "BAZAR_INTERNAL_TOKEN_FILE")]
+    pub internal_token_file: Option<PathBuf>,
+    /// text or json
+    #[arg(long, value_name = "FORMAT", default_value = "text", env = "BAZAR_LOG_FORMAT")]
+    pub log_format: String,
+}
+
+#[derive(Debug, Args)]
+pub struct UpArgs {
+    /// Public address of the first frontend; the others get the next ports
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8083", env = "BAZAR_LISTEN")]
+    pub listen: String,
+    /// Directory of the data; made if it is not there
+    #[arg(long, value_name = "DIR", default_value = "./bazar-data", env = "BAZAR_DATA")]
+    pub data: PathBuf,
+    /// Read replicas
+    #[arg(long, value_name = "N", default_value = "1", env = "BAZAR_REPLICAS")]
+    pub replicas: String,
+    /// Order nodes
+    #[arg(long, value_name = "N", default_value = "2", env = "BAZAR_ORDERS")]
+    pub orders: String,
+    /// Frontends
+    #[arg(long, value_name = "N", default_value = "1", env = "BAZAR_FRONTENDS")]
+    pub frontends: String,
+    /// Redis as a second cache level (or BAZAR_REDIS_FILE) [default: none]
+    #[arg(long, value_name = "URL", env = "BAZAR_REDIS", hide_env_values = true)]
+    pub redis: Option<String>,
+    /// Whom a purchase waits for: sync (every replica in sync) or async (no replica)
+    #[arg(long, value_name = "MODE", default_value = "sync", env = "BAZAR_ACK")]
+    pub ack: String,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct FrontendArgs {
+    /// Public address
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:3005", env = "BAZAR_LISTEN")]
+    pub listen: String,
+    /// Internal address, for the master's fences
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:3105", env = "BAZAR_INTERNAL_LISTEN")]
+    pub internal_listen: String,
+    /// How the master reaches the internal address [default: as it sees us, with that port]
+    #[arg(long, value_name = "URL", env = "BAZAR_ADVERTISE")]
+    pub advertise: Option<String>,
+    /// Candidates for the write master
+    #[arg(long, value_name = "URL[,URL...]", env = "BAZAR_MASTER")]
+    pub master: Option<String>,
+    /// Read replicas; a host name stands for all its addresses [default: none]
+    #[arg(long, value_name = "URL[,URL...]", env = "BAZAR_REPLICA")]
+    pub replica: Option<String>,
+    /// Order nodes; a host name stands for all its addresses
+    #[arg(long, value_name = "URL[,URL...]", env = "BAZAR_ORDER")]
+    pub order: Option<String>,
+    /// Redis as a second cache level (or BAZAR_REDIS_FILE) [default: none]
+    #[arg(long, value_name = "URL", env = "BAZAR_REDIS", hide_env_values = true)]
+    pub redis: Option<String>,
+    /// How long lists are kept
+    #[arg(long, value_name = "TIME", default_value = "3600s", env = "BAZAR_SEARCH_TTL")]
+    pub search_ttl: String,
+    /// How long single books are kept
+    #[arg(long, value_name = "TIME", default_value = "1800s", env = "BAZAR_INFO_TTL")]
+    pub info_ttl: String,
+    /// Memory for cached answers
+    #[arg(long, value_name = "SIZE", default_value = "64MiB", env = "BAZAR_CACHE_BYTES")]
+    pub cache_bytes: String,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct CatalogArgs {
+    /// Be the write master
+    #[arg(long, env = "BAZAR_MASTER")]
+    pub master: bool,
+    /// Be a read replica
+    #[arg(long, env = "BAZAR_REPLICA")]
+    pub replica: bool,
+    /// Internal address
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:3000", env = "BAZAR_LISTEN")]
+    pub listen: String,
+    /// Directory of this node's data; made if it is not there
+    #[arg(long, value_name = "DIR", env = "BAZAR_DATA")]
+    pub data: Option<PathBuf>,
+    /// Master: whom a purchase waits for, sync (every replica in sync) or async (no replica) [default: sync]
+    #[arg(long, value_name = "MODE", env = "BAZAR_ACK")]
+    pub ack: Option<String>,
+    /// Master: how long a frontend's lease runs, 100ms to 10s [default: 1000ms]
+    #[arg(long, value_name = "TIME", env = "BAZAR_LEASE")]
+    pub lease: Option<String>,
+    /// Replica: candidates for the write master
+    #[arg(long, value_name = "URL[,URL...]", env = "BAZAR_MASTER_URL")]
+    pub master_url: Option<String>,
+    /// Replica: how the master reaches this node [default: as it sees us, with our port]
+    #[arg(long, value_name = "URL", env = "BAZAR_ADVERTISE")]
+    pub advertise: Option<String>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct OrderArgs {
+    /// Internal address
+    #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:3006", env = "BAZAR_LISTEN")]
+    pub listen: String,
+    /// Candidates for the write master
+    #[arg(long, value_name = "URL[,URL...]", env = "BAZAR_MASTER")]
+    pub master: Option<String>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_definition_of_the_command_line_is_sound() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_flag_has_a_variable_of_its_name() {
+        for command in Cli::command().get_subcommands() {
+            for flag in command.get_arguments().filter_map(|arg| Some((arg.get_long()?, arg))) {
+                let (name, arg) = flag;
+                if matches!(name, "help" | "version") {
+                    continue;
+                }
+                let variable = format!("BAZAR_{}", name.to_uppercase().replace('-', "_"));
+                assert_eq!(arg.get_env().and_then(|env| env.to_str()), Some(variable.as_str()), "--{name}");
+            }
+        }
+    }
+}

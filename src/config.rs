@@ -1,0 +1,291 @@
+//! From what was typed to what a role works with: every mistake of a configuration is reported at once,
+//! before anything is bound.
+
+use crate::catalog::{self, Ack, Kind, MasterConfig, ReplicaConfig};
+use crate::cli::{CatalogArgs, Common, FrontendArgs, OrderArgs, UpArgs};
+use crate::client::BaseUrl;
+use crate::token::InternalToken;
+use crate::{frontend, order, up};
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
+
+/// A lease shorter than this is renewed more often than a busy machine schedules; one that is longer
+/// stalls writers for longer than a customer waits.
+const LEASE: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(10);
+
+/// The lease of a store in one process, and the default of others.
+pub const DEFAULT_LEASE: Duration = Duration::from_secs(1);
+
+/// Nodes of one kind in one process.
+const MAX_NODES: usize = 16;
+
+/// At least one page of answers, at most what a machine may have.
+const CACHE_BYTES: std::ops::RangeInclusive<u64> = 64 << 10..=1 << 40;
+
+/// What is wrong with a configuration: one sentence each, none missing.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Mistakes(pub Vec<String>);
+
+impl fmt::Display for Mistakes {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for mistake in &self.0 {
+            writeln!(f, "error: {mistake}")?;
+        }
+        Ok(())
+    }
+}
+
+/// A role's checked configuration, with what all roles have.
+#[derive(Debug)]
+pub struct Checked<T> {
+    pub config: T,
+    pub token: InternalToken,
+    pub log_format: LogFormat,
+}
+
+pub fn up(args: UpArgs) -> Result<Checked<up::Config>, Mistakes> {
+    let mut check = Check::default();
+    let config = up::Config {
+        listen: check.addr("--listen", &args.listen),
+        data: args.data,
+        replicas: check.count("--replicas", &args.replicas, 0),
+        orders: check.count("--orders", &args.orders, 1),
+        frontends: check.count("--frontends", &args.frontends, 1),
+        redis: check.redis(args.redis),
+        ack: check.ack(&args.ack),
+    };
+    if config.listen.port() != 0 && usize::from(config.listen.port()) + config.frontends > 65_536 {
+        check.mistake("--listen: there are not enough ports behind it for all frontends");
+    }
+    // A store in one process needs no secret that anybody else knows.
+    let token = check.token(&args.common).unwrap_or_else(InternalToken::random);
+    check.done(config, Some(token), &args.common)
+}
+
+pub fn frontend(args: FrontendArgs) -> Result<Checked<frontend::Config>, Mistakes> {
+    let mut check = Check::default();
+    let config = frontend::Config {
+        listen: check.addr("--listen", &args.listen),
+        internal_listen: check.addr("--internal-listen", &args.internal_listen),
+        advertise: args.advertise.and_then(|url| check.url("--advertise", &url)),
+        masters: check.urls("--master", args.master.as_deref()),
+        replicas: args.replica.as_deref().map_or_else(Vec::new, |urls| check.urls("--replica", Some(urls))),
+        orders: check.urls("--order", args.order.as_deref()),
+        redis: check.redis(args.redis),
+        search_ttl: check.time("--search-ttl", &args.search_ttl),
+        info_ttl: check.time("--info-ttl", &args.info_ttl),
+        cache_bytes: check.bytes("--cache-bytes", &args.cache_bytes),
+        workers: cores(),
+    };
+    let token = check.required_token(&args.common);
+    check.done(config, token, &args.common)
+}
+
+pub fn catalog(args: CatalogArgs) -> Result<Checked<catalog::Config>, Mistakes> {
+    let mut check = Check::default();
+    if args.master == args.replica {
+        check.mistake("exactly one of --master and --replica must be given");
+    }
+    let listen = check.addr("--listen", &args.listen);
+    if args.data.is_none() {
+        check.mistake("--data must name the directory of this node's data");
+    }
+    let kind = if args.replica && !args.master {
+        for (flag, given) in [("--ack", args.ack.is_some()), ("--lease", args.lease.is_some())] {
+            if given {
+                check.mistake(format!("{flag} is for --master"));
+            }
+        }
+        Kind::Replica(ReplicaConfig {
+            masters: check.urls("--master-url", args.master_url.as_deref()),
+            advertise: args.advertise.and_then(|url| check.url("--advertise", &url)),
+        })
+    } else {
+        let of_replica =
+            [("--master-url", args.master_url.is_some()), ("--advertise", args.advertise.is_some())];
+        for (flag, given) in of_replica {
+            if given && args.master {
+                check.mistake(format!("{flag} is for --replica"));
+            }
+        }
+        let lease = args.lease.map_or(DEFAULT_LEASE, |lease| check.time("--lease", &lease));
+        if !LEASE.contains(&lease) {
+            check.mistake("--lease must be between 100ms and 10s");
+        }
+        let ack = args.ack.map_or(Ack::Sync, |ack| check.ack(&ack));
+        Kind::Master(MasterConfig { ack, lease, leases_outlive_process: true })
+    };
+    let token = check.required_token(&args.common);
+    check.done(
+        catalog::Config { kind, listen, data: args.data.unwrap_or_default() },
+        token,
+        &args.common,
+    )
+}
+
+pub fn order(args: OrderArgs) -> Result<Checked<order::Config>, Mistakes> {
+    let mut check = Check::default();
+    let config = order::Config {
+        listen: check.addr("--listen", &args.listen),
+        masters: check.urls("--master", args.master.as_deref()),
+    };
+    let token = check.required_token(&args.common);
+    check.done(config, token, &args.common)
+}
+
+/// HTTP workers of a frontend.
+pub fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+/// Checks values one after the other. A wrong one is noted and replaced by something harmless, so that
+/// the rest can be checked too; [`Check::done`] lets nothing out if any was wrong.
+#[derive(Default)]
+struct Check(Vec<String>);
+
+impl Check {
+    fn mistake(&mut self, sentence: impl Into<String>) {
+        self.0.push(sentence.into());
+    }
+
+    fn or_note<T>(&mut self, checked: Result<T, String>, harmless: T) -> T {
+        checked.unwrap_or_else(|sentence| {
+            self.mistake(sentence);
+            harmless
+        })
+    }
+
+    fn addr(&mut self, flag: &str, text: &str) -> SocketAddr {
+        let checked = text.parse().map_err(|_| {
+            format!("{flag}: \"{text}\" is not an address of the form 127.0.0.1:8083 or [::1]:8083")
+        });
+        self.or_note(checked, SocketAddr::from(([127, 0, 0, 1], 0)))
+    }
+
+    fn url(&mut self, flag: &str, text: &str) -> Option<BaseUrl> {
+        let checked = BaseUrl::parse(text).map(Some).map_err(|sentence| format!("{flag}: {sentence}"));
+        self.or_note(checked, None)
+    }
+
+    fn urls(&mut self, flag: &str, text: Option<&str>) -> Vec<BaseUrl> {
+        let Some(text) = text.filter(|text| !text.trim().is_empty()) else {
+            self.mistake(format!("{flag} must name at least one URL"));
+            return Vec::new();
+        };
+        text.split(',').filter_map(|url| self.url(flag, url.trim())).collect()
+    }
+
+    fn time(&mut self, flag: &str, text: &str) -> Duration {
+        let checked = humantime::parse_duration(text)
+            .ok()
+            .filter(|time| !time.is_zero())
+            .ok_or_else(|| format!("{flag}: \"{text}\" is not a time such as 1000ms, 30s or 1h"));
+        self.or_note(checked, DEFAULT_LEASE)
+    }
+
+    fn bytes(&mut self, flag: &str, text: &str) -> u64 {
+        let checked = text
+            .parse::<bytesize::ByteSize>()
+            .map_err(|_| format!("{flag}: \"{text}\" is not a size such as 64MiB"))
+            .and_then(|size| match CACHE_BYTES.contains(&size.as_u64()) {
+                true => Ok(size.as_u64()),
+                false => Err(format!("{flag} must be between 64KiB and 1TiB")),
+            });
+        self.or_note(checked, *CACHE_BYTES.start())
+    }
+
+    fn count(&mut self, flag: &str, text: &str, least: usize) -> usize {
+        let checked = text.parse().ok().filter(|count| (least..=MAX_NODES).contains(count)).ok_or_else(|| {
+            format!("{flag}: \"{text}\" is not a whole number between {least} and {MAX_NODES}")
+        });
+        self.or_note(checked, least)
+    }
+
+    fn ack(&mut self, text: &str) -> Ack {
+        let checked = match text {
+            "sync" => Ok(Ack::Sync),
+            "async" => Ok(Ack::Async),
+            _ => Err(format!("--ack: \"{text}\" is neither sync nor async")),
+        };
+        self.or_note(checked, Ack::Sync)
+    }
+
+    /// The URL may hold a password, so it may come from a file, and is never repeated in a message.
+    fn redis(&mut self, flag: Option<String>) -> Option<String> {
+        let url = match (flag, std::env::var_os("BAZAR_REDIS_FILE")) {
+            (Some(_), Some(_)) => {
+                self.mistake("--redis: give either BAZAR_REDIS or BAZAR_REDIS_FILE, not both");
+                return None;
+            }
+            (Some(url), None) => url,
+            (None, Some(path)) => self.secret("BAZAR_REDIS_FILE", path.into())?,
+            (None, None) => return None,
+        };
+        let scheme = ["redis://", "redis+unix://", "unix://"].iter().any(|scheme| url.starts_with(scheme));
+        if !scheme || url::Url::parse(&url).is_err() {
+            self.mistake("--redis must be a URL of the form redis://host:port");
+            return None;
+        }
+        Some(url)
+    }
+
+    /// The secret if one is configured.
+    fn token(&mut self, common: &Common) -> Option<InternalToken> {
+        let text = match (&common.internal_token_file, std::env::var("BAZAR_INTERNAL_TOKEN")) {
+            (Some(_), Ok(_)) => {
+                self.mistake("give either --internal-token-file or BAZAR_INTERNAL_TOKEN, not both");
+                return None;
+            }
+            (Some(path), Err(_)) => self.secret("--internal-token-file", path.clone())?,
+            (None, Ok(text)) => text,
+            (None, Err(_)) => return None,
+        };
+        let checked = InternalToken::parse(&text).map(Some);
+        self.or_note(checked, None)
+    }
+
+    fn required_token(&mut self, common: &Common) -> Option<InternalToken> {
+        let before = self.0.len();
+        let token = self.token(common);
+        if token.is_none() && self.0.len() == before {
+            self.mistake("--internal-token-file or BAZAR_INTERNAL_TOKEN must give the internal token");
+        }
+        token
+    }
+
+    fn secret(&mut self, name: &str, path: PathBuf) -> Option<String> {
+        let read = std::fs::read_to_string(&path)
+            .map(|text| Some(text.trim().to_owned()))
+            .map_err(|error| format!("{name}: {} cannot be read: {error}", path.display()));
+        self.or_note(read, None)
+    }
+
+    fn done<T>(
+        mut self,
+        config: T,
+        token: Option<InternalToken>,
+        common: &Common,
+    ) -> Result<Checked<T>, Mistakes> {
+        let log_format = match common.log_format.as_str() {
+            "text" => LogFormat::Text,
+            "json" => LogFormat::Json,
+            other => {
+                self.mistake(format!("--log-format: \"{other}\" is neither text nor json"));
+                LogFormat::Text
+            }
+        };
+        match token {
+            Some(token) if self.0.is_empty() => Ok(Checked { config, token, log_format }),
+            _ => Err(Mistakes(self.0)),
+        }
+    }
+}

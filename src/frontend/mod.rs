@@ -1,0 +1,149 @@
+//! The frontend role: the public entry. It answers reads from its cache, spreads what the cache lacks
+//! over the catalog nodes, and purchases over the order nodes.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `routes` | HTTP in and out, on a public and an internal listener |
+//! | `shop` | what a customer can do |
+//! | `cache/` | reads: memory, Redis, a catalog node; the lease |
+//! | `balance/` | which node is next, and who is ill |
+
+mod balance;
+mod cache;
+mod routes;
+mod shop;
+
+use crate::client::{BaseUrl, Masters};
+use crate::server;
+use crate::shutdown::Shutdown;
+use crate::token::InternalToken;
+use crate::wire::catalog::Reachable;
+use actix_web::web;
+use balance::Pool;
+use cache::{Cache, LeaseKeeper, Local, Redis, RedisKeeper, Ttl};
+use shop::Shop;
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::watch;
+
+/// Fences are short, and must not queue behind requests of the public.
+const INTERNAL_WORKERS: usize = 1;
+
+/// What a frontend was told, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    pub listen: SocketAddr,
+    pub internal_listen: SocketAddr,
+    /// How the master reaches the internal listener; unless given, at the address that it sees.
+    pub advertise: Option<BaseUrl>,
+    /// Candidates, not empty.
+    pub masters: Vec<BaseUrl>,
+    pub replicas: Vec<BaseUrl>,
+    /// Not empty.
+    pub orders: Vec<BaseUrl>,
+    pub redis: Option<String>,
+    pub search_ttl: Duration,
+    pub info_ttl: Duration,
+    pub cache_bytes: u64,
+    pub workers: usize,
+}
+
+/// Why a frontend did not start, or stopped other than by request.
+#[derive(Debug, thiserror::Error)]
+pub enum FrontendError {
+    #[error("cannot listen on {0}")]
+    Listen(std::io::Error),
+    #[error("--redis: {0}")]
+    Redis(String),
+    #[error("a listener failed: {0}")]
+    Serve(#[from] std::io::Error),
+}
+
+/// A frontend that is bound.
+pub struct App {
+    public: (TcpListener, SocketAddr),
+    internal: (TcpListener, SocketAddr),
+    token: InternalToken,
+    workers: usize,
+    shop: Arc<Shop>,
+    redis: Option<RedisKeeper>,
+}
+
+impl Config {
+    pub async fn build(self, token: InternalToken) -> Result<App, FrontendError> {
+        let public = server::bind(self.listen).map_err(FrontendError::Listen)?;
+        let internal = server::bind(self.internal_listen).map_err(FrontendError::Listen)?;
+        let masters = Masters::new(&self.masters, &token);
+        let (redis, redis_keeper) = match &self.redis {
+            Some(url) => Redis::new(url, &token).map(|(r, k)| (Some(r), Some(k))).map_err(FrontendError::Redis)?,
+            None => (None, None),
+        };
+        let address = match self.advertise {
+            Some(url) => Reachable::Url(url.to_string()),
+            None => Reachable::Port(internal.1.port()),
+        };
+        let leases = Arc::new(LeaseKeeper::new(masters.clone(), address));
+        let nodes = self.masters.iter().chain(&self.replicas).cloned().collect();
+        let nodes = Arc::new(Pool::new("catalog", nodes, &token).await);
+        let orders = Arc::new(Pool::new("order", self.orders, &token).await);
+        let ttl = Ttl { search: self.search_ttl, info: self.info_ttl };
+        let local = Local::new(self.cache_bytes);
+        let cache = Arc::new(Cache::new(local, redis, leases, nodes, masters, ttl));
+        let shop = Arc::new(Shop::new(cache, orders));
+        Ok(App { public, internal, token, workers: self.workers, shop, redis: redis_keeper })
+    }
+}
+
+impl App {
+    pub fn addr(&self) -> SocketAddr {
+        self.public.1
+    }
+
+    /// Of the listener for the master's fences, and probes.
+    pub fn internal_addr(&self) -> SocketAddr {
+        self.internal.1
+    }
+
+    /// Whether a lease is held, as it changes: before, nothing is cached.
+    pub fn leased(&self) -> watch::Receiver<bool> {
+        self.shop.cache.leases.leased()
+    }
+
+    /// Serves until `shutdown`, then answers what is under way and gives the lease back.
+    pub async fn run(self, shutdown: Shutdown) -> Result<(), FrontendError> {
+        // Fences are acknowledged and the lease is kept until the last request is answered.
+        let behind = Shutdown::new();
+        let cache = Arc::clone(&self.shop.cache);
+        let mut tasks = vec![
+            actix_web::rt::spawn(Arc::clone(&cache.nodes).keep(behind.clone())),
+            actix_web::rt::spawn(Arc::clone(&self.shop.orders).keep(behind.clone())),
+            actix_web::rt::spawn({
+                let (cache, behind) = (Arc::clone(&cache), behind.clone());
+                async move { cache.leases.keep(behind, || cache.local.clear()).await }
+            }),
+        ];
+        if let Some(redis) = self.redis {
+            tasks.push(actix_web::rt::spawn(redis.run(behind.clone())));
+        }
+        let internal = {
+            let (leases, shop) = (Arc::clone(&cache.leases), Arc::clone(&self.shop));
+            let token = self.token;
+            move |config: &mut web::ServiceConfig| {
+                routes::internal(config, Arc::clone(&leases), Arc::clone(&shop), token.clone());
+            }
+        };
+        let internal = server::serve(self.internal.0, INTERNAL_WORKERS, behind.clone(), internal);
+        let internal = actix_web::rt::spawn(internal);
+        let shop = Arc::clone(&self.shop);
+        let public = move |config: &mut web::ServiceConfig| routes::public(config, Arc::clone(&shop));
+        let served = server::serve(self.public.0, self.workers, shutdown, public).await;
+        cache.leases.give_back().await;
+        behind.cancel();
+        for task in tasks {
+            let _ = task.await;
+        }
+        internal.await.map_err(std::io::Error::other)??;
+        Ok(served?)
+    }
+}

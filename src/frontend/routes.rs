@@ -1,0 +1,277 @@
+//! HTTP of the frontend. The public listener knows no internal route.
+
+use super::cache::{LeaseKeeper, Served, Want};
+use super::shop::{Purchased, Shop};
+use crate::clock;
+use crate::coherence::Moment;
+use crate::coherence::lease::{Fence, FenceAnswer};
+use crate::domain::{BookId, IdempotencyKey, Invalid, OrderId, Topic};
+use crate::server::{ApiError, healthz, read_body, read_json, request_id, require_token, resource};
+use crate::token::InternalToken;
+use crate::wire::frontend::{HOLDER, HolderAnswer, INVALIDATE};
+use crate::wire::public::{DEFAULT_LIMIT, MAX_LIMIT, OrderView, PurchaseBody, PurchaseView};
+use crate::wire::{ErrorCode, Problem, headers};
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::middleware::from_fn;
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use bytes::{BufMut, Bytes, BytesMut};
+use percent_encoding::percent_decode_str;
+use std::borrow::Cow;
+use std::sync::Arc;
+use std::time::Instant;
+
+/// A purchase has three short members.
+const MAX_PURCHASE_BODY: usize = 4 << 10;
+
+/// A fence names at most 1,024 keys of some hundred bytes.
+const MAX_FENCE_BODY: usize = 512 << 10;
+
+type Answer = Result<HttpResponse, ApiError>;
+
+pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>) {
+    config.app_data(Data::from(shop));
+    for prefix in ["", "/catalog-service"] {
+        config
+            .service(resource(&format!("{prefix}/search/{{topic}}"), "GET", web::get().to(search)))
+            .service(resource(&format!("{prefix}/info/{{id}}"), "GET", web::get().to(info)))
+            .service(resource(&format!("{prefix}/topics"), "GET", web::get().to(topics)));
+    }
+    for prefix in ["", "/order-service"] {
+        config
+            .service(resource(&format!("{prefix}/purchase"), "POST", web::post().to(purchase)))
+            .service(resource(&format!("{prefix}/orders/{{id}}"), "GET", web::get().to(order)));
+    }
+    config
+        .service(resource("/healthz", "GET", web::get().to(healthz)))
+        .service(resource("/readyz", "GET", web::get().to(readyz)));
+}
+
+pub fn internal(config: &mut ServiceConfig, leases: Arc<LeaseKeeper>, shop: Arc<Shop>, token: InternalToken) {
+    config
+        .app_data(Data::new(token))
+        .app_data(Data::from(leases))
+        .app_data(Data::from(shop))
+        .service(resource("/healthz", "GET", web::get().to(healthz)))
+        .service(resource("/readyz", "GET", web::get().to(readyz)))
+        .service(
+            web::scope("")
+                .wrap(from_fn(require_token))
+                .service(resource(INVALIDATE, "POST", web::post().to(invalidate)))
+                .service(resource(HOLDER, "GET", web::get().to(holder))),
+        );
+}
+
+async fn search(shop: Data<Shop>, request: HttpRequest) -> Answer {
+    let arrival = Arrival::now();
+    let want = page(&request)?;
+    read(&shop, &want, &request, arrival).await
+}
+
+async fn info(shop: Data<Shop>, request: HttpRequest) -> Answer {
+    let arrival = Arrival::now();
+    let want = Want::Book(BookId::parse(&last_segment(&request)?)?);
+    read(&shop, &want, &request, arrival).await
+}
+
+async fn topics(shop: Data<Shop>, request: HttpRequest) -> Answer {
+    read(&shop, &Want::Topics, &request, Arrival::now()).await
+}
+
+/// When a request came in: on the clock of leases, and on the one that measures.
+#[derive(Clone, Copy)]
+struct Arrival {
+    moment: Moment,
+    instant: Instant,
+}
+
+impl Arrival {
+    fn now() -> Self {
+        Self { moment: clock::now(), instant: Instant::now() }
+    }
+
+    /// Milliseconds since, with microsecond resolution.
+    fn response_time(self) -> f64 {
+        self.instant.elapsed().as_micros() as f64 / 1000.0
+    }
+}
+
+async fn read(shop: &Shop, want: &Want, request: &HttpRequest, arrival: Arrival) -> Answer {
+    let request_id = request_id(request);
+    let served = shop.read(want, arrival.moment, &request_id).await?;
+    let took = arrival.response_time();
+    log::debug!(
+        request_id = request_id.as_str();
+        "cache {} {want} {took:.2} ms from {}", served.x_cache(), served.by
+    );
+    Ok(respond(&served, took))
+}
+
+fn respond(served: &Served, took: f64) -> HttpResponse {
+    let entry = &served.entry;
+    let (mut answer, body) = if entry.found() {
+        let mut answer = HttpResponse::Ok();
+        answer.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
+        (answer, finish(entry.body(), served.cached(), took))
+    } else {
+        let mut answer = HttpResponse::NotFound();
+        answer.insert_header((header::CONTENT_TYPE, HeaderValue::from_static(Problem::CONTENT_TYPE)));
+        (answer, entry.body().clone())
+    };
+    answer.insert_header((headers::X_CACHE, HeaderValue::from_static(served.x_cache())));
+    answer.insert_header((headers::BAZAR_VERSION, entry.version()));
+    answer.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
+    if served.stale {
+        answer.insert_header((header::WARNING, HeaderValue::from_static(headers::WARNING_STALE)));
+    }
+    answer.body(body)
+}
+
+/// Completes the object that an entry holds open.
+fn finish(open: &Bytes, cached: bool, took: f64) -> Bytes {
+    let end = format!(",\"cached\":{cached},\"responseTime\":{took}}}");
+    let mut body = BytesMut::with_capacity(open.len() + end.len());
+    body.put_slice(open);
+    body.put_slice(end.as_bytes());
+    body.freeze()
+}
+
+async fn purchase(shop: Data<Shop>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let arrival = Arrival::now();
+    let request_id = request_id(&request);
+    let mut key = None;
+    let outcome = buy(&shop, &request, payload, &request_id, &mut key).await;
+    let mut answer = match outcome {
+        Ok(Purchased { receipt, replayed }) => {
+            let mut answer = HttpResponse::Ok();
+            answer.insert_header((headers::BAZAR_VERSION, receipt.version.public().to_string()));
+            answer.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
+            if replayed {
+                answer.insert_header((headers::IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true")));
+            }
+            let took = arrival.response_time();
+            log::debug!(
+                request_id = request_id.as_str();
+                "purchase book:{} x{} {took:.2} ms", receipt.book_id, receipt.quantity.get()
+            );
+            answer.json(PurchaseView::new(&receipt, took))
+        }
+        Err(problem) => {
+            log::debug!(request_id = request_id.as_str(); "purchase refused: {}", problem.error);
+            ApiError(problem).error_response()
+        }
+    };
+    // Whoever made it: with the key, the purchase is safe to repeat.
+    if let Some(key) = key.and_then(|key: IdempotencyKey| HeaderValue::from_str(key.as_str()).ok()) {
+        answer.headers_mut().insert(header::HeaderName::from_static(headers::IDEMPOTENCY_KEY), key);
+    }
+    answer
+}
+
+/// `key` is set as soon as it is known, so that every answer from then on can carry it.
+async fn buy(
+    shop: &Shop,
+    request: &HttpRequest,
+    payload: web::Payload,
+    request_id: &str,
+    key: &mut Option<IdempotencyKey>,
+) -> Result<Purchased, Problem> {
+    let content_type = request.headers().get(header::CONTENT_TYPE);
+    if !content_type.is_none_or(is_json) {
+        return Err(ErrorCode::UnsupportedMediaType.into());
+    }
+    let body = PurchaseBody::parse(&read_body(payload, MAX_PURCHASE_BODY).await?)?;
+    let given = match request.headers().get(headers::IDEMPOTENCY_KEY) {
+        // Not text at all is a key that breaks its rules, like the empty one.
+        Some(given) => IdempotencyKey::parse(given.to_str().unwrap_or_default())?,
+        None => IdempotencyKey::parse(format!("{:032x}", rand::random::<u128>()))?,
+    };
+    *key = Some(given.clone());
+    shop.purchase(body, given, request_id.to_owned()).await
+}
+
+fn is_json(content_type: &HeaderValue) -> bool {
+    let essence = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
+    essence.trim().eq_ignore_ascii_case("application/json")
+}
+
+async fn order(shop: Data<Shop>, request: HttpRequest) -> Answer {
+    // What cannot be an order id is the id of no order.
+    let Ok(id) = last_segment(&request)?.parse::<OrderId>() else {
+        return Err(ErrorCode::OrderNotFound.into());
+    };
+    let order = shop.order(id, &request_id(&request)).await?.ok_or(ErrorCode::OrderNotFound)?;
+    let mut answer = HttpResponse::Ok();
+    answer.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
+    Ok(answer.json(OrderView::from(&order)))
+}
+
+/// One line for each dependency; 503 when purchases or reads have nowhere to go.
+async fn readyz(shop: Data<Shop>) -> HttpResponse {
+    let line = |name: &str, (all, well): (usize, usize)| format!("{name}: {well} of {all} nodes are well\n");
+    let (catalog, orders) = (shop.cache.nodes.count(), shop.orders.count());
+    let lease = match shop.cache.leases.lease().as_ref().filter(|lease| lease.valid_at(clock::now())) {
+        Some(lease) => format!("lease: held in epoch {}\n", lease.epoch().number),
+        None => "lease: none, reads are not cached\n".into(),
+    };
+    let redis = match &shop.cache.redis {
+        Some(redis) if redis.is_connected() => "redis: connected\n",
+        Some(_) => "redis: not to be had, reads go on without it\n",
+        None => "redis: not configured\n",
+    };
+    let body = format!("{}{}{lease}{redis}", line("catalog", catalog), line("order", orders));
+    match catalog.1 > 0 && orders.1 > 0 {
+        true => HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(body),
+        false => HttpResponse::ServiceUnavailable().content_type("text/plain; charset=utf-8").body(body),
+    }
+}
+
+async fn invalidate(leases: Data<LeaseKeeper>, payload: web::Payload) -> Answer {
+    let fence: Fence = read_json(payload, MAX_FENCE_BODY).await?;
+    match leases.fenced(&fence) {
+        FenceAnswer::Raised => {
+            log::debug!("cache INVALIDATE {:?} before {}", fence.keys, fence.version.public());
+            Ok(HttpResponse::Ok().json(HolderAnswer { holder: fence.holder }))
+        }
+        FenceAnswer::NotThisHolder => Err(ErrorCode::NotThisHolder.into()),
+    }
+}
+
+async fn holder(leases: Data<LeaseKeeper>) -> HttpResponse {
+    HttpResponse::Ok().json(HolderAnswer { holder: leases.holder() })
+}
+
+/// The page that `/search/{topic}?limit=&after=` asks for.
+fn page(request: &HttpRequest) -> Result<Want, Problem> {
+    let topic = Topic::parse(last_segment(request)?)?;
+    let (mut after, mut limit) = (None, DEFAULT_LIMIT);
+    if !request.query_string().is_empty() {
+        for (name, value) in url::form_urlencoded::parse(request.query_string().as_bytes()) {
+            match name.as_ref() {
+                "after" => after = Some(BookId::parse(&value)?),
+                "limit" => limit = parse_limit(&value)?,
+                _ => {}
+            }
+        }
+    }
+    Ok(Want::Page { topic, after, limit })
+}
+
+fn parse_limit(value: &str) -> Result<u32, Invalid> {
+    let sentence = || Invalid(format!("limit must be a whole number between 1 and {MAX_LIMIT}"));
+    match value.parse() {
+        Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
+        _ => Err(sentence()),
+    }
+}
+
+/// What follows the last slash of the path, decoded. From the path as it was sent, because a router that
+/// replaces what is no UTF-8 would turn rubbish into a topic.
+fn last_segment(request: &HttpRequest) -> Result<String, Problem> {
+    let path = request.uri().path();
+    let segment = path.rsplit_once('/').map_or(path, |(_, last)| last);
+    percent_decode_str(segment)
+        .decode_utf8()
+        .map(Cow::into_owned)
+        .map_err(|_| Problem::new(ErrorCode::InvalidRequest, "the path is not UTF-8"))
+}

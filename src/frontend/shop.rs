@@ -1,0 +1,134 @@
+//! What a customer can do: look at books, buy one, find an order again.
+
+use super::balance::Pool;
+use super::cache::{Cache, Served, Want};
+use crate::client::CallError;
+use crate::coherence::Moment;
+use crate::domain::{IdempotencyKey, Order, OrderId, Outcome, Purchase, Receipt};
+use crate::wire::catalog::{ORDERS, Stated};
+use crate::wire::order::PURCHASE;
+use crate::wire::public::PurchaseBody;
+use crate::wire::{ErrorCode, Problem};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+
+/// From a purchase's arrival to its answer: longer than an order node tries, shorter than nginx waits.
+const PURCHASE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// Before a purchase goes to another order node.
+const RETRY_PAUSE: Duration = Duration::from_millis(50);
+
+/// Purchases under way; with more the answer is a quick 503. Each holds a few kilobytes.
+const MAX_PURCHASES: usize = 1024;
+
+/// For one look-up of an order.
+const LOOKUP_DEADLINE: Duration = Duration::from_secs(1);
+
+pub struct Shop {
+    pub cache: Arc<Cache>,
+    pub orders: Arc<Pool>,
+    purchases: Arc<Semaphore>,
+}
+
+/// A purchase that succeeded, now or under the same key before.
+pub struct Purchased {
+    pub receipt: Receipt,
+    pub replayed: bool,
+}
+
+impl Shop {
+    pub fn new(cache: Arc<Cache>, orders: Arc<Pool>) -> Self {
+        Self { cache, orders, purchases: Arc::new(Semaphore::new(MAX_PURCHASES)) }
+    }
+
+    pub async fn read(&self, want: &Want, came_in: Moment, request_id: &str) -> Result<Served, Problem> {
+        self.cache.get(want, came_in, request_id).await
+    }
+
+    /// Buys, under `key`. [`ErrorCode::Unavailable`]: the outcome is unknown, and it is safe to repeat
+    /// with the same key.
+    pub async fn purchase(
+        &self,
+        body: PurchaseBody,
+        key: IdempotencyKey,
+        request_id: String,
+    ) -> Result<Purchased, Problem> {
+        let unavailable = || Problem::from(ErrorCode::Unavailable);
+        let permit = Arc::clone(&self.purchases).try_acquire_owned().map_err(|_| unavailable())?;
+        let purchase = Purchase {
+            order_id: OrderId::from_random(rand::random()),
+            key,
+            book_id: body.book_id,
+            quantity: body.quantity,
+            offer: body.offer,
+        };
+        let orders = Arc::clone(&self.orders);
+        // A task of its own: a customer who hangs up does not stop a purchase half-way.
+        let task = actix_web::rt::spawn(async move {
+            let _permit = permit;
+            send(&orders, &purchase, &request_id).await
+        });
+        match task.await.map_err(|_| unavailable())?? {
+            Outcome::Purchase { answer, replayed } => {
+                answer.map(|receipt| Purchased { receipt, replayed }).map_err(Problem::from)
+            }
+            Outcome::Edit(_) | Outcome::Rejected => Err(ErrorCode::Internal.into()),
+        }
+    }
+
+    /// `None` is the master's word: an order that a replica lacks may exist.
+    pub async fn order(&self, id: OrderId, request_id: &str) -> Result<Option<Order>, Problem> {
+        let path = format!("{ORDERS}/{id}");
+        let answer: Result<Stated<Option<Order>>, _> =
+            self.cache.masters.get(&path, request_id, LOOKUP_DEADLINE).await;
+        match answer {
+            Ok(Stated { master: true, value, .. }) => return Ok(value),
+            Ok(Stated { value: Some(order), .. }) => return Ok(Some(order)),
+            Ok(_) => {}
+            Err(error) => log::debug!(request_id; "order {id} at the master: {error}"),
+        }
+        // An order never changes, so a replica that has it is right.
+        if let Some(node) = self.cache.nodes.pick(&[]) {
+            let answer: Result<Stated<Option<Order>>, _> =
+                node.peer.get(&path, request_id, LOOKUP_DEADLINE).await;
+            if let Ok(Stated { value: Some(order), .. }) = answer {
+                return Ok(Some(order));
+            }
+        }
+        Err(ErrorCode::Unavailable.into())
+    }
+}
+
+/// To one order node, and to the next while there is time, if one fails: the key makes that safe.
+async fn send(orders: &Pool, purchase: &Purchase, request_id: &str) -> Result<Outcome, Problem> {
+    let until = Instant::now() + PURCHASE_DEADLINE;
+    let mut tried = Vec::new();
+    loop {
+        let node = orders.pick(&tried).or_else(|| {
+            tried.clear();
+            orders.pick(&tried)
+        });
+        let error = match &node {
+            Some(node) => {
+                let left = until.saturating_duration_since(Instant::now());
+                match node.peer.post(PURCHASE, purchase, request_id, left).await {
+                    Ok(outcome) => return Ok(outcome),
+                    Err(CallError::Refused { problem, .. }) => return Err(problem),
+                    Err(error) => {
+                        node.failed(&error);
+                        error.to_string()
+                    }
+                }
+            }
+            None => "there is no order node".into(),
+        };
+        tried.extend(node);
+        if Instant::now() + RETRY_PAUSE >= until {
+            log::warn!(request_id; "a purchase has no answer: {error}");
+            return Err(ErrorCode::Unavailable.into());
+        }
+        tokio::time::sleep(RETRY_PAUSE).await;
+    }
+}

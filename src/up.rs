@@ -1,0 +1,192 @@
+//! The whole store in one process: the same roles that run alone elsewhere, each on a loopback listener of
+//! its own, each catalog node with its own file. They talk over HTTP here as there.
+
+use crate::catalog::{self, Ack, CatalogError, Kind, MasterConfig, ReplicaConfig};
+use crate::client::BaseUrl;
+use crate::config::{DEFAULT_LEASE, cores};
+use crate::frontend::{self, FrontendError};
+use crate::order;
+use crate::shutdown::Shutdown;
+use crate::token::InternalToken;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long to wait for the frontends' leases before being ready without: the first reads are then not
+/// cached.
+const LEASE_PATIENCE: Duration = Duration::from_secs(2);
+
+/// How long entries are kept; the defaults of a frontend.
+const SEARCH_TTL: Duration = Duration::from_secs(3600);
+const INFO_TTL: Duration = Duration::from_secs(1800);
+const CACHE_BYTES: u64 = 64 << 20;
+
+/// What `bazar up` was told, checked.
+#[derive(Debug, Clone)]
+pub struct Config {
+    /// Of the first frontend; the others get the next ports, or any if it is 0.
+    pub listen: SocketAddr,
+    pub data: PathBuf,
+    pub replicas: usize,
+    pub orders: usize,
+    pub frontends: usize,
+    pub redis: Option<String>,
+    pub ack: Ack,
+}
+
+/// A store of which every listener is bound.
+pub struct App {
+    master: catalog::App,
+    replicas: Vec<catalog::App>,
+    orders: Vec<order::App>,
+    frontends: Vec<frontend::App>,
+}
+
+/// Why the store did not start, or stopped other than by request.
+#[derive(Debug, thiserror::Error)]
+pub enum UpError {
+    #[error(transparent)]
+    Catalog(#[from] CatalogError),
+    #[error("an order node failed: {0}")]
+    Order(#[from] std::io::Error),
+    #[error(transparent)]
+    Frontend(#[from] FrontendError),
+}
+
+impl Config {
+    pub async fn build(self, token: InternalToken) -> Result<App, UpError> {
+        let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
+        // Every holder of a lease is a thread of this process: none outlives it.
+        let kind = Kind::Master(MasterConfig {
+            ack: self.ack,
+            lease: DEFAULT_LEASE,
+            leases_outlive_process: false,
+        });
+        // The public address first: it is the one that somebody else may have.
+        let mut public = Vec::new();
+        for index in 0..self.frontends {
+            public.push(reserve(self.listen, index).map_err(FrontendError::Listen)?);
+        }
+        let master = catalog::Config { kind, listen: loopback, data: self.data.join("master") };
+        let master = master.build(token.clone()).await?;
+        let master_url = BaseUrl::from_addr(master.addr());
+        let mut replicas = Vec::new();
+        for number in 1..=self.replicas {
+            let kind = Kind::Replica(ReplicaConfig { masters: vec![master_url.clone()], advertise: None });
+            let data = self.data.join(format!("replica-{number}"));
+            replicas.push(catalog::Config { kind, listen: loopback, data }.build(token.clone()).await?);
+        }
+        let mut orders = Vec::new();
+        for _ in 0..self.orders {
+            let config = order::Config { listen: loopback, masters: vec![master_url.clone()] };
+            orders.push(config.build(token.clone()).await?);
+        }
+        let mut frontends = Vec::new();
+        for listen in public {
+            let config = frontend::Config {
+                listen,
+                internal_listen: loopback,
+                advertise: None,
+                masters: vec![master_url.clone()],
+                replicas: replicas.iter().map(|replica| BaseUrl::from_addr(replica.addr())).collect(),
+                orders: orders.iter().map(|order| BaseUrl::from_addr(order.addr())).collect(),
+                redis: self.redis.clone(),
+                search_ttl: SEARCH_TTL,
+                info_ttl: INFO_TTL,
+                cache_bytes: CACHE_BYTES,
+                workers: cores(),
+            };
+            frontends.push(config.build(token.clone()).await?);
+        }
+        Ok(App { master, replicas, orders, frontends })
+    }
+}
+
+impl App {
+    /// The public address of each frontend.
+    pub fn addrs(&self) -> Vec<SocketAddr> {
+        self.frontends.iter().map(frontend::App::addr).collect()
+    }
+
+    /// Serves until `shutdown`, then stops role after role, the frontends first, so that each still has
+    /// whom it needs to answer what is under way. `ready` is called when reads come from the cache.
+    pub async fn run(self, shutdown: Shutdown, ready: impl FnOnce()) -> Result<(), UpError> {
+        let (stop_master, stop_replicas, stop_orders, stop_frontends) =
+            (Shutdown::new(), Shutdown::new(), Shutdown::new(), Shutdown::new());
+        // Any role that ends by itself ends the store.
+        let failed = Shutdown::new();
+        let watch = |name: &str, addr: SocketAddr| {
+            log::info!("{name} is ready at {}", BaseUrl::from_addr(addr));
+            failed.clone().drop_guard()
+        };
+        let mut leased = Vec::new();
+        let (mut catalogs, mut orders, mut frontends) = (Vec::new(), Vec::new(), Vec::new());
+        for node in std::iter::once(self.master).chain(self.replicas) {
+            let guard = watch(node.name(), node.addr());
+            let stop = if catalogs.is_empty() { stop_master.clone() } else { stop_replicas.clone() };
+            catalogs.push(actix_web::rt::spawn(async move {
+                let _guard = guard;
+                node.run(stop).await
+            }));
+        }
+        for node in self.orders {
+            let (guard, stop) = (watch("order", node.addr()), stop_orders.clone());
+            orders.push(actix_web::rt::spawn(async move {
+                let _guard = guard;
+                node.run(stop).await
+            }));
+        }
+        for node in self.frontends {
+            let (guard, stop) = (watch("frontend", node.addr()), stop_frontends.clone());
+            leased.push(node.leased());
+            frontends.push(actix_web::rt::spawn(async move {
+                let _guard = guard;
+                node.run(stop).await
+            }));
+        }
+        let all_leased =
+            futures_util::future::join_all(leased.iter_mut().map(|leased| leased.wait_for(|leased| *leased)));
+        let _ = tokio::time::timeout(LEASE_PATIENCE, all_leased).await;
+        ready();
+        tokio::select! { () = shutdown.cancelled() => {}, () = failed.cancelled() => {} }
+
+        let mut outcome = Ok(());
+        stop_frontends.cancel();
+        for task in frontends {
+            outcome = outcome.and(joined(task.await));
+        }
+        stop_orders.cancel();
+        for task in orders {
+            outcome = outcome.and(joined(task.await));
+        }
+        // The master last: it may still have records for its replicas.
+        stop_replicas.cancel();
+        let mut catalogs = catalogs.into_iter();
+        let master = catalogs.next();
+        for task in catalogs {
+            outcome = outcome.and(joined(task.await));
+        }
+        stop_master.cancel();
+        if let Some(task) = master {
+            outcome = outcome.and(joined(task.await));
+        }
+        outcome
+    }
+}
+
+fn joined<E: Into<UpError>>(
+    ended: Result<Result<(), E>, actix_web::rt::task::JoinError>,
+) -> Result<(), UpError> {
+    ended.map_err(std::io::Error::other)?.map_err(Into::into)
+}
+
+/// The address of frontend `index`.
+fn reserve(first: SocketAddr, index: usize) -> std::io::Result<SocketAddr> {
+    if first.port() == 0 {
+        return Ok(first);
+    }
+    let offset = u16::try_from(index).map_err(std::io::Error::other)?;
+    let addr = SocketAddr::new(first.ip(), first.port() + offset);
+    // Says now that it is taken, before any data is touched.
+    crate::server::bind(addr).map(|_| addr)
+}
