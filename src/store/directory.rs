@@ -48,7 +48,7 @@ impl DataDir {
     /// another process is told that comes second and gets [`OpenError::Locked`].
     pub fn lock(dir: &Path, role: &str) -> Result<DataDir, OpenError> {
         let not_writable = |path: &Path, source| OpenError::NotWritable { path: path.into(), source };
-        fs::create_dir_all(dir).map_err(|error| not_writable(dir, error))?;
+        create_dir(dir).map_err(|error| not_writable(dir, error))?;
         let path = dir.join(LOCK);
         let mut file = File::options()
             .read(true)
@@ -194,6 +194,17 @@ pub fn current_file(dir: &Path) -> Result<PathBuf, OpenError> {
 
 pub(super) fn sync_dir(dir: &Path) -> std::io::Result<()> {
     File::open(dir)?.sync_all()
+}
+
+/// Durable: an order in a directory that a power cut takes away would be lost with it.
+fn create_dir(dir: &Path) -> std::io::Result<()> {
+    let missing: Vec<&Path> = dir.ancestors().take_while(|level| !level.exists()).collect();
+    fs::create_dir_all(dir)?;
+    for level in missing.iter().filter(|level| !level.as_os_str().is_empty()) {
+        let parent = level.parent().filter(|parent| !parent.as_os_str().is_empty());
+        sync_dir(parent.unwrap_or(Path::new(".")))?;
+    }
+    Ok(())
 }
 
 fn read_current(dir: &Path) -> Result<Option<String>, OpenError> {

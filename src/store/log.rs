@@ -58,8 +58,8 @@ impl Store {
 pub(super) async fn longest_open_lease_ms(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
     let longest: Option<i64> = sqlx::query_scalar(
         "SELECT max(lease_term_ms) FROM log WHERE lease_term_ms IS NOT NULL AND seq >= (
-             SELECT max(seq) FROM log WHERE lease_term_ms IS NOT NULL AND seq <= (
-                 SELECT coalesce(max(seq), 0) FROM log WHERE lease_term_ms IS NULL))",
+             SELECT max(seq) FROM log WHERE lease_term_ms IS NOT NULL AND seq <=
+                 coalesce((SELECT seq FROM log WHERE lease_term_ms IS NULL ORDER BY seq DESC LIMIT 1), 0))",
     )
     .fetch_one(connection)
     .await?;

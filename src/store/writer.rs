@@ -275,3 +275,63 @@ fn distinct<T: Ord + Serialize>(values: impl Iterator<Item = T>) -> Result<Optio
     let values: BTreeSet<T> = values.collect();
     if values.is_empty() { Ok(None) } else { Ok(Some(serde_json::to_string(&values)?)) }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        domain::{BookId, IdempotencyKey, OrderId, Purchase, Quantity},
+        store::DataDir,
+    };
+
+    fn purchases(numbers: std::ops::Range<u128>) -> Vec<Request> {
+        numbers
+            .map(|n| {
+                Request::Purchase(Purchase {
+                    order_id: OrderId::from_random(n),
+                    key: IdempotencyKey::parse(format!("{n:0200}")).unwrap(),
+                    book_id: BookId::new(9).unwrap(),
+                    quantity: Quantity::ONE,
+                    offer: None,
+                })
+            })
+            .collect()
+    }
+
+    async fn limit_pages(writer: &mut Writer, sql: &'static str) {
+        sqlx::query(sql).execute(&mut writer.connection).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_full_disk_refuses_a_batch_and_the_next_one_may_fit_again() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let (store, mut writer) = DataDir::lock(dir.path(), "test").unwrap().open(1).await.unwrap();
+        let position = writer.start_epoch(1, 0, 0).await.unwrap().record.version;
+        limit_pages(&mut writer, "PRAGMA max_page_count = 1").await;
+        let refused = writer.prepare(&purchases(0..500), 0).await;
+        assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
+        assert_eq!(writer.position().await.unwrap(), position);
+
+        limit_pages(&mut writer, "PRAGMA max_page_count = 100000").await;
+        let prepared = writer.prepare(&purchases(0..500), 0).await.unwrap();
+        writer.commit().await.unwrap();
+        assert_eq!(store.position().await.unwrap(), prepared.version);
+    }
+
+    #[tokio::test]
+    async fn a_statement_that_was_abandoned_half_way_leaves_a_writer_that_refuses_everything() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let data = DataDir::lock(dir.path(), "test").unwrap();
+        let (_store, mut writer) = data.open(1).await.unwrap();
+        writer.start_epoch(1, 0, 0).await.unwrap();
+        writer.prepare(&purchases(0..1), 0).await.unwrap();
+        {
+            // Polled once, as a time-out that fires would leave it.
+            let mut commit = std::pin::pin!(writer.commit());
+            assert!(futures_util::poll!(&mut commit).is_pending());
+        }
+        assert!(matches!(writer.commit().await, Err(StoreError::Misuse(_))));
+        assert!(matches!(writer.prepare(&[], 0).await, Err(StoreError::Misuse(_))));
+        assert!(matches!(writer.apply(&[]).await, Err(StoreError::Misuse(_))));
+    }
+}

@@ -1,3 +1,5 @@
+//! Locks, generations and files that must be refused without being touched.
+
 use super::*;
 use crate::store::OpenError;
 use std::fs;

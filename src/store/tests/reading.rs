@@ -1,3 +1,5 @@
+//! What reads show: the seeded books, pages, and the version that belongs to them.
+
 use super::*;
 use crate::domain::{BookPage, TopicCount};
 

@@ -1,3 +1,5 @@
+//! The log and whole copies: another node ends with the same rows, or is told that it cannot.
+
 use super::*;
 use crate::{
     domain::{Body, Epoch, Record},

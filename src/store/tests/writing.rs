@@ -1,3 +1,5 @@
+//! What batches and epochs leave behind, and what they refuse.
+
 use super::*;
 use crate::{
     domain::{Body, EditRefusal, Epoch},
