@@ -342,7 +342,9 @@ mod tests {
     fn an_address_is_http_host_and_port_and_nothing_else() {
         assert_eq!(BaseUrl::parse("http://master:3000").unwrap().to_string(), "http://master:3000");
         assert_eq!(BaseUrl::parse("http://[::1]:3000/").unwrap().authority(), "[::1]:3000");
-        for text in ["master:3000", "https://m:1", "http://", "http://m:99999", "http://m/x", "http://u@m", ""] {
+        for text in
+            ["master:3000", "https://m:1", "http://", "http://m:99999", "http://m/x", "http://u@m", ""]
+        {
             assert!(BaseUrl::parse(text).is_err(), "{text}");
         }
     }

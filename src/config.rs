@@ -125,11 +125,7 @@ pub fn catalog(args: CatalogArgs) -> Result<Checked<catalog::Config>, Mistakes> 
         Kind::Master(MasterConfig { ack, lease, leases_outlive_process: true })
     };
     let token = check.required_token(&args.common);
-    check.done(
-        catalog::Config { kind, listen, data: args.data.unwrap_or_default() },
-        token,
-        &args.common,
-    )
+    check.done(catalog::Config { kind, listen, data: args.data.unwrap_or_default() }, token, &args.common)
 }
 
 pub fn order(args: OrderArgs) -> Result<Checked<order::Config>, Mistakes> {
@@ -204,9 +200,10 @@ impl Check {
     }
 
     fn count(&mut self, flag: &str, text: &str, least: usize) -> usize {
-        let checked = text.parse().ok().filter(|count| (least..=MAX_NODES).contains(count)).ok_or_else(|| {
-            format!("{flag}: \"{text}\" is not a whole number between {least} and {MAX_NODES}")
-        });
+        let checked =
+            text.parse().ok().filter(|count| (least..=MAX_NODES).contains(count)).ok_or_else(|| {
+                format!("{flag}: \"{text}\" is not a whole number between {least} and {MAX_NODES}")
+            });
         self.or_note(checked, least)
     }
 

@@ -200,10 +200,7 @@ pub async fn require_token(
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let authorized = request.app_data::<web::Data<InternalToken>>().is_some_and(|token| {
-        request
-            .headers()
-            .get(header::AUTHORIZATION)
-            .is_some_and(|header| token.authorizes(header.as_bytes()))
+        request.headers().get(header::AUTHORIZATION).is_some_and(|header| token.authorizes(header.as_bytes()))
     });
     if authorized {
         return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
@@ -211,7 +208,7 @@ pub async fn require_token(
     Ok(request.into_response(ApiError::from(ErrorCode::Unauthorized).error_response()))
 }
 
-/// Reads a body of at most `limit` bytes, within [`BODY_TIMEOUT`].
+/// Reads a body of at most `limit` bytes, within 5 seconds.
 pub async fn read_body(payload: web::Payload, limit: usize) -> Result<web::Bytes, Problem> {
     let body = tokio::time::timeout(BODY_TIMEOUT, payload.to_bytes_limited(limit)).await;
     match body {
@@ -259,7 +256,9 @@ mod tests {
     #[test]
     fn a_request_id_that_could_forge_a_log_line_is_replaced() {
         let id = |given: &str| {
-            request_id(&TestRequest::default().insert_header((headers::X_REQUEST_ID, given)).to_http_request())
+            request_id(
+                &TestRequest::default().insert_header((headers::X_REQUEST_ID, given)).to_http_request(),
+            )
         };
         assert_eq!(id("abc-1.2_3"), "abc-1.2_3");
         for given in ["", "a b", "a=b", &"x".repeat(65)] {

@@ -70,7 +70,9 @@ mod tests {
     fn only_the_whole_token_authorizes() {
         let token = InternalToken::parse(" 0123456789abcdef\n").unwrap();
         assert!(token.authorizes(b"Bearer 0123456789abcdef"));
-        for header in ["", "Bearer ", "0123456789abcdef", "Bearer 0123456789abcde", "Bearer 0123456789abcdef0"] {
+        for header in
+            ["", "Bearer ", "0123456789abcdef", "Bearer 0123456789abcde", "Bearer 0123456789abcdef0"]
+        {
             assert!(!token.authorizes(header.as_bytes()), "{header}");
         }
     }

@@ -57,11 +57,8 @@ impl Config {
     pub async fn build(self, token: InternalToken) -> Result<App, UpError> {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         // Every holder of a lease is a thread of this process: none outlives it.
-        let kind = Kind::Master(MasterConfig {
-            ack: self.ack,
-            lease: DEFAULT_LEASE,
-            leases_outlive_process: false,
-        });
+        let kind =
+            Kind::Master(MasterConfig { ack: self.ack, lease: DEFAULT_LEASE, leases_outlive_process: false });
         // The public address first: it is the one that somebody else may have.
         let mut public = Vec::new();
         for index in 0..self.frontends {

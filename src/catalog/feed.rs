@@ -108,10 +108,10 @@ impl Feed {
     /// pushed to it. Returns whether acknowledgements wait for it.
     pub fn register(self: &Arc<Self>, report: &ReplicaReport, address: BaseUrl) -> bool {
         let mut state = self.state.lock();
-        let linked =
-            state.links.get(&report.replica).is_some_and(|link| {
-                link.address == address && !link.records.is_closed()
-            });
+        let linked = state
+            .links
+            .get(&report.replica)
+            .is_some_and(|link| link.address == address && !link.records.is_closed());
         if !linked {
             if state.links.len() >= MAX_REPLICAS {
                 return false;

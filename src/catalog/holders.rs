@@ -76,8 +76,7 @@ impl Leases {
         let mut announcements: FuturesUnordered<_> = targets
             .into_iter()
             .map(|target| {
-                let fence =
-                    Fence { holder: target.holder, lease: target.lease, version, keys: keys.clone() };
+                let fence = Fence { holder: target.holder, lease: target.lease, version, keys: keys.clone() };
                 self.announce(fence, target.address)
             })
             .collect();

@@ -11,8 +11,8 @@ use crate::server::{ApiError, healthz, read_json, read_query, request_id, requir
 use crate::store::{LogPage, Snapshot};
 use crate::token::InternalToken;
 use crate::wire::catalog::{
-    BOOKS, EDITS, Edits, LEASES, LOG, LeaseRequest, LogQuery, MAX_BATCH, Minimum, NodeState, ORDERS, Outcomes,
-    PURCHASES, Purchases, RELEASE, REPLICAS, Reachable, Records, ReleaseRequest, ReplicaReport,
+    BOOKS, EDITS, Edits, LEASES, LOG, LeaseRequest, LogQuery, MAX_BATCH, Minimum, NodeState, ORDERS,
+    Outcomes, PURCHASES, Purchases, RELEASE, REPLICAS, Reachable, Records, ReleaseRequest, ReplicaReport,
     ReplicaStanding, SEARCH, SNAPSHOT, SYNC_WRITE, Stated, Synced, TOPICS, TopicQuery,
 };
 use crate::wire::public::MAX_LIMIT;
@@ -149,11 +149,8 @@ fn stated<N: Node, T: Serialize>(snapshot: Snapshot<T>) -> Answer {
 
 async fn purchases(master: web::Data<Master>, payload: web::Payload) -> Answer {
     let body: Purchases = read_json(payload, MAX_BODY).await?;
-    let (ids, requests): (Vec<String>, Vec<Request>) = body
-        .purchases
-        .into_iter()
-        .map(|call| (call.request_id, Request::Purchase(call.purchase)))
-        .unzip();
+    let (ids, requests): (Vec<String>, Vec<Request>) =
+        body.purchases.into_iter().map(|call| (call.request_id, Request::Purchase(call.purchase))).unzip();
     let outcomes = submit(&master, requests).await?;
     if log::log_enabled!(log::Level::Debug) {
         for (request_id, outcome) in ids.iter().zip(&outcomes) {

@@ -34,10 +34,12 @@ const UNACKNOWLEDGED: usize = 16;
 /// The longest a job may wait for its answer. Longer than a lease, which is the longest stall there is.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
 
+type Reply = oneshot::Sender<Result<Vec<Outcome>, Problem>>;
+
 /// What an order node or an editor asks for: requests that are answered together.
 struct Job {
     requests: Vec<Request>,
-    reply: oneshot::Sender<Result<Vec<Outcome>, Problem>>,
+    reply: Reply,
 }
 
 /// The way to the writer.
@@ -93,7 +95,7 @@ impl Tasks {
 /// A batch on its way to its buyers.
 struct Committed {
     version: Version,
-    replies: Vec<(oneshot::Sender<Result<Vec<Outcome>, Problem>>, Result<Vec<Outcome>, Problem>)>,
+    replies: Vec<(Reply, Result<Vec<Outcome>, Problem>)>,
 }
 
 struct WriterTask {
@@ -170,7 +172,8 @@ impl WriterTask {
     ) -> Result<(Vec<Option<Outcome>>, Version), CatalogError> {
         let mut outcomes = vec![None; requests.len()];
         let mut version = Version::GENESIS;
-        let mut ranges: Vec<Range<usize>> = vec![0..requests.len()];
+        let mut ranges: Vec<Range<usize>> = Vec::new();
+        ranges.push(0..requests.len());
         while let Some(range) = ranges.pop() {
             match self.store.prepare(&requests[range.clone()], clock::wall_ms()).await {
                 Ok(prepared) => {

@@ -34,10 +34,7 @@ impl Floors {
     pub const SLOTS: usize = 1 << 16;
 
     pub fn new(global: u64) -> Self {
-        Self {
-            slots: (0..Self::SLOTS).map(|_| AtomicU64::new(0)).collect(),
-            global: AtomicU64::new(global),
-        }
+        Self { slots: (0..Self::SLOTS).map(|_| AtomicU64::new(0)).collect(), global: AtomicU64::new(global) }
     }
 
     /// The lowest `asof` that an answer depending on this slot may have.

@@ -161,7 +161,7 @@ mod tests {
 
     #[test]
     fn a_key_survives_the_wire_and_has_the_slot_of_its_text() {
-        for text in ["book:9", "book:9223372036854775807", "topic:a:b", "topics", "q"] {
+        for text in ["book:9", "book:9007199254740991", "topic:a:b", "topics", "q"] {
             let key: Key = text.parse().unwrap();
             assert_eq!(key.to_string(), text);
             assert_eq!(key.slot(), slot_of(text.as_bytes()));

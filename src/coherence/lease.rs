@@ -256,12 +256,7 @@ mod tests {
 
     fn join(id: u64, epoch: Epoch, floor: u64) -> Grant {
         let slots = vec![(book().slot(), floor)];
-        Grant {
-            lease: LeaseId(id),
-            epoch,
-            term_ms: TERM_MS,
-            floors: Some(FloorTable { global: 1, slots }),
-        }
+        Grant { lease: LeaseId(id), epoch, term_ms: TERM_MS, floors: Some(FloorTable { global: 1, slots }) }
     }
 
     fn held(epoch: Epoch) -> Session {

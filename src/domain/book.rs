@@ -4,20 +4,26 @@ use super::{Cents, Invalid};
 use serde::{Deserialize, Serialize};
 use std::fmt;
 
-/// A book's number, 1 or greater.
+/// A book's number, from 1 to [`BookId::MAX`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(try_from = "i64", into = "i64")]
 pub struct BookId(i64);
 
 impl BookId {
+    /// 2^53 − 1: the largest whole number that every JSON reader keeps exact.
+    pub const MAX: BookId = BookId((1 << 53) - 1);
+
     pub fn new(id: i64) -> Result<Self, Invalid> {
-        if id >= 1 { Ok(Self(id)) } else { Err(Invalid::new("a book id must be a positive whole number")) }
+        match (1..=Self::MAX.0).contains(&id) {
+            true => Ok(Self(id)),
+            false => Err(Invalid::new("a book id must be a whole number between 1 and 9007199254740991")),
+        }
     }
 
     /// From the decimal digits of a path or a form. More digits than an `i64` holds are no book id.
     pub fn parse(text: &str) -> Result<Self, Invalid> {
         text.parse::<i64>()
-            .map_err(|_| Invalid::new("a book id must be a positive whole number"))
+            .map_err(|_| Invalid::new("a book id must be a whole number between 1 and 9007199254740991"))
             .and_then(Self::new)
     }
 
@@ -71,7 +77,7 @@ impl Stock {
     }
 
     /// The stock after a delivery, or `None` past [`Stock::MAX`].
-    pub fn add(self, copies: u32) -> Option<Self> {
+    pub fn restock(self, copies: u32) -> Option<Self> {
         self.0.checked_add(copies).filter(|&sum| sum <= Self::MAX.0).map(Self)
     }
 }
@@ -196,7 +202,7 @@ mod tests {
     #[test]
     fn a_book_id_is_a_positive_number_that_fits() {
         assert_eq!(BookId::parse("9").unwrap().get(), 9);
-        for text in ["0", "-1", "1.5", "x", "", "1180591620717411303424"] {
+        for text in ["0", "-1", "1.5", "x", "", "9007199254740992", "1180591620717411303424"] {
             assert!(BookId::parse(text).is_err(), "{text}");
         }
     }
@@ -206,7 +212,7 @@ mod tests {
         let stock = Stock::new(5).unwrap();
         assert_eq!(stock.sell(5).unwrap().get(), 0);
         assert_eq!(stock.sell(6), None);
-        assert_eq!(Stock::MAX.add(1), None);
+        assert_eq!(Stock::MAX.restock(1), None);
         assert!(Stock::new(-1).is_err());
     }
 

@@ -1,6 +1,8 @@
 //! Log records: what a batch did, as values, so that applying it again gives the same rows anywhere.
 
-use super::{Book, BookId, Cents, IdempotencyKey, Order, Purchase, Quantity, Receipt, Refusal, Stock, Version};
+use super::{
+    Book, BookId, Cents, IdempotencyKey, Order, Purchase, Quantity, Receipt, Refusal, Stock, Version,
+};
 use serde::{Deserialize, Serialize};
 
 /// One entry of the replication log. It may be applied only right behind its predecessor.
@@ -16,7 +18,9 @@ pub struct Record {
 pub enum Body {
     /// A master's start: the first record of its epoch. No lease that it grants runs longer than
     /// `lease_term_ms`, so the next start knows how long to wait.
-    Start { lease_term_ms: u64 },
+    Start {
+        lease_term_ms: u64,
+    },
     Batch(Batch),
 }
 

@@ -43,15 +43,23 @@ pub enum Edit {
         price: Option<Cents>,
     },
     /// A delivery: relative to what is there, so that no purchase in between is undone.
-    Restock { book_id: BookId, copies: u32 },
-    Delete { book_id: BookId },
+    Restock {
+        book_id: BookId,
+        copies: u32,
+    },
+    Delete {
+        book_id: BookId,
+    },
 }
 
 /// The answer to a [`Request`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    Purchase { answer: Result<Receipt, Refusal>, replayed: bool },
+    Purchase {
+        answer: Result<Receipt, Refusal>,
+        replayed: bool,
+    },
     Edit(Result<Edited, EditRefusal>),
     /// The database refused its rows, and only its: a defect of whoever sent it, such as an order id that
     /// another order has.
@@ -209,7 +217,7 @@ impl Ledger {
             }
             Edit::Restock { book_id, copies } => {
                 let mut book = self.current(*book_id)?.clone();
-                book.stock = book.stock.add(*copies).ok_or(EditRefusal::StockLimit)?;
+                book.stock = book.stock.restock(*copies).ok_or(EditRefusal::StockLimit)?;
                 (*book_id, Some(book))
             }
             Edit::Delete { book_id } => {
@@ -341,10 +349,7 @@ mod tests {
             ..purchase(dollars as u128)
         };
         let mut ledger = ledger(5);
-        assert_eq!(
-            buy(&mut ledger, offer(59.99)).0,
-            Err(Refusal::Underpaid { due: 6000, offered: 5999 })
-        );
+        assert_eq!(buy(&mut ledger, offer(59.99)).0, Err(Refusal::Underpaid { due: 6000, offered: 5999 }));
         assert_eq!(buy(&mut ledger, offer(75.0)).0.unwrap().total, 6000);
     }
 

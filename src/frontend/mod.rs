@@ -76,7 +76,9 @@ impl Config {
         let internal = server::bind(self.internal_listen).map_err(FrontendError::Listen)?;
         let masters = Masters::new(&self.masters, &token);
         let (redis, redis_keeper) = match &self.redis {
-            Some(url) => Redis::new(url, &token).map(|(r, k)| (Some(r), Some(k))).map_err(FrontendError::Redis)?,
+            Some(url) => {
+                Redis::new(url, &token).map(|(r, k)| (Some(r), Some(k))).map_err(FrontendError::Redis)?
+            }
             None => (None, None),
         };
         let address = match self.advertise {

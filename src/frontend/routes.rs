@@ -42,9 +42,11 @@ pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>) {
             .service(resource(&format!("{prefix}/purchase"), "POST", web::post().to(purchase)))
             .service(resource(&format!("{prefix}/orders/{{id}}"), "GET", web::get().to(order)));
     }
-    config
-        .service(resource("/healthz", "GET", web::get().to(healthz)))
-        .service(resource("/readyz", "GET", web::get().to(readyz)));
+    config.service(resource("/healthz", "GET", web::get().to(healthz))).service(resource(
+        "/readyz",
+        "GET",
+        web::get().to(readyz),
+    ));
 }
 
 pub fn internal(config: &mut ServiceConfig, leases: Arc<LeaseKeeper>, shop: Arc<Shop>, token: InternalToken) {

@@ -66,13 +66,11 @@ impl App {
                 .app_data(queue.clone())
                 .service(resource("/healthz", "GET", web::get().to(healthz)))
                 .service(resource("/readyz", "GET", web::get().to(healthz)))
-                .service(
-                    web::scope("").wrap(from_fn(require_token)).service(resource(
-                        PURCHASE,
-                        "POST",
-                        web::post().to(purchase),
-                    )),
-                );
+                .service(web::scope("").wrap(from_fn(require_token)).service(resource(
+                    PURCHASE,
+                    "POST",
+                    web::post().to(purchase),
+                )));
         };
         server::serve(self.listener, WORKERS, shutdown, routes).await?;
         gathering.abort();

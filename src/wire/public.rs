@@ -140,7 +140,8 @@ impl PurchaseBody {
         let offer = match members.get("orderCost") {
             None | Some(Value::Null) => None,
             Some(value) => {
-                let dollars = value.as_f64().ok_or_else(|| invalid("orderCost must be a number of dollars"))?;
+                let dollars =
+                    value.as_f64().ok_or_else(|| invalid("orderCost must be a number of dollars"))?;
                 Some(Cents::from_dollars(dollars)?)
             }
         };

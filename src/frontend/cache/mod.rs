@@ -160,7 +160,9 @@ impl Cache {
                 Some(served) => Ok(served),
                 // Of another epoch than the lease: the master's answer all the same, asked for after the
                 // reader came in.
-                None => Ok(Served { bypass: true, ..served(Arc::clone(&fetched.entry), by(&fetched.origin)) }),
+                None => {
+                    Ok(Served { bypass: true, ..served(Arc::clone(&fetched.entry), by(&fetched.origin)) })
+                }
             },
             Err(_) => self.stale(want, came_in, request_id).await,
         }
@@ -230,9 +232,7 @@ fn by(origin: &Origin) -> By {
 /// What one waiter makes of what a flight brought.
 fn accept(fetched: &Fetched, lease: &Lease, came_in: Moment) -> Option<Served> {
     let fresh = match fetched.origin {
-        Origin::Master(sent) => {
-            serving::fresh_from_master(fetched.entry.asof().epoch, lease, sent, came_in)
-        }
+        Origin::Master(sent) => serving::fresh_from_master(fetched.entry.asof().epoch, lease, sent, came_in),
         Origin::Redis | Origin::Replica(_) => false,
     };
     let strict = fetched.entry.judge(lease, came_in) == Verdict::Serve;

@@ -29,9 +29,7 @@ pub async fn fetch(
     let path = path(want, minimum);
     match want {
         Want::Book(_) => peer.get(&path, request_id, deadline).await.map(|answer| of_book(&answer)),
-        Want::Page { .. } => {
-            peer.get(&path, request_id, deadline).await.map(|answer| of_page(want, &answer))
-        }
+        Want::Page { .. } => peer.get(&path, request_id, deadline).await.map(|answer| of_page(want, &answer)),
         Want::Topics => peer.get(&path, request_id, deadline).await.map(|answer| of_topics(&answer)),
     }
 }
@@ -112,7 +110,8 @@ fn of_page(want: &Want, answer: &Stated<BookPage>) -> Answer {
 }
 
 fn of_topics(answer: &Stated<Vec<TopicCount>>) -> Answer {
-    let items = answer.value.iter().map(|count| TopicView { topic: count.topic.as_str(), books: count.books });
+    let items =
+        answer.value.iter().map(|count| TopicView { topic: count.topic.as_str(), books: count.books });
     let body = open_object(&TopicsView { items: items.collect() });
     let content = Content { asof: answer.asof, books: Vec::new(), found: true, body };
     Answer { content, master: answer.master }

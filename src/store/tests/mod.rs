@@ -143,7 +143,7 @@ fn delete(book: i64) -> Request {
 fn sold(outcome: &Outcome) -> Result<Receipt, Refusal> {
     match outcome {
         Outcome::Purchase { answer, .. } => *answer,
-        Outcome::Edit(_) => panic!("an edit"),
+        other => panic!("{other:?}"),
     }
 }
 

@@ -89,17 +89,6 @@ async fn an_order_id_of_another_key_is_a_constraint_and_rolls_back_its_whole_bat
 }
 
 #[tokio::test]
-async fn a_book_number_that_json_cannot_carry_is_a_constraint() {
-    let mut node = Node::master().await;
-    let put = |number| Request::Edit(Edit::Put(new_book("Title", "topic").with_id(id(number))));
-    let failed = node.writer.prepare(&[put(1 << 53)], NOW_MS).await;
-    assert!(matches!(failed, Err(StoreError::Constraint(_))), "{failed:?}");
-    node.write(&[put((1 << 53) - 1)]).await;
-    let failed = node.writer.prepare(&[create("Next", "topic")], NOW_MS).await;
-    assert!(matches!(failed, Err(StoreError::Constraint(_))), "{failed:?}");
-}
-
-#[tokio::test]
 async fn the_number_of_a_deleted_book_is_never_given_again() {
     let mut node = Node::master().await;
     let (book, _) = edited(&node.write(&[create("Twelve", "topic")]).await.outcomes[0]);
