@@ -138,7 +138,7 @@ pub struct CatalogArgs {
     /// Master: whom a purchase waits for, sync (every replica in sync) or async (no replica) [default: sync]
     #[arg(long, value_name = "MODE", env = "BAZAR_ACK")]
     pub ack: Option<String>,
-    /// Master: how long a frontend's lease runs, 100ms to 10s [default: 1000ms]
+    /// Master: how long a frontend's lease runs, 100ms to 5s [default: 1000ms]
     #[arg(long, value_name = "TIME", env = "BAZAR_LEASE")]
     pub lease: Option<String>,
     /// Replica: candidates for the write master

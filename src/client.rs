@@ -28,7 +28,7 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
 
 /// Peers whose pools one thread keeps; more only come and go as addresses change.
-const MAX_POOLS: usize = 64;
+const MAX_POOLS: usize = 512;
 
 /// Where a role listens: `http://host:port`.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -151,7 +151,8 @@ impl Peer {
         }
     }
 
-    /// Streams a body into `sink`, chunk by chunk; `deadline` bounds the whole transfer.
+    /// Streams a body whose length the peer announces into `sink`, chunk by chunk; `deadline` bounds the
+    /// whole transfer.
     pub async fn download(
         &self,
         path: &str,
@@ -167,11 +168,19 @@ impl Peer {
             if !answer.status().is_success() {
                 return self.decode::<(), _>(Some(Ok(answer)), deadline).await;
             }
+            let announced = answer.headers().get("content-length").and_then(|length| length.to_str().ok());
+            let announced: Option<u64> = announced.and_then(|length| length.parse().ok());
+            let mut received = 0;
             while let Some(chunk) = answer.next().await {
                 let chunk = chunk.map_err(|error| self.no_answer(error))?;
+                received += chunk.len() as u64;
                 sink(&chunk).await.map_err(|error| self.no_answer(error))?;
             }
-            Ok(())
+            // awc takes a body that breaks off for one that ends.
+            match announced == Some(received) {
+                true => Ok(()),
+                false => Err(self.no_answer(format_args!("broke off after {received} bytes"))),
+            }
         };
         within(deadline, transfer).await.unwrap_or_else(|| Err(self.no_answer("the transfer took too long")))
     }
@@ -270,6 +279,15 @@ async fn within<T>(deadline: Duration, work: impl Future<Output = T>) -> Option<
 #[derive(Debug, Clone)]
 pub struct Masters(Arc<Candidates>);
 
+/// When a call may go to the next candidate.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Repeat {
+    /// Whatever became of it: it changes nothing.
+    Always,
+    /// When the candidate was not reached, or said that it is no master.
+    IfNotCarriedOut,
+}
+
 #[derive(Debug)]
 struct Candidates {
     peers: Vec<Peer>,
@@ -289,7 +307,7 @@ impl Masters {
         request_id: &str,
         deadline: Duration,
     ) -> Result<T, CallError> {
-        self.find(async |peer: &Peer| peer.get(path, request_id, deadline).await).await
+        self.find(Repeat::Always, async |peer: &Peer| peer.get(path, request_id, deadline).await).await
     }
 
     /// Posts to the master. Another candidate is tried only where the first did not carry it out: it was
@@ -301,7 +319,8 @@ impl Masters {
         request_id: &str,
         deadline: Duration,
     ) -> Result<T, CallError> {
-        self.find(async |peer: &Peer| peer.post(path, body, request_id, deadline).await).await
+        let call = async |peer: &Peer| peer.post(path, body, request_id, deadline).await;
+        self.find(Repeat::IfNotCarriedOut, call).await
     }
 
     /// The candidate that answered last, for what cannot be asked of several.
@@ -309,15 +328,19 @@ impl Masters {
         &self.0.peers[self.0.preferred.load(Ordering::Relaxed)]
     }
 
-    /// Asks candidate after candidate, the one that answered last first, as long as `call` says that
-    /// nothing was carried out.
-    pub async fn find<T>(&self, call: impl AsyncFn(&Peer) -> Result<T, CallError>) -> Result<T, CallError> {
+    /// Asks candidate after candidate, the one that answered as master last first.
+    pub async fn find<T>(
+        &self,
+        repeat: Repeat,
+        call: impl AsyncFn(&Peer) -> Result<T, CallError>,
+    ) -> Result<T, CallError> {
         let first = self.0.preferred.load(Ordering::Relaxed);
         let count = self.0.peers.len();
         let mut outcome = call(&self.0.peers[first]).await;
         for offset in 1..count {
             let elsewhere = match &outcome {
                 Err(CallError::Unreachable { .. }) => true,
+                Err(CallError::NoAnswer { .. }) => repeat == Repeat::Always,
                 Err(error) => error.code() == Some(ErrorCode::NotMaster),
                 Ok(_) => false,
             };
@@ -326,7 +349,12 @@ impl Masters {
             }
             let index = (first + offset) % count;
             outcome = call(&self.0.peers[index]).await;
-            if outcome.is_ok() {
+            // A refusal is an answer too, unless it says that this is no master.
+            let answered = match &outcome {
+                Ok(_) => true,
+                Err(error) => error.code().is_some_and(|code| code != ErrorCode::NotMaster),
+            };
+            if answered {
                 self.0.preferred.store(index, Ordering::Relaxed);
             }
         }

@@ -20,7 +20,7 @@ pub enum LogFormat {
 
 /// A lease shorter than this is renewed more often than a busy machine schedules; one that is longer
 /// stalls writers for longer than a customer waits.
-const LEASE: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(10);
+const LEASE: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(5);
 
 /// The lease of a store in one process, and the default of others.
 pub const DEFAULT_LEASE: Duration = Duration::from_secs(1);
@@ -119,7 +119,7 @@ pub fn catalog(args: CatalogArgs) -> Result<Checked<catalog::Config>, Mistakes> 
         }
         let lease = args.lease.map_or(DEFAULT_LEASE, |lease| check.time("--lease", &lease));
         if !LEASE.contains(&lease) {
-            check.mistake("--lease must be between 100ms and 10s");
+            check.mistake("--lease must be between 100ms and 5s");
         }
         let ack = args.ack.map_or(Ack::Sync, |ack| check.ack(&ack));
         Kind::Master(MasterConfig { ack, lease, leases_outlive_process: true })

@@ -6,16 +6,20 @@
 use crate::shutdown::Shutdown;
 use crate::token::InternalToken;
 use crate::wire::{ErrorCode, Problem, headers};
-use actix_web::body::{BoxBody, MessageBody};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::http::{StatusCode, header};
 use actix_web::middleware::Next;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, Route};
+use bytes::Bytes;
+use pin_project_lite::pin_project;
 use serde::de::DeserializeOwned;
 use std::net::{SocketAddr, TcpListener};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::{Context, Poll};
 use std::time::Duration;
 use std::{fmt, io};
 
@@ -66,7 +70,7 @@ pub async fn serve(
                         let head = answer.response_mut().head_mut();
                         head.set_connection_type(actix_web::http::ConnectionType::Close);
                     }
-                    Ok(answer)
+                    Ok(answer.map_body(|_, body| Counted { body, _entered: guard }))
                 }
             })
             .configure(configure.clone())
@@ -107,7 +111,7 @@ struct Entered(Arc<Counts>);
 
 impl UnderWay {
     fn enter(&self) -> Entered {
-        self.0.requests.fetch_add(1, Ordering::Relaxed);
+        self.0.requests.fetch_add(1, Ordering::SeqCst);
         Entered(Arc::clone(&self.0))
     }
 
@@ -128,9 +132,33 @@ impl UnderWay {
     }
 }
 
+pin_project! {
+    /// A body that counts as under way until its last byte was handed to the connection.
+    struct Counted<B> {
+        #[pin]
+        body: B,
+        _entered: Entered,
+    }
+}
+
+impl<B: MessageBody> MessageBody for Counted<B> {
+    type Error = B::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        self.project().body.poll_next(context)
+    }
+}
+
 impl Entered {
     fn draining(&self) -> bool {
-        self.0.draining.load(Ordering::Relaxed)
+        self.0.draining.load(Ordering::SeqCst)
     }
 }
 

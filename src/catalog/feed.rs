@@ -4,7 +4,7 @@
 //! Records are pushed to every replica that has reported, in order, one request at a time for each; what
 //! gathers meanwhile goes with the next. A replica that finds a gap fills it from the log by itself.
 
-use crate::client::{BaseUrl, Peer};
+use crate::client::{BaseUrl, CallError, Peer};
 use crate::coherence::{InSync, ReplicaId};
 use crate::domain::{Record, Version};
 use crate::token::InternalToken;
@@ -15,6 +15,7 @@ use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
+use tokio::time::Instant;
 
 /// Whom an acknowledgement waits for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,6 +39,11 @@ const MAX_PUSH: usize = 64;
 /// Replicas at a time.
 const MAX_REPLICAS: usize = 64;
 
+/// How long a replica that missed a deadline is not waited for; doubles each time, so that one that can
+/// report but not be reached does not stall the shop every second.
+const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
+const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
+
 pub struct Feed {
     epoch_start: Version,
     ack: Ack,
@@ -50,24 +56,68 @@ pub struct Feed {
 struct State {
     in_sync: InSync,
     links: HashMap<ReplicaId, Link>,
+    back_offs: HashMap<ReplicaId, BackOff>,
+    /// Names links, so that a task of an old one does nothing to the new one.
+    generation: u64,
 }
 
 struct Link {
+    generation: u64,
     address: BaseUrl,
     records: mpsc::Sender<Arc<Record>>,
+    /// What the replica reported last; it is in this master's log.
+    reported: Version,
+    /// Whether a push has got through: who cannot be pushed to is not waited for.
+    proven: bool,
+}
+
+#[derive(Clone, Copy)]
+struct BackOff {
+    until: Instant,
+    delay: Duration,
+}
+
+impl State {
+    /// Enters what a replica says of itself, if it is one that may be waited for.
+    fn reported(&mut self, replica: ReplicaId, position: Version) {
+        let proven = self.links.get(&replica).is_some_and(|link| link.proven);
+        let resting = self.back_offs.get(&replica).is_some_and(|back_off| Instant::now() < back_off.until);
+        if proven && !resting && self.in_sync.reported(replica, position.seq) {
+            log::info!("replica {replica} is in sync at {}", position.public());
+        }
+    }
+
+    fn lost(&mut self, replica: ReplicaId) {
+        if self.in_sync.is_member(replica) {
+            log::warn!("replica {replica} is out of the in-sync set");
+        }
+        self.in_sync.forget(replica);
+        self.links.remove(&replica);
+        let now = Instant::now();
+        // Who was well for as long as the longest back-off starts anew.
+        self.back_offs.retain(|_, back_off| now < back_off.until + LONGEST_BACK_OFF);
+        let delay = self.back_offs.get(&replica).map_or(FIRST_BACK_OFF, |back_off| back_off.delay * 2);
+        let delay = delay.min(LONGEST_BACK_OFF);
+        self.back_offs.insert(replica, BackOff { until: now + delay, delay });
+    }
 }
 
 impl Feed {
     /// `start` is the version of this master's start record, the end of its log.
     pub fn new(start: Version, ack: Ack, token: InternalToken) -> Self {
-        let state = State { in_sync: InSync::new(start.seq), links: HashMap::new() };
+        let state = State {
+            in_sync: InSync::new(start.seq),
+            links: HashMap::new(),
+            back_offs: HashMap::new(),
+            generation: 0,
+        };
         Self { epoch_start: start, ack, token, state: Mutex::new(state), changed: Notify::new() }
     }
 
     /// Sends a committed record on its way to every replica. Never waits.
     pub fn publish(&self, record: &Arc<Record>) {
         let mut state = self.state.lock();
-        let State { in_sync, links } = &mut *state;
+        let State { in_sync, links, .. } = &mut *state;
         links.retain(|&replica, link| {
             let sent = link.records.try_send(Arc::clone(record)).is_ok();
             if !sent {
@@ -80,7 +130,7 @@ impl Feed {
 
     /// Returns when `version` may be acknowledged.
     pub async fn replicated(&self, version: Version) {
-        let deadline = tokio::time::Instant::now() + SYNC_DEADLINE;
+        let deadline = Instant::now() + SYNC_DEADLINE;
         loop {
             let missing = {
                 let mut state = self.state.lock();
@@ -96,10 +146,8 @@ impl Feed {
                 missing
             };
             if tokio::time::timeout_at(deadline, self.changed.notified()).await.is_err() {
-                for replica in missing {
-                    log::warn!("replica {replica} missed its deadline and is out of the in-sync set");
-                    self.lost(replica);
-                }
+                let mut state = self.state.lock();
+                missing.into_iter().for_each(|replica| state.lost(replica));
             }
         }
     }
@@ -116,19 +164,23 @@ impl Feed {
             if state.links.len() >= MAX_REPLICAS {
                 return false;
             }
+            state.generation += 1;
+            let generation = state.generation;
             let (records, queue) = mpsc::channel(LINK_QUEUE);
             let push = Push {
                 feed: Arc::clone(self),
                 replica: report.replica,
+                generation,
                 peer: Peer::new(address.clone(), &self.token),
                 records: queue,
             };
             actix_web::rt::spawn(push.run());
-            state.links.insert(report.replica, Link { address, records });
+            let link = Link { generation, address, records, reported: report.position, proven: false };
+            state.links.insert(report.replica, link);
+        } else if let Some(link) = state.links.get_mut(&report.replica) {
+            link.reported = report.position;
         }
-        if state.in_sync.reported(report.replica, report.position.seq) {
-            log::info!("replica {} is in sync at {}", report.replica, report.position.public());
-        }
+        state.reported(report.replica, report.position);
         self.changed.notify_one();
         state.in_sync.is_member(report.replica)
     }
@@ -140,23 +192,32 @@ impl Feed {
         (members, state.links.len())
     }
 
-    fn reported(&self, replica: ReplicaId, position: Version) {
+    /// A push on the link `generation` was answered. Returns whether that link is still in use.
+    fn pushed(&self, replica: ReplicaId, generation: u64, position: Version) -> bool {
+        let mut state = self.state.lock();
+        let Some(link) = state.links.get_mut(&replica).filter(|link| link.generation == generation) else {
+            return false;
+        };
+        let first = !std::mem::replace(&mut link.proven, true);
+        let reported = link.reported;
+        if first {
+            state.reported(replica, reported);
+        }
         // A position of an epoch before says nothing: it may be of another history. The replica will
         // report it, and be judged by the log.
         if position.epoch == self.epoch_start.epoch {
-            let mut state = self.state.lock();
-            if state.in_sync.reported(replica, position.seq) {
-                log::info!("replica {replica} is in sync at {}", position.public());
-            }
-            drop(state);
-            self.changed.notify_one();
+            state.reported(replica, position);
         }
+        drop(state);
+        self.changed.notify_one();
+        true
     }
 
-    fn lost(&self, replica: ReplicaId) {
+    fn lost(&self, replica: ReplicaId, generation: u64) {
         let mut state = self.state.lock();
-        state.in_sync.forget(replica);
-        state.links.remove(&replica);
+        if state.links.get(&replica).is_some_and(|link| link.generation == generation) {
+            state.lost(replica);
+        }
         drop(state);
         self.changed.notify_one();
     }
@@ -166,6 +227,7 @@ impl Feed {
 struct Push {
     feed: Arc<Feed>,
     replica: ReplicaId,
+    generation: u64,
     peer: Peer,
     records: mpsc::Receiver<Arc<Record>>,
 }
@@ -177,24 +239,38 @@ struct Page<'a> {
 
 impl Push {
     async fn run(mut self) {
+        // The first push carries nothing: it only shows that the replica can be reached.
         let mut page = Vec::new();
-        while self.records.recv_many(&mut page, MAX_PUSH).await > 0 {
-            let body = Page { records: page.iter().map(Arc::as_ref).collect() };
-            let request_id = page[0].version.public().to_string();
-            match self.peer.post::<Synced>(SYNC_WRITE, &body, &request_id, SYNC_DEADLINE).await {
+        loop {
+            match self.push(&page).await {
                 Ok(synced) if synced.replica == self.replica => {
-                    self.feed.reported(self.replica, synced.position);
+                    if !self.feed.pushed(self.replica, self.generation, synced.position) {
+                        return;
+                    }
                 }
                 Ok(_) => {
                     log::info!("replica {} at {} is another process now", self.replica, self.peer.url());
-                    return self.feed.lost(self.replica);
+                    return self.feed.lost(self.replica, self.generation);
                 }
                 Err(error) => {
-                    log::warn!("replica {} is out of the in-sync set: {error}", self.replica);
-                    return self.feed.lost(self.replica);
+                    log::debug!(
+                        "replica {} at {} cannot be pushed to: {error}",
+                        self.replica,
+                        self.peer.url()
+                    );
+                    return self.feed.lost(self.replica, self.generation);
                 }
             }
             page.clear();
+            if self.records.recv_many(&mut page, MAX_PUSH).await == 0 {
+                return;
+            }
         }
+    }
+
+    async fn push(&self, page: &[Arc<Record>]) -> Result<Synced, CallError> {
+        let body = Page { records: page.iter().map(Arc::as_ref).collect() };
+        let request_id = page.first().map_or_else(String::new, |record| record.version.public().to_string());
+        self.peer.post(SYNC_WRITE, &body, &request_id, SYNC_DEADLINE).await
     }
 }

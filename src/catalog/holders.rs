@@ -69,7 +69,8 @@ impl Leases {
     }
 
     /// Returns when nobody can serve a state before `version` for `keys` to a request that is still to
-    /// come: every holder has acknowledged, or its lease has run out. Takes at most one lease.
+    /// come: every holder has acknowledged, or its lease has run out. Takes at most one lease and a
+    /// quarter: a holder may renew until it is late for this fence.
     pub async fn fence(&self, version: Version, keys: Vec<crate::coherence::Key>) {
         let keys = if keys.len() > MAX_FENCE_KEYS { Announced::All } else { Announced::Keys(keys) };
         let targets = self.holders.lock().fence(clock::now(), version, &keys);

@@ -124,7 +124,8 @@ impl Config {
                 let (queue, tasks) =
                     writer::new(dir, store_writer, Arc::clone(&leases), Arc::clone(&feed), not_before);
                 let reads = reads::Reads::of_master(store);
-                let master = routes::Master { reads, queue, leases, feed, data: self.data };
+                let exporting = tokio::sync::Semaphore::new(1);
+                let master = routes::Master { reads, queue, leases, feed, data: self.data, exporting };
                 Node::Master { master: Arc::new(master), tasks }
             }
             Kind::Replica(config) => {
@@ -179,9 +180,10 @@ impl App {
                         behind.cancel();
                         joined(writing.await)?;
                     }
-                    // Only a failed commit ends the writer early: nothing may be answered after it.
+                    // Only a file in doubt ends the writer early.
                     written = &mut writing => {
                         stop_serving.cancel();
+                        let _ = serving.await;
                         return joined(written);
                     }
                 }
@@ -194,11 +196,24 @@ impl App {
                         routes::replica(config, replica.clone(), token.clone());
                     }
                 };
-                let working = actix_web::rt::spawn(tasks.run(Arc::clone(&replica), behind.clone()));
-                server::serve(self.listener, WORKERS, shutdown, routes).await?;
-                replica.reads.close().await;
-                behind.cancel();
-                joined(working.await)?;
+                let stop_serving = shutdown.child_token();
+                let mut working = actix_web::rt::spawn(tasks.run(Arc::clone(&replica), behind.clone()));
+                let serving = server::serve(self.listener, WORKERS, stop_serving.clone(), routes);
+                tokio::pin!(serving);
+                tokio::select! {
+                    served = &mut serving => {
+                        served?;
+                        replica.reads.close().await;
+                        behind.cancel();
+                        joined(working.await)?;
+                    }
+                    // A replica that cannot write any more must not look as if it were one.
+                    worked = &mut working => {
+                        stop_serving.cancel();
+                        let _ = serving.await;
+                        return joined(worked);
+                    }
+                }
             }
         }
         Ok(())

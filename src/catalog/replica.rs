@@ -79,9 +79,12 @@ pub async fn new(
 impl Tasks {
     /// Runs until `stop`, and closes the file.
     pub async fn run(self, replica: Arc<Replica>, stop: Shutdown) -> Result<(), CatalogError> {
-        let applying = actix_web::rt::spawn(self.applier.run(Arc::clone(&replica), stop.clone()));
-        self.follower.run(&replica, stop).await;
-        applying.await.map_err(|error| CatalogError::Serve(std::io::Error::other(error)))?
+        let mut applying = actix_web::rt::spawn(self.applier.run(Arc::clone(&replica), stop.clone()));
+        let applied = tokio::select! {
+            () = self.follower.run(&replica, stop) => applying.await,
+            applied = &mut applying => applied,
+        };
+        applied.map_err(|error| CatalogError::Serve(std::io::Error::other(error)))?
     }
 }
 
@@ -126,12 +129,19 @@ impl Applier {
             match work {
                 Some(Work::Apply(records, reply)) => {
                     let applied = self.apply(records, &replica).await;
+                    if let Err(error @ StoreError::Misuse(_)) = applied {
+                        // The state of the file is unknown: the next start reads what is there.
+                        return Err(error.into());
+                    }
                     let _ = reply.send(applied.map_err(|error| super::reads::unavailable(&error)));
                 }
                 Some(Work::Install(incoming, reply)) => {
-                    // Without a file there is nothing left to serve: the process ends.
-                    let version = self.install(incoming, &replica).await?;
-                    let _ = reply.send(Ok(version));
+                    let installed = incoming.install().await;
+                    if installed.is_ok() {
+                        // Without a file there is nothing left to serve: then the process ends.
+                        self.reopen(&replica).await?;
+                    }
+                    let _ = reply.send(installed.map_err(CatalogError::from));
                 }
                 None => break,
             }
@@ -165,18 +175,18 @@ impl Applier {
         Ok(*self.at.borrow())
     }
 
-    async fn install(&mut self, incoming: Incoming, replica: &Replica) -> Result<Version, CatalogError> {
+    /// Exchanges the file for the one that has become current.
+    async fn reopen(&mut self, replica: &Replica) -> Result<(), CatalogError> {
         if let Some(writer) = self.writer.take() {
             writer.checkpoint_and_close().await?;
         }
-        incoming.install().await?;
         let (store, mut writer) = self.dir.open(super::READERS).await?;
         let position = writer.position().await?;
         self.writer = Some(writer);
         let old = replica.reads.swap(store);
         self.at.send_replace(position);
         Store::clone(&old).close().await;
-        Ok(position)
+        Ok(())
     }
 }
 
@@ -192,7 +202,11 @@ struct Follower {
 impl Follower {
     async fn run(mut self, replica: &Replica, stop: Shutdown) {
         loop {
-            let pause = match self.follow(replica).await {
+            let followed = tokio::select! {
+                followed = self.follow(replica) => followed,
+                () = stop.cancelled() => return,
+            };
+            let pause = match followed {
                 Ok(()) => HEARTBEAT,
                 Err(error) => {
                     if std::mem::replace(&mut self.reachable, false) {

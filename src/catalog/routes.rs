@@ -24,6 +24,7 @@ use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::io::AsyncReadExt;
+use tokio::sync::Semaphore;
 
 /// A batch of 256 purchases with the longest keys, twice over.
 const MAX_BODY: usize = 512 << 10;
@@ -47,6 +48,29 @@ pub struct Master {
     pub feed: Arc<Feed>,
     /// Where a snapshot is written before it is sent.
     pub data: PathBuf,
+    /// Each export is a whole copy of the file.
+    pub exporting: Semaphore,
+}
+
+/// A file that goes away with its owner, also when that is a request whose client has hung up.
+struct Export(PathBuf);
+
+impl Export {
+    /// Also what a master that was killed has left.
+    fn remove(&self) {
+        match std::fs::remove_file(&self.0) {
+            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+                log::warn!("{} cannot be removed: {error}", self.0.display());
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Export {
+    fn drop(&mut self) {
+        self.remove();
+    }
 }
 
 pub fn master(config: &mut ServiceConfig, master: web::Data<Master>, token: InternalToken) {
@@ -228,23 +252,28 @@ async fn log_page(master: web::Data<Master>, request: HttpRequest) -> Answer {
 }
 
 async fn snapshot(master: web::Data<Master>) -> Answer {
+    let _one_at_a_time = master.exporting.try_acquire().map_err(|_| ErrorCode::Unavailable)?;
     let store = master.reads.at(None).await?;
-    let path = master.data.join(format!("export-{:016x}.db", rand::random::<u64>()));
-    let exported = store.export(&path).await;
-    let file = tokio::fs::File::open(&path).await;
-    // Open or not, the name is not needed any more: what is sent goes away with its last reader.
-    let _ = tokio::fs::remove_file(&path).await;
-    exported.map_err(|error| unavailable(&error))?;
-    let file = file.map_err(|error| {
+    let export = Export(master.data.join("export.db"));
+    export.remove();
+    store.export(&export.0).await.map_err(|error| unavailable(&error))?;
+    let opened = async {
+        let file = tokio::fs::File::open(&export.0).await?;
+        let length = file.metadata().await?.len();
+        Ok::<_, std::io::Error>((file, length))
+    };
+    let (file, length) = opened.await.map_err(|error| {
         log::error!("a snapshot cannot be read back: {error}");
         Problem::from(ErrorCode::Unavailable)
     })?;
+    // From here on the name is not needed: what is being sent goes away with its reader.
+    drop(export);
     let chunks = futures_util::stream::try_unfold(file, |mut file| async move {
         let mut chunk = bytes::BytesMut::with_capacity(SNAPSHOT_CHUNK);
         let read = file.read_buf(&mut chunk).await?;
         Ok::<_, std::io::Error>((read > 0).then(|| (chunk.freeze(), file)))
     });
-    Ok(HttpResponse::Ok().streaming(chunks))
+    Ok(HttpResponse::Ok().no_chunking(length).streaming(chunks))
 }
 
 async fn sync_write(replica: web::Data<Replica>, payload: web::Payload) -> Answer {

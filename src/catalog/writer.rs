@@ -192,6 +192,8 @@ impl WriterTask {
                     log::error!("a request broke a constraint of the store: {cause}");
                     outcomes[range.start] = Some(Outcome::Rejected);
                 }
+                // The state of the file is unknown: the next start reads what is there.
+                Err(error @ StoreError::Misuse(_)) => return Err(error.into()),
                 Err(error) => {
                     log::error!("a batch of {} could not be written: {error}", requests.len());
                     break;

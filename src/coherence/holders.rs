@@ -120,6 +120,10 @@ impl Holders {
             Some(held) if held.late => Err(NoLease::BackingOff),
             Some(held) if held.lease == lease => {
                 held.expires = held.expires.max(expires);
+                // A fence that is out must wait for as long as the holder may now rely on its lease.
+                if let Some(waiting) = self.fence.as_mut().and_then(|fence| fence.waiting.get_mut(&holder)) {
+                    *waiting = held.expires;
+                }
                 let address = held.address.clone();
                 self.forgive(now, &address);
                 Ok(self.grant(lease, false))
@@ -266,6 +270,17 @@ mod tests {
         assert_eq!(holders.fenced(at(260)), Some(at(1000)));
         assert_eq!(holders.fenced(at(999)), Some(at(1000)));
         assert_eq!(holders.fenced(at(1000)), None);
+    }
+
+    #[test]
+    fn a_lease_renewed_while_a_fence_is_out_is_waited_for_to_its_new_end() {
+        let mut holders = holders();
+        holders.fence(at(10), START.next(), &keys());
+        holders.acknowledged(B);
+        holders.renew(at(200), A, LeaseId(1)).unwrap();
+        assert_eq!(holders.fenced(at(1000)), Some(at(1200)));
+        assert_eq!(holders.renew(at(1001), A, LeaseId(1)), Err(NoLease::BackingOff));
+        assert_eq!(holders.fenced(at(1200)), None);
     }
 
     #[test]

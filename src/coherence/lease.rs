@@ -170,7 +170,7 @@ impl Session {
 
     /// The master said yes to what was sent at `sent`.
     pub fn granted(&mut self, grant: &Grant, sent: Moment, now: Moment) -> Granted {
-        let term = Duration::from_millis(grant.term_ms) * (100 - DRIFT_PERCENT) / 100;
+        let term = Duration::from_millis(grant.term_ms).saturating_mul(100 - DRIFT_PERCENT) / 100;
         let deadline = sent.after(term);
         if now >= deadline {
             return Granted::Useless;

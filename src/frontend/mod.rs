@@ -30,6 +30,10 @@ use tokio::sync::watch;
 /// Fences are short, and must not queue behind requests of the public.
 const INTERNAL_WORKERS: usize = 1;
 
+/// How long purchases under way may take after a stop was asked for; then they are answered with their
+/// key, while there still is a connection. Less than [`server::DRAIN`].
+const PURCHASES_FINISH: Duration = Duration::from_millis(2500);
+
 /// What a frontend was told, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -116,15 +120,24 @@ impl App {
     pub async fn run(self, shutdown: Shutdown) -> Result<(), FrontendError> {
         // Fences are acknowledged and the lease is kept until the last request is answered.
         let behind = Shutdown::new();
+        let keeping = Shutdown::new();
         let cache = Arc::clone(&self.shop.cache);
         let mut tasks = vec![
             actix_web::rt::spawn(Arc::clone(&cache.nodes).keep(behind.clone())),
             actix_web::rt::spawn(Arc::clone(&self.shop.orders).keep(behind.clone())),
-            actix_web::rt::spawn({
-                let (cache, behind) = (Arc::clone(&cache), behind.clone());
-                async move { cache.leases.keep(behind, || cache.local.clear()).await }
-            }),
         ];
+        let keeper = actix_web::rt::spawn({
+            let (cache, keeping) = (Arc::clone(&cache), keeping.clone());
+            async move { cache.leases.keep(keeping, || cache.local.clear()).await }
+        });
+        let closing = actix_web::rt::spawn({
+            let (shutdown, closing) = (shutdown.clone(), self.shop.closing.clone());
+            async move {
+                shutdown.cancelled().await;
+                tokio::time::sleep(PURCHASES_FINISH).await;
+                closing.cancel();
+            }
+        });
         if let Some(redis) = self.redis {
             tasks.push(actix_web::rt::spawn(redis.run(behind.clone())));
         }
@@ -140,8 +153,12 @@ impl App {
         let shop = Arc::clone(&self.shop);
         let public = move |config: &mut web::ServiceConfig| routes::public(config, Arc::clone(&shop));
         let served = server::serve(self.public.0, self.workers, shutdown, public).await;
+        // The keeper first: it would ask for a new lease.
+        keeping.cancel();
+        let _ = keeper.await;
         cache.leases.give_back().await;
         behind.cancel();
+        closing.abort();
         for task in tasks {
             let _ = task.await;
         }

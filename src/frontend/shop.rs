@@ -5,6 +5,7 @@ use super::cache::{Cache, Served, Want};
 use crate::client::CallError;
 use crate::coherence::Moment;
 use crate::domain::{IdempotencyKey, Order, OrderId, Outcome, Purchase, Receipt};
+use crate::shutdown::Shutdown;
 use crate::wire::catalog::{ORDERS, Stated};
 use crate::wire::order::PURCHASE;
 use crate::wire::public::PurchaseBody;
@@ -16,6 +17,9 @@ use tokio::time::Instant;
 
 /// From a purchase's arrival to its answer: longer than an order node tries, shorter than nginx waits.
 const PURCHASE_DEADLINE: Duration = Duration::from_secs(10);
+
+/// One order node's time with a purchase. A write that stalls for a lease is answered within it.
+const ATTEMPT: Duration = Duration::from_secs(6);
 
 /// Before a purchase goes to another order node.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
@@ -30,6 +34,8 @@ pub struct Shop {
     pub cache: Arc<Cache>,
     pub orders: Arc<Pool>,
     purchases: Arc<Semaphore>,
+    /// Cancelled when the listener is about to go: who still waits for a purchase is told its key.
+    pub closing: Shutdown,
 }
 
 /// A purchase that succeeded, now or under the same key before.
@@ -40,7 +46,8 @@ pub struct Purchased {
 
 impl Shop {
     pub fn new(cache: Arc<Cache>, orders: Arc<Pool>) -> Self {
-        Self { cache, orders, purchases: Arc::new(Semaphore::new(MAX_PURCHASES)) }
+        let purchases = Arc::new(Semaphore::new(MAX_PURCHASES));
+        Self { cache, orders, purchases, closing: Shutdown::new() }
     }
 
     pub async fn read(&self, want: &Want, came_in: Moment, request_id: &str) -> Result<Served, Problem> {
@@ -70,7 +77,11 @@ impl Shop {
             let _permit = permit;
             send(&orders, &purchase, &request_id).await
         });
-        match task.await.map_err(|_| unavailable())?? {
+        let outcome = tokio::select! {
+            outcome = task => outcome.map_err(|_| unavailable())??,
+            () = self.closing.cancelled() => return Err(unavailable()),
+        };
+        match outcome {
             Outcome::Purchase { answer, replayed } => {
                 answer.map(|receipt| Purchased { receipt, replayed }).map_err(Problem::from)
             }
@@ -113,8 +124,15 @@ async fn send(orders: &Pool, purchase: &Purchase, request_id: &str) -> Result<Ou
         let error = match &node {
             Some(node) => {
                 let left = until.saturating_duration_since(Instant::now());
-                match node.peer.post(PURCHASE, purchase, request_id, left).await {
+                match node.peer.post(PURCHASE, purchase, request_id, left.min(ATTEMPT)).await {
                     Ok(outcome) => return Ok(outcome),
+                    // A node that has no room left: perhaps another has. Full is no reason to wait.
+                    Err(CallError::Refused { problem, .. })
+                        if problem.code == ErrorCode::Unavailable && orders.count().0 > tried.len() + 1 =>
+                    {
+                        tried.extend(Some(Arc::clone(node)));
+                        continue;
+                    }
                     Err(CallError::Refused { problem, .. }) => return Err(problem),
                     Err(error) => {
                         node.failed(&error);

@@ -1,4 +1,4 @@
-//! Gather, send, retry.
+//! Gather, send, retry: what arrives while requests to the master are under way goes into the next one.
 //!
 //! Invariants: a purchase is repeated only with the key it came with; one that was refused for lack of
 //! room was never sent; every purchase is answered within [`DEADLINE`].
@@ -7,6 +7,8 @@ use crate::client::{CallError, Masters};
 use crate::domain::Outcome;
 use crate::wire::catalog::{MAX_BATCH, Outcomes, PURCHASES, PurchaseCall};
 use crate::wire::{ErrorCode, Problem};
+use futures_util::StreamExt;
+use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -14,6 +16,9 @@ use tokio::time::Instant;
 
 /// Purchases that wait for the request under way; with more the answer is a quick 503.
 const QUEUE: usize = 2048;
+
+/// Requests to the master at a time: while one waits for its replicas, the next one is written.
+const UNDER_WAY: usize = 2;
 
 /// From a purchase's arrival to its answer: longer than a lease and a master's restart take.
 pub const DEADLINE: Duration = Duration::from_secs(8);
@@ -66,45 +71,65 @@ impl Gatherer {
     }
 
     pub async fn run(mut self) {
-        let mut batch = Vec::with_capacity(MAX_BATCH);
-        while self.queue.recv_many(&mut batch, MAX_BATCH).await > 0 {
-            let answers = self.send(&batch).await;
-            for (waiting, answer) in batch.drain(..).zip(answers) {
-                // Who asked may have gone; the purchase stands.
-                let _ = waiting.reply.send(answer);
-            }
-        }
-    }
-
-    /// One answer for each, in order.
-    async fn send(&self, batch: &[Waiting]) -> Vec<Result<Outcome, Problem>> {
-        // A batch arrived within one request to the master: its oldest deadline is close to all others.
-        let until = batch.iter().map(|waiting| waiting.until).min().unwrap_or_else(Instant::now);
-        let body = Body { purchases: batch.iter().map(|waiting| &waiting.call).collect() };
-        let request_id = &batch[0].call.request_id;
-        let mut pause = FIRST_PAUSE;
+        let mut under_way = FuturesUnordered::new();
         loop {
-            let left = until.saturating_duration_since(Instant::now());
-            let answer: Result<Outcomes, _> =
-                self.masters.post(PURCHASES, &body, request_id, ATTEMPT.min(left)).await;
-            let error = match answer {
-                Ok(answer) if answer.outcomes.len() == batch.len() => {
-                    return answer.outcomes.into_iter().map(Ok).collect();
+            let mut batch = Vec::new();
+            tokio::select! {
+                Some(()) = under_way.next() => continue,
+                count = self.queue.recv_many(&mut batch, MAX_BATCH), if under_way.len() < UNDER_WAY => {
+                    if count == 0 {
+                        break;
+                    }
                 }
-                Ok(_) => return all(batch, ErrorCode::Internal),
-                Err(error) => error,
-            };
-            if !worth_repeating(&error) {
-                log::error!(request_id = request_id.as_str(); "{} purchases were not taken: {error}", batch.len());
-                return all(batch, ErrorCode::Internal);
             }
-            if Instant::now() + pause >= until {
-                log::warn!(request_id = request_id.as_str(); "{} purchases have no answer: {error}", batch.len());
-                return all(batch, ErrorCode::Unavailable);
-            }
-            tokio::time::sleep(pause).await;
-            pause = (pause * 2).min(LONGEST_PAUSE);
+            under_way.push(process(self.masters.clone(), batch));
         }
+        while under_way.next().await.is_some() {}
+    }
+}
+
+/// Sends one batch and tells everybody in it.
+async fn process(masters: Masters, mut batch: Vec<Waiting>) {
+    // Who has given up already is told nothing any more, and was never sent.
+    let now = Instant::now();
+    batch.retain(|waiting| waiting.until > now);
+    if batch.is_empty() {
+        return;
+    }
+    let answers = send(&masters, &batch).await;
+    for (waiting, answer) in batch.into_iter().zip(answers) {
+        // Who asked may have gone; the purchase stands.
+        let _ = waiting.reply.send(answer);
+    }
+}
+
+/// One answer for each, in order.
+async fn send(masters: &Masters, batch: &[Waiting]) -> Vec<Result<Outcome, Problem>> {
+    // The youngest's deadline: each of the others watches its own.
+    let until = batch.iter().map(|waiting| waiting.until).max().unwrap_or_else(Instant::now);
+    let body = Body { purchases: batch.iter().map(|waiting| &waiting.call).collect() };
+    let request_id = &batch[0].call.request_id;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let left = until.saturating_duration_since(Instant::now());
+        let answer: Result<Outcomes, _> = masters.post(PURCHASES, &body, request_id, ATTEMPT.min(left)).await;
+        let error = match answer {
+            Ok(answer) if answer.outcomes.len() == batch.len() => {
+                return answer.outcomes.into_iter().map(Ok).collect();
+            }
+            Ok(_) => return all(batch, ErrorCode::Internal),
+            Err(error) => error,
+        };
+        if !worth_repeating(&error) {
+            log::error!(request_id = request_id.as_str(); "{} purchases were not taken: {error}", batch.len());
+            return all(batch, ErrorCode::Internal);
+        }
+        if Instant::now() + pause >= until {
+            log::warn!(request_id = request_id.as_str(); "{} purchases have no answer: {error}", batch.len());
+            return all(batch, ErrorCode::Unavailable);
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 

@@ -10,7 +10,7 @@ use crate::client::{BaseUrl, CallError, Peer};
 use crate::shutdown::Shutdown;
 use crate::token::InternalToken;
 use arc_swap::ArcSwap;
-use std::collections::BTreeSet;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -31,6 +31,8 @@ const MAX_MEMBERS: usize = 64;
 #[derive(Debug)]
 pub struct Member {
     pub peer: Peer,
+    /// Which candidate it belongs to.
+    candidate: usize,
     well: AtomicBool,
 }
 
@@ -111,26 +113,30 @@ impl Pool {
     }
 
     /// Replaces the members by what the candidates stand for now; who stays keeps its state. A name that
-    /// cannot be looked up keeps the addresses that it had, unless there is none to keep.
+    /// cannot be looked up keeps the addresses that it had; the others are not its hostages.
     async fn resolve(&self) {
-        let mut addresses = BTreeSet::new();
-        for candidate in &self.candidates {
+        let known = self.members.load();
+        let mut addresses = BTreeMap::new();
+        for (index, candidate) in self.candidates.iter().enumerate() {
             let lookup = tokio::net::lookup_host(candidate.authority());
-            match tokio::time::timeout(LOOKUP_DEADLINE, lookup).await {
-                Ok(Ok(found)) => addresses.extend(found.map(BaseUrl::from_addr)),
-                Ok(Err(error)) => return log::debug!("{candidate} cannot be looked up: {error}"),
-                Err(_) => return log::debug!("{candidate} cannot be looked up in time"),
+            let found = tokio::time::timeout(LOOKUP_DEADLINE, lookup).await;
+            match found.unwrap_or_else(|_| Err(std::io::ErrorKind::TimedOut.into())) {
+                Ok(found) => addresses.extend(found.map(|addr| (BaseUrl::from_addr(addr), index))),
+                Err(error) => {
+                    log::debug!("{candidate} cannot be looked up: {error}");
+                    let kept = known.iter().filter(|member| member.candidate == index);
+                    addresses.extend(kept.map(|member| (member.peer.url().clone(), index)));
+                }
             }
         }
-        let known = self.members.load();
         let members: Vec<Arc<Member>> = addresses
             .into_iter()
             .take(MAX_MEMBERS)
-            .map(|url| match known.iter().find(|member| *member.peer.url() == url) {
+            .map(|(url, candidate)| match known.iter().find(|member| *member.peer.url() == url) {
                 Some(member) => Arc::clone(member),
                 None => {
                     let peer = Peer::new(url, &self.token);
-                    Arc::new(Member { peer, well: AtomicBool::new(true) })
+                    Arc::new(Member { peer, candidate, well: AtomicBool::new(true) })
                 }
             })
             .collect();
