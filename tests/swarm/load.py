@@ -18,6 +18,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 
 import history
@@ -121,6 +122,7 @@ class Load:
         self.longest_ms = {"buy": 0.0, "read": 0.0}
         self.flagged = self.hits = self.reads_ok = 0
         self.failed = []
+        self.causes = Counter()
         self.wrong = []
 
     def client(self, number):
@@ -141,13 +143,13 @@ class Load:
             reply = self.shop.buy(book, key)
         except NoReply as none:
             self.note("buy", none)
-            self.fail(f"buy {book}: {none}")
+            self.fail("purchase", none.cause, f"buy {book}: {none}")
             with self.lock:
                 self.unknown.append((book, key, none.begun))
             return
         self.note("buy", reply)
         if reply.status == 503:
-            self.fail(f"buy {book}: 503 {reply.body}")
+            self.fail("purchase", "503", f"buy {book}: 503 {reply.body}")
             with self.lock:
                 self.unknown.append((book, key, reply.begun))
         else:
@@ -171,11 +173,11 @@ class Load:
             reply = ask()
         except NoReply as none:
             self.note("read", none)
-            self.fail(f"{what}: {none}")
+            self.fail("read", none.cause, f"{what}: {none}")
             return
         self.note("read", reply)
         if reply.status == 503:
-            self.fail(f"{what}: 503 {reply.body}")
+            self.fail("read", "503", f"{what}: 503 {reply.body}")
             return
         if reply.status != 200:
             self.complain(f"{what}: {reply.status} {reply.body}")
@@ -199,8 +201,9 @@ class Load:
         with self.lock:
             self.file.write(line)
 
-    def fail(self, sentence):
+    def fail(self, kind, cause, sentence):
         with self.lock:
+            self.causes[f"{kind} {cause}"] += 1
             self.failed.append(f"{time.strftime('%H:%M:%S')} {sentence}")
 
     def complain(self, sentence):
@@ -234,6 +237,8 @@ class Load:
               f"longest purchase {self.longest_ms['buy']:.0f} ms, longest read {self.longest_ms['read']:.0f} ms; "
               f"{hits:.0f} % of the reads were hits, {self.flagged} said that they may be stale; "
               f"{len(self.unknown)} purchases settled later", flush=True)
+        if self.causes:
+            print("  failed: " + ", ".join(f"{n} x {cause}" for cause, n in self.causes.most_common()), flush=True)
         bad = self.wrong + (self.failed if self.strict else [])
         for sentence in bad[:history.MAX_SHOWN]:
             print(f"  {sentence}", flush=True)

@@ -35,6 +35,7 @@ class NoReply(Exception):
 
     def __init__(self, cause, begun):
         super().__init__(f"{type(cause).__name__}: {cause}")
+        self.cause = type(cause).__name__
         self.begun = begun
         self.ended = time.monotonic_ns()
 
