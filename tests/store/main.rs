@@ -8,5 +8,8 @@ mod crash;
 mod freshness;
 mod harness;
 mod idempotency;
+mod input;
+mod internal;
+mod redis;
 mod stock;
 mod walkthrough;
