@@ -1,6 +1,7 @@
 //! Logs: one line an event on standard error, as text for people or JSON for collectors.
 //!
-//! `RUST_LOG` chooses levels (`info` by default; `bazar=debug` shows every cache decision). Members that
+//! `RUST_LOG` chooses levels (`info` by default, without the chatter of the HTTP server;
+//! `bazar=debug` shows every cache decision). Members that
 //! a line carries, such as `request_id`, follow the sentence as `name=value`.
 
 use crate::config::LogFormat;
@@ -13,7 +14,8 @@ use std::io::Write;
 
 /// Starts logging for the whole process; only the first call has an effect.
 pub fn init(format: LogFormat) {
-    let mut builder = env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info"));
+    let mut builder =
+        env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,actix_server=warn"));
     match format {
         LogFormat::Text => builder.format(text),
         LogFormat::Json => builder.format(json),

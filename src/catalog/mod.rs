@@ -174,6 +174,8 @@ impl App {
                 tokio::select! {
                     served = &mut serving => {
                         served?;
+                        // Readers first: the last connection to close tidies the file.
+                        master.reads.close().await;
                         behind.cancel();
                         joined(writing.await)?;
                     }
@@ -183,7 +185,6 @@ impl App {
                         return joined(written);
                     }
                 }
-                master.reads.close().await;
             }
             Node::Replica { replica, tasks } => {
                 let token = self.token;
@@ -195,9 +196,9 @@ impl App {
                 };
                 let working = actix_web::rt::spawn(tasks.run(Arc::clone(&replica), behind.clone()));
                 server::serve(self.listener, WORKERS, shutdown, routes).await?;
+                replica.reads.close().await;
                 behind.cancel();
                 joined(working.await)?;
-                replica.reads.close().await;
             }
         }
         Ok(())
