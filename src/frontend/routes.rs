@@ -1,7 +1,7 @@
 //! HTTP of the frontend. The public listener knows no internal route.
 
 use super::cache::{LeaseKeeper, Served, Want};
-use super::shop::{Purchased, Shop};
+use super::shop::{Decided, Shop};
 use crate::clock;
 use crate::coherence::Moment;
 use crate::coherence::lease::{Fence, FenceAnswer};
@@ -143,14 +143,12 @@ async fn purchase(shop: Data<Shop>, request: HttpRequest, payload: web::Payload)
     let request_id = request_id(&request);
     let mut key = None;
     let outcome = buy(&shop, &request, payload, &request_id, &mut key).await;
-    let mut answer = match outcome {
-        Ok(Purchased { receipt, replayed }) => {
+    let replayed = matches!(&outcome, Ok(Decided { replayed: true, .. }));
+    let mut answer = match outcome.and_then(|decided| decided.answer.map_err(Problem::from)) {
+        Ok(receipt) => {
             let mut answer = HttpResponse::Ok();
             answer.insert_header((headers::BAZAR_VERSION, receipt.version.public().to_string()));
             answer.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
-            if replayed {
-                answer.insert_header((headers::IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true")));
-            }
             let took = arrival.response_time();
             log::debug!(
                 request_id = request_id.as_str();
@@ -163,6 +161,10 @@ async fn purchase(shop: Data<Shop>, request: HttpRequest, payload: web::Payload)
             ApiError(problem).error_response()
         }
     };
+    if replayed {
+        let name = header::HeaderName::from_static(headers::IDEMPOTENCY_REPLAYED);
+        answer.headers_mut().insert(name, HeaderValue::from_static("true"));
+    }
     // Whoever made it: with the key, the purchase is safe to repeat.
     if let Some(key) = key.and_then(|key: IdempotencyKey| HeaderValue::from_str(key.as_str()).ok()) {
         answer.headers_mut().insert(header::HeaderName::from_static(headers::IDEMPOTENCY_KEY), key);
@@ -177,7 +179,7 @@ async fn buy(
     payload: web::Payload,
     request_id: &str,
     key: &mut Option<IdempotencyKey>,
-) -> Result<Purchased, Problem> {
+) -> Result<Decided, Problem> {
     let content_type = request.headers().get(header::CONTENT_TYPE);
     if !content_type.is_none_or(is_json) {
         return Err(ErrorCode::UnsupportedMediaType.into());

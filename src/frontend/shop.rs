@@ -4,7 +4,7 @@ use super::balance::Pool;
 use super::cache::{Cache, Served, Want};
 use crate::client::CallError;
 use crate::coherence::Moment;
-use crate::domain::{IdempotencyKey, Order, OrderId, Outcome, Purchase, Receipt};
+use crate::domain::{IdempotencyKey, Order, OrderId, Outcome, Purchase, Receipt, Refusal};
 use crate::shutdown::Shutdown;
 use crate::wire::catalog::{ORDERS, Stated};
 use crate::wire::order::PURCHASE;
@@ -38,9 +38,9 @@ pub struct Shop {
     pub closing: Shutdown,
 }
 
-/// A purchase that succeeded, now or under the same key before.
-pub struct Purchased {
-    pub receipt: Receipt,
+/// What became of a purchase, now or under the same key before.
+pub struct Decided {
+    pub answer: Result<Receipt, Refusal>,
     pub replayed: bool,
 }
 
@@ -61,7 +61,7 @@ impl Shop {
         body: PurchaseBody,
         key: IdempotencyKey,
         request_id: String,
-    ) -> Result<Purchased, Problem> {
+    ) -> Result<Decided, Problem> {
         let unavailable = || Problem::from(ErrorCode::Unavailable);
         let permit = Arc::clone(&self.purchases).try_acquire_owned().map_err(|_| unavailable())?;
         let purchase = Purchase {
@@ -82,9 +82,7 @@ impl Shop {
             () = self.closing.cancelled() => return Err(unavailable()),
         };
         match outcome {
-            Outcome::Purchase { answer, replayed } => {
-                answer.map(|receipt| Purchased { receipt, replayed }).map_err(Problem::from)
-            }
+            Outcome::Purchase { answer, replayed } => Ok(Decided { answer, replayed }),
             Outcome::Edit(_) | Outcome::Rejected => Err(ErrorCode::Internal.into()),
         }
     }

@@ -49,7 +49,17 @@ pub struct Redis {
     reads: Semaphore,
     writes: mpsc::Sender<Write>,
     mac_key: [u8; 32],
-    complained: Mutex<Option<Instant>>,
+    complaint: Mutex<Complaint>,
+}
+
+/// What the log was told last.
+#[derive(Default)]
+struct Complaint {
+    /// When it was told of trouble. Kept when Redis comes back: one that comes and goes would otherwise
+    /// be complained about each time.
+    at: Option<Instant>,
+    /// Whether it still believes that.
+    stands: bool,
 }
 
 struct Write {
@@ -94,7 +104,7 @@ impl Redis {
             reads: Semaphore::new(MAX_READS),
             writes,
             mac_key: token.derive("bazar redis entry 1"),
-            complained: Mutex::new(None),
+            complaint: Mutex::default(),
         });
         Ok((Arc::clone(&redis), Keeper { redis, writes: queue }))
     }
@@ -165,9 +175,9 @@ impl Redis {
 
     /// Says what is wrong, at most once a minute.
     fn complain(&self, cause: &str) {
-        let mut complained = self.complained.lock();
-        if complained.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
-            *complained = Some(Instant::now());
+        let mut complaint = self.complaint.lock();
+        if complaint.at.is_none_or(|at| at.elapsed() >= LOG_EVERY) {
+            *complaint = Complaint { at: Some(Instant::now()), stands: true };
             log::warn!("Redis is not used as it could be, reads go on without it: {cause}");
         }
     }
@@ -236,7 +246,7 @@ impl Keeper {
         match self.connect().await {
             Ok(connection) => {
                 redis.connection.store(Some(Arc::new(connection)));
-                if redis.complained.lock().take().is_some() {
+                if std::mem::take(&mut redis.complaint.lock().stands) {
                     log::info!("Redis is used again");
                 }
             }

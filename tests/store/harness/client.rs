@@ -1,0 +1,173 @@
+//! HTTP as a customer's program speaks it: connections kept, a deadline on everything, no second attempt.
+
+use serde_json::{Value, json};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::time::{Duration, Instant};
+use ureq::http::{HeaderMap, Request};
+
+/// Longer than any deadline of the store itself.
+const DEADLINE: Duration = Duration::from_secs(20);
+
+pub struct Client {
+    agent: ureq::Agent,
+    base: String,
+}
+
+#[derive(Debug)]
+pub struct Answer {
+    pub status: u16,
+    pub headers: HeaderMap,
+    pub body: Vec<u8>,
+    pub took: Duration,
+}
+
+impl Client {
+    pub fn new(base: &str) -> Self {
+        let config = ureq::Agent::config_builder()
+            .http_status_as_error(false)
+            .allow_non_standard_methods(true)
+            .max_redirects(0)
+            .timeout_global(Some(DEADLINE))
+            .build();
+        Self { agent: config.into(), base: base.into() }
+    }
+
+    /// An error is one of the connection: whatever the store answered is an [`Answer`].
+    pub fn send(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&str>,
+    ) -> Result<Answer, ureq::Error> {
+        let begun = Instant::now();
+        let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let mut response = match body {
+            Some(body) => self.agent.run(request.body(body.to_owned())?)?,
+            None => self.agent.run(request.body(())?)?,
+        };
+        let body = response.body_mut().read_to_vec()?;
+        let (head, _) = response.into_parts();
+        Ok(Answer { status: head.status.as_u16(), headers: head.headers, body, took: begun.elapsed() })
+    }
+
+    #[track_caller]
+    pub fn get(&self, path: &str) -> Answer {
+        self.send("GET", path, &[], None).unwrap()
+    }
+
+    #[track_caller]
+    pub fn post(&self, path: &str, headers: &[(&str, &str)], body: &Value) -> Answer {
+        let headers = [&[("content-type", "application/json")], headers].concat();
+        self.send("POST", path, &headers, Some(&body.to_string())).unwrap()
+    }
+
+    #[track_caller]
+    pub fn info(&self, book: i64) -> Answer {
+        self.get(&format!("/catalog-service/info/{book}"))
+    }
+
+    #[track_caller]
+    pub fn search(&self, topic: &str) -> Answer {
+        self.get(&format!("/catalog-service/search/{topic}"))
+    }
+
+    #[track_caller]
+    pub fn buy(&self, book: i64) -> Answer {
+        self.post("/order-service/purchase", &[], &json!({ "book_id": book }))
+    }
+
+    /// What a client does that wants to know: the outcome, or nothing because the connection broke.
+    pub fn try_buy(&self, book: i64, key: &str) -> Option<Answer> {
+        let headers = [("content-type", "application/json"), ("idempotency-key", key)];
+        let body = json!({ "book_id": book }).to_string();
+        self.send("POST", "/order-service/purchase", &headers, Some(&body)).ok()
+    }
+
+    #[track_caller]
+    pub fn buy_with_key(&self, book: i64, key: &str) -> Answer {
+        self.post("/order-service/purchase", &[("idempotency-key", key)], &json!({ "book_id": book }))
+    }
+
+    #[track_caller]
+    pub fn order(&self, id: &str) -> Answer {
+        self.get(&format!("/order-service/orders/{id}"))
+    }
+}
+
+impl Answer {
+    #[track_caller]
+    pub fn json(&self) -> Value {
+        serde_json::from_slice(&self.body).unwrap_or_else(|error| panic!("{error} in {}", self.text()))
+    }
+
+    pub fn text(&self) -> String {
+        format!("{} {}", self.status, String::from_utf8_lossy(&self.body))
+    }
+
+    /// The header's value, or nothing.
+    pub fn header(&self, name: &str) -> &str {
+        self.headers.get(name).map_or("", |value| value.to_str().unwrap())
+    }
+
+    #[track_caller]
+    pub fn ok(self) -> Self {
+        assert_eq!(self.status, 200, "{}", self.text());
+        self
+    }
+
+    /// The count in the answer of `info`, or of `book` in the answer of a search.
+    #[track_caller]
+    pub fn stock(&self, book: i64) -> i64 {
+        let body = self.json();
+        let items = body["items"].as_array().cloned().unwrap_or_else(|| vec![body.clone()]);
+        let item = items.iter().find(|item| item["id"] == book).unwrap_or_else(|| panic!("{}", self.text()));
+        item["numberOfItems"].as_i64().unwrap()
+    }
+
+    /// Whether a cache answered; asserts that the body and the headers agree on that.
+    #[track_caller]
+    pub fn cached(&self) -> bool {
+        let cached = self.json()["cached"].as_bool().unwrap();
+        assert_eq!(cached, self.header("x-cache") == "HIT", "{:?}", self.headers);
+        cached
+    }
+
+    pub fn says_stale(&self) -> bool {
+        self.header("warning").starts_with("110")
+    }
+
+    /// Asserts that it is the error envelope with this status and code. Returns its sentence.
+    #[track_caller]
+    pub fn problem(&self, status: u16, code: &str) -> String {
+        assert_eq!(self.status, status, "{}", self.text());
+        assert_eq!(self.header("content-type"), "application/problem+json", "{}", self.text());
+        let body = self.json();
+        assert_eq!((&body["code"], &body["status"]), (&json!(code), &json!(status)), "{}", self.text());
+        assert!(body["title"].is_string() && body["type"].is_string(), "{}", self.text());
+        body["error"].as_str().unwrap().to_owned()
+    }
+}
+
+/// Sends bytes as they are on a connection of their own, and returns all that comes back until the other
+/// end closes or says nothing more for a while. Reads while it writes.
+pub fn raw(url: &str, bytes: &[u8]) -> String {
+    const SILENCE: Duration = Duration::from_secs(10);
+    let mut stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
+    stream.set_read_timeout(Some(SILENCE)).unwrap();
+    stream.set_write_timeout(Some(SILENCE)).unwrap();
+    let mut sender = stream.try_clone().unwrap();
+    let bytes = bytes.to_owned();
+    // Who has refused a body already need not take the rest of it.
+    let sending = std::thread::spawn(move || drop(sender.write_all(&bytes)));
+    let (mut answer, mut chunk) = (Vec::new(), [0; 4096]);
+    while let Ok(read @ 1..) = stream.read(&mut chunk) {
+        answer.extend_from_slice(&chunk[..read]);
+    }
+    sending.join().unwrap();
+    String::from_utf8_lossy(&answer).into_owned()
+}

@@ -1,0 +1,199 @@
+//! A whole store of processes: a master, replicas, order nodes, frontends, and Redis if wanted.
+
+use super::{Client, Process, RedisServer, Rows, rows, wait_until};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use tempfile::TempDir;
+
+pub const TOKEN: &str = "integration-test-token";
+
+/// How many of each, and what they log.
+#[derive(Clone, Copy)]
+pub struct Shape {
+    pub replicas: usize,
+    pub orders: usize,
+    pub frontends: usize,
+    pub redis: bool,
+    /// `RUST_LOG` of all of them.
+    pub log: &'static str,
+    pub log_format: &'static str,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        Self { replicas: 1, orders: 1, frontends: 2, redis: false, log: "info", log_format: "text" }
+    }
+}
+
+pub struct Cluster {
+    pub frontends: Vec<Process>,
+    pub orders: Vec<Process>,
+    pub replicas: Vec<Process>,
+    pub master: Process,
+    pub redis: Option<RedisServer>,
+    shape: Shape,
+    /// Last: it is removed when nobody writes to it any more.
+    dir: TempDir,
+}
+
+impl Cluster {
+    /// Starts all of them and waits until reads are cached and replicas are in sync.
+    pub fn start(shape: Shape) -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        let redis = shape.redis.then(|| RedisServer::start(dir.path()));
+        let data = dir.path().join("master-data");
+        let data = data.to_str().unwrap();
+        let args = ["catalog", "--master", "--listen", "127.0.0.1:0", "--data", data];
+        let master = Process::start(dir.path(), "master", &args, &env(shape));
+        let mut cluster = Self {
+            frontends: Vec::new(),
+            orders: Vec::new(),
+            replicas: Vec::new(),
+            master,
+            redis,
+            shape,
+            dir,
+        };
+        for number in 1..=shape.replicas {
+            let replica = cluster.start_replica(&format!("replica-{number}"));
+            cluster.replicas.push(replica);
+        }
+        for number in 1..=shape.orders {
+            let args = ["order", "--listen", "127.0.0.1:0", "--master", cluster.master.url()];
+            let order = Process::start(cluster.dir.path(), &format!("order-{number}"), &args, &env(shape));
+            cluster.orders.push(order);
+        }
+        for number in 1..=shape.frontends {
+            let frontend = cluster.start_frontend(&format!("frontend-{number}"));
+            cluster.frontends.push(frontend);
+        }
+        cluster.settled();
+        cluster
+    }
+
+    /// A replica on the data directory of that name.
+    pub fn start_replica(&self, name: &str) -> Process {
+        let data = self.data(name);
+        let master = self.master.url();
+        let args = ["catalog", "--replica", "--listen", "127.0.0.1:0", "--master-url", master, "--data"];
+        let args = [&args[..], &[data.to_str().unwrap()]].concat();
+        Process::start(self.dir.path(), name, &args, &env(self.shape))
+    }
+
+    pub fn start_frontend(&self, name: &str) -> Process {
+        let orders: Vec<&str> = self.orders.iter().map(Process::url).collect();
+        self.start_frontend_with_orders(name, &orders.join(","))
+    }
+
+    pub fn start_frontend_with_orders(&self, name: &str, orders: &str) -> Process {
+        let replicas: Vec<&str> = self.replicas.iter().map(Process::url).collect();
+        let redis = self.redis.as_ref().map(RedisServer::url);
+        self.start_frontend_with(name, orders, &replicas.join(","), redis.as_deref())
+    }
+
+    fn start_frontend_with(&self, name: &str, orders: &str, replicas: &str, redis: Option<&str>) -> Process {
+        let mut args = vec!["frontend", "--listen", "127.0.0.1:0", "--internal-listen", "127.0.0.1:0"];
+        args.extend(["--master", self.master.url(), "--order", orders]);
+        if !replicas.is_empty() {
+            args.extend(["--replica", replicas]);
+        }
+        if let Some(redis) = redis {
+            args.extend(["--redis", redis]);
+        }
+        Process::start(self.dir.path(), name, &args, &env(self.shape))
+    }
+
+    /// Waits until every frontend has its lease and Redis, and every replica is in sync.
+    #[track_caller]
+    pub fn settled(&self) {
+        self.in_sync(self.replicas.len());
+        for frontend in &self.frontends {
+            let client = Client::new(frontend.url());
+            wait_until("a frontend has its lease, and Redis", || {
+                let ready = String::from_utf8_lossy(&client.get("/readyz").body).into_owned();
+                ready.contains("lease: held")
+                    && (self.redis.is_none() || ready.contains("redis: connected"))
+                    && ready.contains(&format!("order: {0} of {0}", self.orders.len()))
+                    && ready.contains(&format!("catalog: {0} of {0}", 1 + self.replicas.len()))
+            });
+        }
+    }
+
+    /// Waits until so many replicas are in the in-sync set.
+    #[track_caller]
+    pub fn in_sync(&self, count: usize) {
+        wait_until("the replicas are in sync", || self.state()["in_sync"] == count);
+    }
+
+    /// What the master says of itself.
+    #[track_caller]
+    pub fn state(&self) -> Value {
+        Client::new(self.master.url()).get("/readyz").ok().json()
+    }
+
+    pub fn client(&self, frontend: usize) -> Client {
+        Client::new(self.frontends[frontend].url())
+    }
+
+    pub fn clients(&self) -> Vec<Client> {
+        self.frontends.iter().map(|frontend| Client::new(frontend.url())).collect()
+    }
+
+    /// The catalog's keeper changes something. Returns the outcome.
+    #[track_caller]
+    pub fn edit(&self, edit: &Value) -> Value {
+        let bearer = format!("Bearer {TOKEN}");
+        let body = json!({ "edits": [edit] });
+        let answer =
+            Client::new(self.master.url()).post("/edits", &[("authorization", &bearer)], &body).ok().json();
+        let edited = &answer["outcomes"][0];
+        assert!(edited.to_string().contains("\"Ok\""), "{answer}");
+        answer
+    }
+
+    pub fn set_stock(&self, book: i64, stock: i64) {
+        self.edit(&json!({ "update": { "book_id": book, "stock": stock } }));
+    }
+
+    pub fn dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    pub fn data(&self, name: &str) -> PathBuf {
+        self.dir.path().join(format!("{name}-data"))
+    }
+
+    /// Stops all roles cleanly, asserts that every replica's file holds what the master's does, and
+    /// returns that.
+    #[track_caller]
+    pub fn stop_and_compare(mut self) -> Rows {
+        self.in_sync(self.replicas.len());
+        for frontend in &mut self.frontends {
+            frontend.stop();
+        }
+        for order in &mut self.orders {
+            order.stop();
+        }
+        for replica in &mut self.replicas {
+            replica.stop();
+        }
+        self.master.stop();
+        let master = rows(&self.data("master"));
+        for number in 1..=self.replicas.len() {
+            let replica = rows(&self.data(&format!("replica-{number}")));
+            for (table, rows) in &master {
+                assert_eq!(rows, &replica[table], "table {table} of replica {number}");
+            }
+        }
+        master
+    }
+}
+
+fn env(shape: Shape) -> [(&'static str, &'static str); 3] {
+    [("BAZAR_INTERNAL_TOKEN", TOKEN), ("RUST_LOG", shape.log), ("BAZAR_LOG_FORMAT", shape.log_format)]
+}
+
+/// The environment that every role of a test's store has.
+pub fn start_nodes(dir: &Path, name: &str, args: &[&str]) -> Process {
+    Process::start(dir, name, args, &env(Shape::default()))
+}

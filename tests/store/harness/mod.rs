@@ -1,0 +1,62 @@
+//! What every test needs: the store's processes, a client, and a bounded wait.
+//!
+//! | file | what it gives |
+//! |---|---|
+//! | `process` | one process: started, paused, killed, stopped, started again at its old address |
+//! | `cluster` | a whole store of processes |
+//! | `client` | HTTP with deadlines |
+//! | `rows` | what a data directory holds |
+//! | `redis`, `nginx`, `gate` | the neighbours: a Redis server, nginx, a link that can be held |
+
+mod client;
+mod cluster;
+mod gate;
+mod nginx;
+mod process;
+mod redis;
+mod rows;
+
+pub use client::{Answer, Client, raw};
+pub use cluster::{Cluster, Shape, TOKEN, start_nodes};
+pub use gate::Gate;
+pub use nginx::Nginx;
+pub use process::{Finished, Process, run};
+pub use redis::RedisServer;
+pub use rows::{Rows, rows};
+
+use std::net::TcpListener;
+use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
+use std::time::{Duration, Instant};
+
+/// For what takes milliseconds on an idle machine.
+pub const PATIENCE: Duration = Duration::from_secs(20);
+
+/// Between two looks at something that is waited for.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// Returns when `holds` does; fails the test when that takes longer than [`PATIENCE`].
+#[track_caller]
+pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !holds() {
+        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        std::thread::sleep(LOOK);
+    }
+}
+
+static MACHINE: RwLock<()> = RwLock::new(());
+
+/// For a test that loads the machine or measures time: no other runs meanwhile.
+pub fn alone() -> RwLockWriteGuard<'static, ()> {
+    MACHINE.write().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// For every other test.
+pub fn in_company() -> RwLockReadGuard<'static, ()> {
+    MACHINE.read().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// A port that nobody listens on, for programs that cannot pick one themselves.
+pub fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+}

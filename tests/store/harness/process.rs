@@ -1,0 +1,203 @@
+//! One process of the store. It does not outlive its [`Process`], and what it wrote to standard error is
+//! shown when the test fails.
+
+use super::{PATIENCE, wait_until};
+use rustix::process::{Pid, Signal, kill_process};
+use std::fs::File;
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc;
+use std::time::{Duration, Instant};
+
+/// What CONTRACT promises for a clean stop.
+const STOP: Duration = Duration::from_secs(5);
+
+/// How much of a log is shown when a test fails.
+const SHOWN_LINES: usize = 60;
+
+pub struct Process {
+    name: String,
+    args: Vec<String>,
+    env: Vec<(String, String)>,
+    child: Child,
+    log: PathBuf,
+    urls: Vec<String>,
+}
+
+impl Process {
+    /// Starts `bazar args…` and waits until it is ready. `name` names its log in `dir`.
+    pub fn start(dir: &Path, name: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
+        let args: Vec<String> = args.iter().map(|&arg| arg.into()).collect();
+        let env: Vec<_> = env.iter().map(|&(name, value)| (name.into(), value.into())).collect();
+        let log = dir.join(format!("{name}.log"));
+        let (child, urls) = spawn(name, &args, &env, &log);
+        Self { name: name.into(), args, env, child, log, urls }
+    }
+
+    /// Its first, public address.
+    pub fn url(&self) -> &str {
+        &self.urls[0]
+    }
+
+    /// All that the ready line named.
+    pub fn urls(&self) -> &[String] {
+        &self.urls
+    }
+
+    pub fn signal(&self, signal: Signal) {
+        kill_process(Pid::from_child(&self.child), signal).unwrap();
+    }
+
+    /// SIGSTOP: it hangs, with its connections open.
+    pub fn pause(&self) {
+        self.signal(Signal::STOP);
+    }
+
+    pub fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    /// `kill -9`.
+    pub fn kill(&mut self) {
+        self.child.kill().unwrap();
+        self.child.wait().unwrap();
+    }
+
+    /// Starts what was killed or stopped, at the address that it had.
+    pub fn restart(&mut self) {
+        let mut urls = self.urls.iter();
+        let mut args = self.args.iter_mut();
+        while let Some(arg) = args.next() {
+            if matches!(arg.as_str(), "--listen" | "--internal-listen") {
+                *args.next().unwrap() = urls.next().unwrap().trim_start_matches("http://").into();
+            }
+        }
+        (self.child, self.urls) = spawn(&self.name, &self.args, &self.env, &self.log);
+    }
+
+    /// SIGTERM; asserts that it ends well and in time.
+    #[track_caller]
+    pub fn stop(&mut self) {
+        self.signal(Signal::TERM);
+        self.ends_well();
+    }
+
+    #[track_caller]
+    pub fn ends_well(&mut self) {
+        let begun = Instant::now();
+        let status = self.wait();
+        let took = begun.elapsed();
+        assert!(status.success(), "{} ended with {status}", self.name);
+        assert!(took <= STOP, "{} took {took:?} to stop", self.name);
+    }
+
+    #[track_caller]
+    pub fn wait(&mut self) -> ExitStatus {
+        let mut status = None;
+        wait_until("the process ends", || {
+            status = self.child.try_wait().unwrap();
+            status.is_some()
+        });
+        status.unwrap()
+    }
+
+    /// What it wrote to standard error, in all its lives.
+    pub fn log(&self) -> String {
+        String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned()
+    }
+}
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+        if std::thread::panicking() {
+            let log = self.log();
+            let lines: Vec<_> = log.lines().collect();
+            let shown = lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n");
+            println!("--- {} {}\n{shown}", self.name, self.urls.join(" "));
+        }
+    }
+}
+
+/// `bazar`, with nothing of the surrounding environment that it would listen to.
+fn bazar() -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bazar"));
+    for (name, _) in std::env::vars_os() {
+        if name == "RUST_LOG" || name.to_string_lossy().starts_with("BAZAR_") {
+            command.env_remove(name);
+        }
+    }
+    command.stdin(Stdio::null());
+    command
+}
+
+fn spawn(name: &str, args: &[String], env: &[(String, String)], log: &Path) -> (Child, Vec<String>) {
+    let log_file = File::options().create(true).append(true).open(log).unwrap();
+    let mut child = bazar()
+        .args(args)
+        .envs(env.iter().map(|(name, value)| (name, value)))
+        .stdout(Stdio::piped())
+        .stderr(log_file)
+        .spawn()
+        .unwrap();
+    let (found, line) = mpsc::channel();
+    let stdout = child.stdout.take().unwrap();
+    std::thread::spawn(move || {
+        let line = BufReader::new(stdout).lines().map_while(Result::ok).next();
+        let _ = found.send(line);
+    });
+    let line = line.recv_timeout(PATIENCE);
+    let urls = match &line {
+        Ok(Some(line)) => line.split_once(" is ready at ").map(|(_, urls)| urls.to_owned()),
+        _ => None,
+    };
+    let Some(urls) = urls else {
+        let _ = child.kill();
+        let _ = child.wait();
+        panic!("{name} is not ready: {line:?}\n{}", std::fs::read_to_string(log).unwrap_or_default());
+    };
+    (child, urls.split(' ').map(str::to_owned).collect())
+}
+
+/// A run of `bazar` that ended.
+#[derive(Debug)]
+pub struct Finished {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+/// Runs `bazar args…` to its end.
+#[track_caller]
+pub fn run(args: &[&str], env: &[(&str, &str)]) -> Finished {
+    let child = bazar()
+        .args(args)
+        .envs(env.iter().copied())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut child = Killed(child);
+    let (stdout, stderr) = (child.0.stdout.take().unwrap(), child.0.stderr.take().unwrap());
+    let stdout = std::thread::spawn(move || std::io::read_to_string(stdout).unwrap());
+    let stderr = std::thread::spawn(move || std::io::read_to_string(stderr).unwrap());
+    let mut status = None;
+    wait_until("the command ends", || {
+        status = child.0.try_wait().unwrap();
+        status.is_some()
+    });
+    let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
+    Finished { code: status.and_then(|status| status.code()), stdout, stderr }
+}
+
+/// A child that does not outlive this value.
+struct Killed(Child);
+
+impl Drop for Killed {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}

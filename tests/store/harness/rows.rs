@@ -1,0 +1,38 @@
+//! What a data directory holds, row by row.
+
+use sqlx::sqlite::SqliteConnectOptions;
+use sqlx::{AssertSqlSafe, Connection, SqliteConnection};
+use std::collections::BTreeMap;
+use std::path::Path;
+
+/// Each table's rows as JSON arrays of all its columns, sorted.
+pub type Rows = BTreeMap<&'static str, Vec<String>>;
+
+const TABLES: [&str; 4] = ["books", "orders", "answers", "log"];
+
+/// Of a directory that no process uses.
+pub fn rows(dir: &Path) -> Rows {
+    let file = bazar::store::current_file(dir).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let options = SqliteConnectOptions::new().filename(file).read_only(true);
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        let mut rows = Rows::new();
+        for table in TABLES {
+            let columns: String = sqlx::query_scalar(
+                "SELECT group_concat(name) FROM (SELECT name FROM pragma_table_info(?) ORDER BY cid)",
+            )
+            .bind(table)
+            .fetch_one(&mut connection)
+            .await
+            .unwrap();
+            let query = format!("SELECT json_array({columns}) AS row FROM {table} ORDER BY row");
+            rows.insert(
+                table,
+                sqlx::query_scalar(AssertSqlSafe(query)).fetch_all(&mut connection).await.unwrap(),
+            );
+        }
+        connection.close().await.unwrap();
+        rows
+    })
+}

@@ -1,0 +1,20 @@
+//! The store as its users and operators meet it: real processes on free ports of the loopback, talked to
+//! over HTTP, killed, paused and started again.
+//!
+//! Every wait is bounded and waits for something that can be seen; nothing is tried twice but where the
+//! test is about trying twice.
+
+mod command_line;
+mod crash;
+mod edits;
+mod freshness;
+mod harness;
+mod idempotency;
+mod input;
+mod internal;
+mod lease;
+mod nginx;
+mod redis;
+mod replica;
+mod stock;
+mod walkthrough;
