@@ -364,7 +364,32 @@ impl Masters {
 
 #[cfg(test)]
 mod tests {
-    use super::BaseUrl;
+    use super::*;
+    use std::io::{Read, Write};
+    use std::net::TcpListener;
+
+    const DEADLINE: Duration = Duration::from_secs(5);
+
+    /// A peer that answers one request with these bytes, and closes.
+    fn answering(answer: &'static str) -> BaseUrl {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = BaseUrl::from_addr(listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (mut stream, _) = listener.accept().unwrap();
+            let mut request = [0; 4096];
+            let read = stream.read(&mut request).unwrap();
+            assert!(read > 0);
+            stream.write_all(answer.as_bytes()).unwrap();
+        });
+        url
+    }
+
+    fn refusing(code: ErrorCode) -> BaseUrl {
+        let body = serde_json::to_string(&Problem::from(code)).unwrap();
+        let head =
+            format!("HTTP/1.1 {} -\r\nconnection: close\r\ncontent-length: {}", code.status(), body.len());
+        answering(format!("{head}\r\n\r\n{body}").leak())
+    }
 
     #[test]
     fn an_address_is_http_host_and_port_and_nothing_else() {
@@ -375,5 +400,40 @@ mod tests {
         {
             assert!(BaseUrl::parse(text).is_err(), "{text}");
         }
+    }
+
+    #[actix_web::test]
+    async fn a_download_that_breaks_off_is_not_taken_for_a_whole_one() {
+        let download = async |answer| {
+            let peer = Peer::new(answering(answer), &InternalToken::random());
+            let mut received = Vec::new();
+            let sink = async |chunk: &[u8]| {
+                received.extend_from_slice(chunk);
+                Ok(())
+            };
+            peer.download("/snapshot", "test", DEADLINE, sink).await.map(|()| received)
+        };
+        assert_eq!(download("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwhole").await.unwrap(), b"whole");
+        assert!(download("HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nwhole").await.is_err());
+        assert!(
+            download("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nwhole\r\n").await.is_err()
+        );
+    }
+
+    #[actix_web::test]
+    async fn the_candidate_that_answers_as_master_is_remembered_even_when_it_refuses() {
+        let (replica, master) = (refusing(ErrorCode::NotMaster), refusing(ErrorCode::UnknownHistory));
+        let masters = Masters::new(&[replica, master.clone()], &InternalToken::random());
+        let answer: Result<(), _> = masters.post("/replicas", &(), "test", DEADLINE).await;
+        assert_eq!(answer.unwrap_err().code(), Some(ErrorCode::UnknownHistory));
+        assert_eq!(*masters.preferred().url(), master);
+    }
+
+    #[actix_web::test]
+    async fn what_may_have_been_carried_out_is_not_posted_to_another_candidate() {
+        let (silent, other) = (answering(""), refusing(ErrorCode::UnknownHistory));
+        let masters = Masters::new(&[silent, other], &InternalToken::random());
+        let answer: Result<(), _> = masters.post("/purchases", &(), "test", DEADLINE).await;
+        assert!(matches!(answer, Err(CallError::NoAnswer { .. })), "{answer:?}");
     }
 }

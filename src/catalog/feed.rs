@@ -274,3 +274,22 @@ impl Push {
         self.peer.post(SYNC_WRITE, &body, &request_id, SYNC_DEADLINE).await
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Epoch;
+    use crate::wire::catalog::Reachable;
+
+    #[actix_web::test]
+    async fn a_replica_that_reports_but_cannot_be_pushed_to_is_never_waited_for() {
+        let start = Version::new(Epoch { number: 1, identity: 1 }, 1);
+        let feed = Arc::new(Feed::new(start, Ack::Sync, InternalToken::random()));
+        let report = ReplicaReport { replica: ReplicaId(1), address: Reachable::Port(1), position: start };
+        let nowhere = BaseUrl::parse("http://127.0.0.1:1").unwrap();
+        assert!(!feed.register(&report, nowhere));
+        // Waits for nobody, so it returns at once; the test's own deadline is far away.
+        feed.replicated(start.next()).await;
+        assert_eq!(feed.count().0, 0);
+    }
+}

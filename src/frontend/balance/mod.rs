@@ -149,3 +149,16 @@ impl Pool {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[actix_web::test]
+    async fn a_name_that_cannot_be_looked_up_does_not_take_the_others_with_it() {
+        let candidates = ["http://no-such-host.invalid:1", "http://127.0.0.1:3006"];
+        let candidates = candidates.map(|url| BaseUrl::parse(url).unwrap()).to_vec();
+        let pool = Pool::new("order", candidates, &InternalToken::random()).await;
+        assert_eq!(pool.count(), (1, 1));
+    }
+}
