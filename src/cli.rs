@@ -5,6 +5,12 @@ use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use std::path::PathBuf;
 
+/// Defaults that a store in one process has in common with a frontend and a master of their own.
+pub const SEARCH_TTL: &str = "3600s";
+pub const INFO_TTL: &str = "1800s";
+pub const CACHE_BYTES: &str = "64MiB";
+pub const LEASE: &str = "1000ms";
+
 /// A distributed bookstore whose reads come from a cache and are never stale.
 #[derive(Debug, Parser)]
 #[command(name = "bazar", version, max_term_width = 100, arg_required_else_help = true)]
@@ -109,13 +115,13 @@ pub struct FrontendArgs {
     #[arg(long, value_name = "URL", env = "BAZAR_REDIS", hide_env_values = true)]
     pub redis: Option<String>,
     /// How long lists are kept
-    #[arg(long, value_name = "TIME", default_value = "3600s", env = "BAZAR_SEARCH_TTL")]
+    #[arg(long, value_name = "TIME", default_value = SEARCH_TTL, env = "BAZAR_SEARCH_TTL")]
     pub search_ttl: String,
     /// How long single books are kept
-    #[arg(long, value_name = "TIME", default_value = "1800s", env = "BAZAR_INFO_TTL")]
+    #[arg(long, value_name = "TIME", default_value = INFO_TTL, env = "BAZAR_INFO_TTL")]
     pub info_ttl: String,
     /// Memory for cached answers
-    #[arg(long, value_name = "SIZE", default_value = "64MiB", env = "BAZAR_CACHE_BYTES")]
+    #[arg(long, value_name = "SIZE", default_value = CACHE_BYTES, env = "BAZAR_CACHE_BYTES")]
     pub cache_bytes: String,
     #[command(flatten)]
     pub common: Common,

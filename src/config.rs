@@ -2,8 +2,9 @@
 //! before anything is bound.
 
 use crate::catalog::{self, Ack, Kind, MasterConfig, ReplicaConfig};
-use crate::cli::{CatalogArgs, Common, FrontendArgs, OrderArgs, UpArgs};
+use crate::cli::{self, CatalogArgs, Common, FrontendArgs, OrderArgs, UpArgs};
 use crate::client::BaseUrl;
+use crate::telemetry::LogFormat;
 use crate::token::InternalToken;
 use crate::{frontend, order, up};
 use std::fmt;
@@ -11,19 +12,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
-/// How log lines look.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum LogFormat {
-    Text,
-    Json,
-}
-
 /// A lease shorter than this is renewed more often than a busy machine schedules; one that is longer
 /// stalls writers for longer than a customer waits.
 const LEASE: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(5);
-
-/// The lease of a store in one process, and the default of others.
-pub const DEFAULT_LEASE: Duration = Duration::from_secs(1);
 
 /// Nodes of one kind in one process.
 const MAX_NODES: usize = 16;
@@ -62,6 +53,11 @@ pub fn up(args: UpArgs) -> Result<Checked<up::Config>, Mistakes> {
         frontends: check.count("--frontends", &args.frontends, 1),
         redis: check.redis(args.redis),
         ack: check.ack(&args.ack),
+        lease: check.time("--lease", cli::LEASE),
+        search_ttl: check.time("--search-ttl", cli::SEARCH_TTL),
+        info_ttl: check.time("--info-ttl", cli::INFO_TTL),
+        cache_bytes: check.bytes("--cache-bytes", cli::CACHE_BYTES),
+        workers: cores(),
     };
     if config.listen.port() != 0 && usize::from(config.listen.port()) + config.frontends > 65_536 {
         check.mistake("--listen: there are not enough ports behind it for all frontends");
@@ -117,7 +113,7 @@ pub fn catalog(args: CatalogArgs) -> Result<Checked<catalog::Config>, Mistakes> 
                 check.mistake(format!("{flag} is for --replica"));
             }
         }
-        let lease = args.lease.map_or(DEFAULT_LEASE, |lease| check.time("--lease", &lease));
+        let lease = check.time("--lease", args.lease.as_deref().unwrap_or(cli::LEASE));
         if !LEASE.contains(&lease) {
             check.mistake("--lease must be between 100ms and 5s");
         }
@@ -139,7 +135,7 @@ pub fn order(args: OrderArgs) -> Result<Checked<order::Config>, Mistakes> {
 }
 
 /// HTTP workers of a frontend.
-pub fn cores() -> usize {
+fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
@@ -185,7 +181,7 @@ impl Check {
             .ok()
             .filter(|time| !time.is_zero())
             .ok_or_else(|| format!("{flag}: \"{text}\" is not a time such as 1000ms, 30s or 1h"));
-        self.or_note(checked, DEFAULT_LEASE)
+        self.or_note(checked, *LEASE.start())
     }
 
     fn bytes(&mut self, flag: &str, text: &str) -> u64 {

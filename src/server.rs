@@ -13,6 +13,7 @@ use actix_web::middleware::Next;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, Route};
 use bytes::Bytes;
+use parking_lot::Mutex;
 use pin_project_lite::pin_project;
 use serde::de::DeserializeOwned;
 use std::net::{SocketAddr, TcpListener};
@@ -22,9 +23,13 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::task::{Context, Poll};
 use std::time::Duration;
 use std::{fmt, io};
+use tokio::sync::oneshot;
 
 /// How long requests under way may take once a stop was asked for.
 pub const DRAIN: Duration = Duration::from_secs(3);
+
+/// How long a worker may take to write an answer that is ready.
+const FLUSH: Duration = Duration::from_millis(500);
 
 /// Longer than any client of ours keeps an idle connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);
@@ -60,6 +65,7 @@ pub async fn serve(
     let counter = under_way.clone();
     let server = HttpServer::new(move || {
         let counter = counter.clone();
+        counter.joined_by_this_thread();
         App::new()
             .wrap_fn(move |request, service| {
                 let guard = counter.enter();
@@ -105,6 +111,8 @@ struct Counts {
     requests: AtomicUsize,
     draining: AtomicBool,
     idle: tokio::sync::Notify,
+    /// The threads that serve.
+    workers: Mutex<Vec<oneshot::Sender<oneshot::Sender<()>>>>,
 }
 
 struct Entered(Arc<Counts>);
@@ -113,6 +121,18 @@ impl UnderWay {
     fn enter(&self) -> Entered {
         self.0.requests.fetch_add(1, Ordering::SeqCst);
         Entered(Arc::clone(&self.0))
+    }
+
+    /// Called by each thread that serves: from then on it can be asked whether it has turned to something
+    /// else.
+    fn joined_by_this_thread(&self) {
+        let (worker, asked) = oneshot::channel::<oneshot::Sender<()>>();
+        self.0.workers.lock().push(worker);
+        actix_web::rt::spawn(async move {
+            if let Ok(turned) = asked.await {
+                let _ = turned.send(());
+            }
+        });
     }
 
     async fn drain(&self, at_most: Duration) {
@@ -128,6 +148,16 @@ impl UnderWay {
         };
         if tokio::time::timeout(at_most, idle).await.is_err() {
             log::warn!("stopped before every request was answered");
+            return;
+        }
+        // A request is not counted any more when its answer is made, a moment before it is written. Who
+        // wrote it is done with that when it takes up something else.
+        let workers = std::mem::take(&mut *self.0.workers.lock());
+        for worker in workers {
+            let (turned, turns) = oneshot::channel();
+            if worker.send(turned).is_ok() {
+                let _ = tokio::time::timeout(FLUSH, turns).await;
+            }
         }
     }
 }

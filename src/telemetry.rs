@@ -4,13 +4,19 @@
 //! `bazar=debug` shows every cache decision). Members that
 //! a line carries, such as `request_id`, follow the sentence as `name=value`.
 
-use crate::config::LogFormat;
 use env_logger::fmt::Formatter;
 use log::Record;
 use log::kv::{self, Key, Value, VisitSource};
 use serde_json::{Map, Value as Json};
 use std::fmt::Write as _;
 use std::io::Write;
+
+/// How log lines look.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LogFormat {
+    Text,
+    Json,
+}
 
 /// Starts logging for the whole process; only the first call has an effect.
 pub fn init(format: LogFormat) {

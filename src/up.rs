@@ -3,7 +3,6 @@
 
 use crate::catalog::{self, Ack, CatalogError, Kind, MasterConfig, ReplicaConfig};
 use crate::client::BaseUrl;
-use crate::config::{DEFAULT_LEASE, cores};
 use crate::frontend::{self, FrontendError};
 use crate::order;
 use crate::shutdown::Shutdown;
@@ -16,11 +15,6 @@ use std::time::Duration;
 /// cached.
 const LEASE_PATIENCE: Duration = Duration::from_secs(2);
 
-/// How long entries are kept; the defaults of a frontend.
-const SEARCH_TTL: Duration = Duration::from_secs(3600);
-const INFO_TTL: Duration = Duration::from_secs(1800);
-const CACHE_BYTES: u64 = 64 << 20;
-
 /// What `bazar up` was told, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
@@ -32,6 +26,12 @@ pub struct Config {
     pub frontends: usize,
     pub redis: Option<String>,
     pub ack: Ack,
+    pub lease: Duration,
+    pub search_ttl: Duration,
+    pub info_ttl: Duration,
+    /// Of each frontend.
+    pub cache_bytes: u64,
+    pub workers: usize,
 }
 
 /// A store of which every listener is bound.
@@ -58,7 +58,7 @@ impl Config {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
         // Every holder of a lease is a thread of this process: none outlives it.
         let kind =
-            Kind::Master(MasterConfig { ack: self.ack, lease: DEFAULT_LEASE, leases_outlive_process: false });
+            Kind::Master(MasterConfig { ack: self.ack, lease: self.lease, leases_outlive_process: false });
         // The public address first: it is the one that somebody else may have.
         let mut public = Vec::new();
         for index in 0..self.frontends {
@@ -88,10 +88,10 @@ impl Config {
                 replicas: replicas.iter().map(|replica| BaseUrl::from_addr(replica.addr())).collect(),
                 orders: orders.iter().map(|order| BaseUrl::from_addr(order.addr())).collect(),
                 redis: self.redis.clone(),
-                search_ttl: SEARCH_TTL,
-                info_ttl: INFO_TTL,
-                cache_bytes: CACHE_BYTES,
-                workers: cores(),
+                search_ttl: self.search_ttl,
+                info_ttl: self.info_ttl,
+                cache_bytes: self.cache_bytes,
+                workers: self.workers,
             };
             frontends.push(config.build(token.clone()).await?);
         }

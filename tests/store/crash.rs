@@ -52,7 +52,10 @@ fn every_acknowledged_order_survives_kill_9_of_every_role_in_turn() {
     cluster.settled();
     let receipts = sales.receipts.into_inner().unwrap();
     let client = cluster.client(0);
-    for receipt in receipts.values() {
+    for (key, receipt) in &receipts {
+        let replay = client.buy_with_key(BOOK, key).ok();
+        assert_eq!(replay.header("idempotency-replayed"), "true");
+        assert_eq!(replay.json()["orderId"], receipt["orderId"]);
         let order = client.order(receipt["orderId"].as_str().unwrap()).ok().json();
         assert_eq!((&order["version"], &order["total"]), (&receipt["version"], &receipt["total"]));
     }

@@ -68,6 +68,28 @@ fn every_kind_of_edit_is_seen_at_once_on_every_frontend() {
     cluster.stop_and_compare();
 }
 
+#[test]
+fn a_topic_may_have_any_printable_characters() {
+    let _company = in_company();
+    let cluster = Cluster::start(Shape { redis: true, ..Shape::default() });
+    for (id, topic, path) in [
+        (12, "C/C++ & ünïcode?", "C%2FC%2B%2B%20%26%20%C3%BCn%C3%AFcode%3F"),
+        (13, "100%", "100%25"),
+        (14, "..", "%2e%2e"),
+        (15, "a+b", "a+b"),
+        (16, "topics", "topics"),
+    ] {
+        cluster.edit(&json!({"create": {"title": "A title", "topic": topic, "stock": 1, "price": 100}}));
+        for client in cluster.clients() {
+            for prefix in ["", "/catalog-service"] {
+                let found = client.get(&format!("{prefix}/search/{path}")).ok();
+                assert_eq!(ids(&found), [id], "{topic}");
+            }
+            assert_eq!(count(&client, topic), Some(1));
+        }
+    }
+}
+
 /// Reads, until all of it comes from the cache, what the edits will change.
 fn warm(client: &Client) {
     for path in [

@@ -2,6 +2,8 @@
 
 use crate::harness::{Answer, Client, Cluster, Shape, in_company};
 use serde_json::{Value, json};
+use std::io::Write;
+use std::net::TcpStream;
 
 #[test]
 fn the_same_purchase_sent_twice_is_one_order_with_one_answer() {
@@ -97,6 +99,30 @@ fn a_client_that_sends_no_key_is_told_the_one_that_was_made_for_it() {
     let replay = client.buy_with_key(9, &key).ok();
     assert_eq!(replay.header("idempotency-replayed"), "true");
     assert_eq!(without_time(&first), without_time(&replay));
+}
+
+#[test]
+fn a_client_that_hangs_up_has_bought_once_or_not_at_all() {
+    let _company = in_company();
+    let cluster = Cluster::start(Shape::default());
+    let url = cluster.frontends[0].url();
+    for round in 0..10 {
+        let key = format!("gone-{round}");
+        let body = r#"{"book_id":9}"#;
+        let mut stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
+        let length = body.len();
+        write!(
+            stream,
+            "POST /purchase HTTP/1.1\r\nHost: x\r\nIdempotency-Key: {key}\r\nContent-Length: {length}\r\n\r\n{body}"
+        )
+        .unwrap();
+        drop(stream);
+        let client = cluster.client(round % 2);
+        client.buy_with_key(9, &key).ok();
+        let sold = i64::try_from(round + 1).unwrap();
+        assert_eq!(client.info(9).stock(9), 15 - sold);
+    }
+    assert_eq!(cluster.stop_and_compare()["orders"].len(), 10);
 }
 
 fn without_time(answer: &Answer) -> Value {

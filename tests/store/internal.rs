@@ -3,6 +3,9 @@
 use crate::harness::{Client, Cluster, Shape, TOKEN, in_company};
 use serde_json::{Value, json};
 
+/// The version of a file that no master has written to.
+const GENESIS: &str = "0:0000000000000000.0";
+
 const ROUTES_OF_CATALOG: [(&str, &str); 11] = [
     ("GET", "/books/9"),
     ("GET", "/search?topic=education&limit=10"),
@@ -73,29 +76,35 @@ fn a_forged_invalidation_or_sync_write_changes_nothing() {
     internal.post("/cache/invalidate", &bearer, &strange).problem(409, "not_this_holder");
     assert!(client.info(9).ok().cached());
 
-    let replica = Client::new(cluster.replicas[0].url());
-    let log = Client::new(cluster.master.url());
     client.buy(9).ok();
-    cluster.in_sync(1);
-    let genesis = "0.0.0000000000000000";
-    let log = [genesis, "0-0-0"].iter().find_map(|after| {
-        let answer = log.send("GET", &format!("/log?after={after}"), &bearer, None).unwrap();
-        (answer.status == 200).then(|| answer.json())
-    });
-    let at = replica.get("/readyz").ok().json()["position"].clone();
-    let last = log.and_then(|log| log["records"].as_array().and_then(|records| records.last().cloned()));
-    let mut record = last.unwrap_or_else(|| json!({"version": at, "predecessor": at, "body": {"batch": {}}}));
-    let stocks = json!({"batch": {"stocks": [{"book_id": 9, "stock": 999}]}});
-    record["body"] = stocks;
-    let forged = json!({"records": [record]});
-    replica
-        .post("/sync-write", &[("authorization", "Bearer wrong-wrong-wrong-")], &forged)
-        .problem(401, "unauthorized");
-    // With the token, but a record that is there already.
-    replica.post("/sync-write", &bearer, &forged);
-    assert_eq!(replica.get("/readyz").ok().json()["position"], at);
+    let replica = Client::new(cluster.replicas[0].url());
+    let position = || replica.get("/readyz").ok().json()["position"].clone();
+    let before = position();
+    let log = Client::new(cluster.master.url()).send("GET", &format!("/log?after={GENESIS}"), &bearer, None);
+    let mut record = log.unwrap().ok().json()["records"].as_array().unwrap().last().unwrap().clone();
+    record["body"] = json!({"batch": {"stocks": [{"book_id": 9, "stock": 999}]}});
+    let here_already = json!({"records": [record]});
+    // The record that would be applied, by somebody who does not know the token; two that are not, by one who does.
+    record["predecessor"] = before.clone();
+    record["version"] = json!(version_after(&before, 1));
+    let next = json!({"records": [record]});
+    record["predecessor"] = json!(version_after(&before, 1));
+    record["version"] = json!(version_after(&before, 2));
+    let behind_a_gap = json!({"records": [record]});
+    let strangers = [("authorization", "Bearer wrong-wrong-wrong-")];
+    replica.post("/sync-write", &strangers, &next).problem(401, "unauthorized");
+    for forged in [here_already, behind_a_gap] {
+        assert_eq!(replica.post("/sync-write", &bearer, &forged).ok().json()["position"], before);
+    }
+    assert_eq!(position(), before);
     assert_eq!(client.info(9).stock(9), 14);
     cluster.stop_and_compare();
+}
+
+/// `<epoch>.<seq>`, so many records later.
+fn version_after(version: &Value, records: u64) -> String {
+    let (epoch, seq) = version.as_str().unwrap().rsplit_once('.').unwrap();
+    format!("{epoch}.{}", seq.parse::<u64>().unwrap() + records)
 }
 
 /// Another id of the same form.

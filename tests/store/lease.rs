@@ -45,6 +45,22 @@ fn a_frontend_that_hangs_stalls_a_purchase_one_lease_and_never_shows_the_old_cou
 }
 
 #[test]
+fn frontends_that_hang_together_stall_a_purchase_no_longer_than_one() {
+    let _alone = alone();
+    let cluster = Cluster::start(Shape { frontends: 4, ..Shape::default() });
+    cluster.frontends[..3].iter().for_each(|frontend| frontend.pause());
+    let receipt = cluster.client(3).buy(9).ok();
+    assert!(receipt.took < ONE_LEASE, "took {:?}", receipt.took);
+    // Their leases are over: the next buyer waits for none of them.
+    let receipt = cluster.client(3).buy(9).ok();
+    assert!(receipt.took < Duration::from_millis(700), "took {:?}", receipt.took);
+    for (number, frontend) in cluster.frontends.iter().enumerate() {
+        frontend.resume();
+        assert_eq!(cluster.client(number).info(9).ok().stock(9), 13);
+    }
+}
+
+#[test]
 fn a_frontend_that_was_killed_stalls_a_purchase_one_lease() {
     let _alone = alone();
     let mut cluster = Cluster::start(Shape::default());

@@ -1,6 +1,6 @@
 //! The nginx configuration that we ship, in front of real frontends and of none.
 
-use crate::harness::{Client, Cluster, Nginx, Shape, free_port, in_company, raw};
+use crate::harness::{Client, Cluster, NOBODY, Nginx, Shape, in_company, raw};
 use serde_json::json;
 
 #[test]
@@ -56,8 +56,7 @@ fn nginx_closes_internal_routes_and_large_bodies_in_our_envelope() {
 fn without_a_frontend_nginx_answers_503_with_a_key_to_repeat_the_purchase_with() {
     let _company = in_company();
     let dir = tempfile::tempdir().unwrap();
-    let nobody = format!("http://127.0.0.1:{}", free_port());
-    let nginx = Nginx::start(dir.path(), &[&nobody]);
+    let nginx = Nginx::start(dir.path(), &[NOBODY]);
     let client = Client::new(&nginx.url());
     client.info(9).problem(503, "unavailable");
     let refused = client.buy(9);

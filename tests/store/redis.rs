@@ -101,7 +101,8 @@ fn a_redis_that_comes_and_goes_costs_speed_and_one_line_in_the_log() {
     let _alone = alone();
     let mut cluster = Cluster::start(WITH_REDIS);
     let clients = cluster.clients();
-    let mut left = 15;
+    let mut left = STOCK;
+    cluster.set_stock(9, STOCK);
     let mut sell = || {
         clients[0].buy(9).ok();
         left -= 1;
@@ -122,9 +123,18 @@ fn a_redis_that_comes_and_goes_costs_speed_and_one_line_in_the_log() {
         cluster.settled();
         sell();
     }
+    // One that takes nothing more.
+    cluster.redis.as_ref().unwrap().ask(&[b"CONFIG", b"SET", b"maxmemory", b"1"]);
+    sell();
+    sell();
     for frontend in &cluster.frontends {
         complains_at_most_once(frontend);
     }
+    // One that hangs when a frontend starts.
+    cluster.redis.as_ref().unwrap().pause();
+    cluster.frontends[0].stop();
+    cluster.frontends[0].restart();
+    sell();
 }
 
 #[test]

@@ -137,6 +137,13 @@ impl Answer {
         cached
     }
 
+    /// `Bazar-Version`, as numbers that compare.
+    #[track_caller]
+    pub fn version(&self) -> (u64, u64) {
+        let (epoch, seq) = self.header("bazar-version").split_once('.').unwrap();
+        (epoch.parse().unwrap(), seq.parse().unwrap())
+    }
+
     pub fn says_stale(&self) -> bool {
         self.header("warning").starts_with("110")
     }

@@ -25,6 +25,7 @@ pub use redis::RedisServer;
 pub use rows::{Rows, rows};
 
 use std::net::TcpListener;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
@@ -56,7 +57,19 @@ pub fn in_company() -> RwLockReadGuard<'static, ()> {
     MACHINE.read().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// A port that nobody listens on, for programs that cannot pick one themselves.
+/// Where nobody listens.
+pub const NOBODY: &str = "http://127.0.0.1:1";
+
+/// A port that nobody listens on, for programs that cannot pick one themselves: from below those that the
+/// system hands out, so that no role of another test gets it meanwhile.
 pub fn free_port() -> u16 {
-    TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port()
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    let first = 12_000 + std::process::id() % 16_000;
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::Relaxed);
+        let port = u16::try_from(port).unwrap();
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
 }
