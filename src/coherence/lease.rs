@@ -20,6 +20,7 @@
 use super::{FloorTable, Floors, HolderId, Key, LeaseId, Moment};
 use crate::domain::{Epoch, Version};
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -76,6 +77,18 @@ pub struct Fence {
 pub enum Announced {
     Keys(Vec<Key>),
     All,
+}
+
+impl fmt::Display for Announced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Announced::Keys(keys) => {
+                let keys: Vec<String> = keys.iter().map(Key::to_string).collect();
+                f.write_str(&keys.join(" "))
+            }
+            Announced::All => f.write_str("everything"),
+        }
+    }
 }
 
 impl Announced {

@@ -230,11 +230,14 @@ async fn readyz(shop: Data<Shop>) -> HttpResponse {
     }
 }
 
-async fn invalidate(leases: Data<LeaseKeeper>, payload: web::Payload) -> Answer {
+async fn invalidate(leases: Data<LeaseKeeper>, request: HttpRequest, payload: web::Payload) -> Answer {
     let fence: Fence = read_json(payload, MAX_FENCE_BODY).await?;
     match leases.fenced(&fence) {
         FenceAnswer::Raised => {
-            log::debug!("cache INVALIDATE {:?} before {}", fence.keys, fence.version.public());
+            log::debug!(
+                request_id = request_id(&request).as_str();
+                "cache INVALIDATE {} before {}", fence.keys, fence.version.public()
+            );
             Ok(HttpResponse::Ok().json(HolderAnswer { holder: fence.holder }))
         }
         FenceAnswer::NotThisHolder => Err(ErrorCode::NotThisHolder.into()),

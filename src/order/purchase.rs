@@ -96,8 +96,15 @@ async fn process(masters: Masters, mut batch: Vec<Waiting>) {
     if batch.is_empty() {
         return;
     }
+    let sent = Instant::now();
+    let size = batch.len();
     let answers = send(&masters, &batch).await;
+    let took = sent.elapsed().as_secs_f64() * 1e3;
     for (waiting, answer) in batch.into_iter().zip(answers) {
+        log::debug!(
+            request_id = waiting.call.request_id.as_str();
+            "purchase book:{} went with {size} in {took:.2} ms", waiting.call.purchase.book_id
+        );
         // Who asked may have gone; the purchase stands.
         let _ = waiting.reply.send(answer);
     }
