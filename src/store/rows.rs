@@ -65,13 +65,13 @@ pub(super) fn order(row: &SqliteRow, from: usize) -> Result<Option<Order>, Store
 }
 
 /// From the columns key, book_id, quantity, offer_cents, outcome, stored_at_ms.
-pub(super) fn answer(row: &SqliteRow) -> Result<Answer, StoreError> {
+pub(super) fn answer(row: &SqliteRow, from: usize) -> Result<Answer, StoreError> {
     Ok(Answer {
-        key: row.try_get::<String, _>(0)?.try_into()?,
-        book_id: BookId::new(row.try_get(1)?)?,
-        quantity: Quantity::new(row.try_get(2)?)?,
-        offer: row.try_get::<Option<i64>, _>(3)?.map(Cents::new).transpose()?,
-        outcome: serde_json::from_str(row.try_get(4)?)?,
-        stored_at_ms: row.try_get(5)?,
+        key: row.try_get::<String, _>(from)?.try_into()?,
+        book_id: BookId::new(row.try_get(from + 1)?)?,
+        quantity: Quantity::new(row.try_get(from + 2)?)?,
+        offer: row.try_get::<Option<i64>, _>(from + 3)?.map(Cents::new).transpose()?,
+        outcome: serde_json::from_str(row.try_get(from + 4)?)?,
+        stored_at_ms: row.try_get(from + 5)?,
     })
 }

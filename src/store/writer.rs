@@ -5,14 +5,28 @@
 //! only in the epoch that this writer itself started.
 //!
 //! The writer belongs to one task, which awaits every call to its end: a statement whose future is
-//! dropped is executed all the same. After that, or after a commit that failed, the state of the
+//! dropped may be executed all the same. After that, or after a commit that failed, the state of the
 //! transaction is unknown, and the writer refuses everything until it is opened anew.
+//!
+//! A call to the connection's thread and back costs more than what SQLite does for a small batch.
+//! Therefore a batch is one call that begins and reads, one that writes, and the commit; and the writer,
+//! which nobody else writes beside, remembers where the log stands.
 
 use super::{StoreError, apply::apply, directory::Held, error::primary_code, log, rows};
-use crate::domain::{Answer, Body, Book, Epoch, Ledger, Outcome, Record, Request, Touched, Version};
+use crate::domain::{Answer, Body, Book, Edit, Epoch, Ledger, Outcome, Record, Request, Touched, Version};
 use serde::Serialize;
 use sqlx::{Connection, Row, SqliteConnection};
 use std::{collections::BTreeSet, sync::Arc};
+
+/// Begins, and reads what a batch is decided on. Immediate: a deferred transaction that turns to writing
+/// is refused, however long it would wait. The first column says what a row is. Parameters: the keys, the
+/// numbers of the books, whether the highest number is needed.
+const BEGIN_AND_READ: &str = "BEGIN IMMEDIATE;
+    SELECT 'answer', key, book_id, quantity, offer_cents, outcome, stored_at_ms FROM answers
+    WHERE key IN (SELECT value FROM json_each(?));
+    SELECT 'book', id, title, topic, stock, price_cents FROM books
+    WHERE id IN (SELECT value FROM json_each(?));
+    SELECT 'highest', seq FROM sqlite_sequence WHERE name = 'books' AND ?";
 
 #[derive(Debug)]
 pub struct Writer {
@@ -26,8 +40,11 @@ pub struct Writer {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Transaction {
-    Closed,
-    Open,
+    /// None is open. Where the log stands; `None` where that has to be read, as after an error.
+    Closed(Option<Version>),
+    /// All statements have run, and the log stands here with them.
+    Open(Version),
+    /// Statements are under way, or failed and could not be rolled back, or were abandoned.
     Unknown,
 }
 
@@ -52,21 +69,29 @@ pub struct Prepared {
 }
 
 /// What a batch is decided on.
+#[derive(Default)]
 struct Basis {
-    position: Version,
-    next_id: i64,
+    /// 0 unless a request creates a book.
+    highest_id: i64,
     books: Vec<Book>,
     answers: Vec<Answer>,
 }
 
 impl Writer {
     pub(super) fn new(connection: SqliteConnection, held: Arc<Held>) -> Self {
-        Self { connection, transaction: Transaction::Closed, epoch: None, _held: held }
+        Self { connection, transaction: Transaction::Closed(None), epoch: None, _held: held }
     }
 
     /// The version of the last record, that of an open transaction included.
     pub async fn position(&mut self) -> Result<Version, StoreError> {
-        rows::position(&mut self.connection).await
+        if let Transaction::Closed(Some(position)) | Transaction::Open(position) = self.transaction {
+            return Ok(position);
+        }
+        let position = rows::position(&mut self.connection).await?;
+        if self.transaction == Transaction::Closed(None) {
+            self.transaction = Transaction::Closed(Some(position));
+        }
+        Ok(position)
     }
 
     /// Commits the start of a new epoch. Its number exceeds `at_least` and every one in the log;
@@ -78,26 +103,38 @@ impl Writer {
         at_least: u64,
         lease_term_ms: u64,
     ) -> Result<Started, StoreError> {
-        self.begin().await?;
-        match self.write_start(epoch_identity, at_least, lease_term_ms).await {
-            Ok(started) => {
-                self.commit().await?;
-                self.epoch = Some(started.record.version.epoch);
-                Ok(started)
-            }
-            Err(error) => Err(self.give_up(error).await),
-        }
+        let predecessor = self.closed_position().await?;
+        let wait_ms = log::longest_open_lease_ms(&mut self.connection).await?;
+        let number = at_least
+            .max(predecessor.epoch.number)
+            .checked_add(1)
+            .ok_or(StoreError::Misuse("there is no epoch behind the last one"))?;
+        let epoch = Epoch { number, identity: epoch_identity };
+        let version = Version::new(epoch, predecessor.next().seq);
+        let record = Record { version, predecessor, body: Body::Start { lease_term_ms } };
+        self.apply(std::slice::from_ref(&record)).await?;
+        self.epoch = Some(epoch);
+        Ok(Started { record, wait_ms })
     }
 
     /// Decides `requests` in order and runs all statements of the batch. Nothing is durable or visible
     /// before [`commit`](Writer::commit). On an error nothing is left of it, and no transaction is open;
     /// [`StoreError::Constraint`] means that one of the requests is impossible.
     pub async fn prepare(&mut self, requests: &[Request], now_ms: i64) -> Result<Prepared, StoreError> {
-        self.begin().await?;
-        match self.write_batch(requests, now_ms).await {
-            Ok(prepared) if prepared.record.is_some() => Ok(prepared),
+        let position = self.closed_position().await?;
+        if self.epoch != Some(position.epoch) {
+            return Err(StoreError::Misuse("a batch needs an epoch that this writer has started"));
+        }
+        self.transaction = Transaction::Unknown;
+        match self.write_batch(position, requests, now_ms).await {
+            Ok(prepared) if prepared.record.is_some() => {
+                self.transaction = Transaction::Open(prepared.version);
+                Ok(prepared)
+            }
             Ok(prepared) => {
-                self.rollback().await?;
+                self.end_without_changes().await?;
+                // Nothing was written, so nothing is in doubt.
+                self.transaction = Transaction::Closed(Some(position));
                 Ok(prepared)
             }
             Err(error) => Err(self.give_up(error).await),
@@ -107,37 +144,34 @@ impl Writer {
     /// Makes the prepared batch durable. If this fails the batch may or may not be there after the next
     /// open, and this writer does nothing any more.
     pub async fn commit(&mut self) -> Result<(), StoreError> {
-        if self.transaction != Transaction::Open {
+        let Transaction::Open(position) = self.transaction else {
             return Err(StoreError::Misuse("there is no open transaction to commit"));
-        }
+        };
         self.transaction = Transaction::Unknown;
         sqlx::query("COMMIT").execute(&mut self.connection).await?;
-        self.transaction = Transaction::Closed;
+        self.transaction = Transaction::Closed(Some(position));
         Ok(())
     }
 
     /// Drops the prepared batch, if there is one.
     pub async fn rollback(&mut self) -> Result<(), StoreError> {
-        if self.transaction != Transaction::Open {
+        if !matches!(self.transaction, Transaction::Open(_)) {
             return Ok(());
         }
-        self.transaction = Transaction::Unknown;
-        match sqlx::query("ROLLBACK").execute(&mut self.connection).await {
-            Ok(_) => {}
-            // A full disk makes SQLite roll back by itself; this code then says that nothing is open.
-            Err(error) if primary_code(&error) == Some(libsqlite3_sys::SQLITE_ERROR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        self.transaction = Transaction::Closed;
-        Ok(())
+        self.end_without_changes().await
     }
 
     /// Applies records that another master wrote, all of them in one durable transaction or none; gives
     /// the new position. [`StoreError::NotNext`] where one does not follow the one before.
     pub async fn apply(&mut self, records: &[Record]) -> Result<Version, StoreError> {
-        self.begin().await?;
-        match self.write_records(records).await {
+        let position = self.closed_position().await?;
+        if records.is_empty() {
+            return Ok(position);
+        }
+        self.transaction = Transaction::Unknown;
+        match self.write_records(position, records).await {
             Ok(position) => {
+                self.transaction = Transaction::Open(position);
                 self.commit().await?;
                 Ok(position)
             }
@@ -154,51 +188,44 @@ impl Writer {
         Ok(())
     }
 
-    async fn begin(&mut self) -> Result<(), StoreError> {
+    /// Where the next transaction begins; refused unless one may.
+    async fn closed_position(&mut self) -> Result<Version, StoreError> {
         match self.transaction {
-            Transaction::Closed => {}
-            Transaction::Open => return Err(StoreError::Misuse("the batch before this one is still open")),
-            Transaction::Unknown => return Err(StoreError::Misuse("a commit failed; open the store again")),
+            Transaction::Closed(_) => self.position().await,
+            Transaction::Open(_) => Err(StoreError::Misuse("the batch before this one is still open")),
+            Transaction::Unknown => Err(StoreError::Misuse("a commit failed; open the store again")),
         }
-        // Immediate: a deferred transaction that turns to writing is refused, however long it would wait.
-        self.transaction = Transaction::Unknown;
-        let begun = sqlx::query("BEGIN IMMEDIATE").execute(&mut self.connection).await;
-        self.transaction = if begun.is_ok() { Transaction::Open } else { Transaction::Closed };
-        begun?;
-        Ok(())
     }
 
     /// Rolls back and hands `error` on; should the roll-back fail as well, the next call says so.
     async fn give_up(&mut self, error: StoreError) -> StoreError {
-        self.rollback().await.ok();
+        self.end_without_changes().await.ok();
         error
     }
 
-    async fn write_start(
-        &mut self,
-        identity: u64,
-        at_least: u64,
-        lease_term_ms: u64,
-    ) -> Result<Started, StoreError> {
-        let predecessor = rows::position(&mut self.connection).await?;
-        let wait_ms = log::longest_open_lease_ms(&mut self.connection).await?;
-        let number = at_least
-            .max(predecessor.epoch.number)
-            .checked_add(1)
-            .ok_or(StoreError::Misuse("there is no epoch behind the last one"))?;
-        let version = Version::new(Epoch { number, identity }, predecessor.next().seq);
-        let record = Record { version, predecessor, body: Body::Start { lease_term_ms } };
-        apply(&mut self.connection, predecessor, &record).await?;
-        Ok(Started { record, wait_ms })
+    /// Rolls back whatever is open, if anything is.
+    async fn end_without_changes(&mut self) -> Result<(), StoreError> {
+        self.transaction = Transaction::Unknown;
+        match sqlx::query("ROLLBACK").execute(&mut self.connection).await {
+            Ok(_) => {}
+            // This code then says that nothing is open: the beginning failed, or a full disk made SQLite
+            // roll back by itself.
+            Err(error) if primary_code(&error) == Some(libsqlite3_sys::SQLITE_ERROR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        self.transaction = Transaction::Closed(None);
+        Ok(())
     }
 
-    async fn write_batch(&mut self, requests: &[Request], now_ms: i64) -> Result<Prepared, StoreError> {
-        let Basis { position, next_id, books, answers } = self.read_basis(requests).await?;
-        if self.epoch != Some(position.epoch) {
-            return Err(StoreError::Misuse("a batch needs an epoch that this writer has started"));
-        }
+    async fn write_batch(
+        &mut self,
+        position: Version,
+        requests: &[Request],
+        now_ms: i64,
+    ) -> Result<Prepared, StoreError> {
+        let Basis { highest_id, books, answers } = self.begin_and_read(requests).await?;
         let version = position.next();
-        let mut ledger = Ledger::new(version, now_ms, next_id, books, answers);
+        let mut ledger = Ledger::new(version, now_ms, highest_id.saturating_add(1), books, answers);
         let mut outcomes: Vec<Outcome> = requests.iter().map(|request| ledger.decide(request)).collect();
         let (batch, touched) = ledger.finish();
         if batch.is_empty() {
@@ -211,69 +238,45 @@ impl Writer {
             return Ok(Prepared { version: position, record: None, outcomes, touched });
         }
         let record = Record { version, predecessor: position, body: Body::Batch(batch) };
-        apply(&mut self.connection, position, &record).await?;
+        apply(&mut self.connection, false, position, &record).await?;
         Ok(Prepared { version, record: Some(record), outcomes, touched })
     }
 
-    async fn write_records(&mut self, records: &[Record]) -> Result<Version, StoreError> {
-        let mut position = rows::position(&mut self.connection).await?;
-        for record in records {
-            position = apply(&mut self.connection, position, record).await?;
+    /// Begins with the first record.
+    async fn write_records(
+        &mut self,
+        mut position: Version,
+        records: &[Record],
+    ) -> Result<Version, StoreError> {
+        for (n, record) in records.iter().enumerate() {
+            position = apply(&mut self.connection, n == 0, position, record).await?;
         }
         Ok(position)
     }
 
-    async fn read_basis(&mut self, requests: &[Request]) -> Result<Basis, StoreError> {
-        let row = sqlx::query(
-            "SELECT epoch_number, epoch_identity, seq,
-                    (SELECT seq FROM sqlite_sequence WHERE name = 'books')
-             FROM log ORDER BY seq DESC LIMIT 1",
-        )
-        .fetch_optional(&mut self.connection)
-        .await?
-        .ok_or_else(rows::empty_log)?;
-        let highest_id: Option<i64> = row.try_get(3)?;
-        Ok(Basis {
-            position: rows::version(&row, 0)?,
-            next_id: highest_id.unwrap_or(0).saturating_add(1),
-            books: self.read_books(requests).await?,
-            answers: self.read_answers(requests).await?,
-        })
-    }
-
-    async fn read_books(&mut self, requests: &[Request]) -> Result<Vec<Book>, StoreError> {
-        let Some(ids) = distinct(requests.iter().filter_map(Request::book_id))? else {
-            return Ok(Vec::new());
-        };
-        let found = sqlx::query(
-            "SELECT id, title, topic, stock, price_cents FROM books
-             WHERE id IN (SELECT value FROM json_each(?1))",
-        )
-        .bind(ids)
-        .fetch_all(&mut self.connection)
-        .await?;
-        found.iter().filter_map(|row| rows::book(row, 0).transpose()).collect()
-    }
-
-    async fn read_answers(&mut self, requests: &[Request]) -> Result<Vec<Answer>, StoreError> {
-        let Some(keys) = distinct(requests.iter().filter_map(Request::key))? else {
-            return Ok(Vec::new());
-        };
-        let found = sqlx::query(
-            "SELECT key, book_id, quantity, offer_cents, outcome, stored_at_ms FROM answers
-             WHERE key IN (SELECT value FROM json_each(?1))",
-        )
-        .bind(keys)
-        .fetch_all(&mut self.connection)
-        .await?;
-        found.iter().map(rows::answer).collect()
+    async fn begin_and_read(&mut self, requests: &[Request]) -> Result<Basis, StoreError> {
+        let creates = requests.iter().any(|request| matches!(request, Request::Edit(Edit::Create(_))));
+        let found = sqlx::query(BEGIN_AND_READ)
+            .bind(distinct(requests.iter().filter_map(Request::key))?)
+            .bind(distinct(requests.iter().filter_map(Request::book_id))?)
+            .bind(creates)
+            .fetch_all(&mut self.connection)
+            .await?;
+        let mut basis = Basis::default();
+        for row in &found {
+            match row.try_get(0)? {
+                "answer" => basis.answers.push(rows::answer(row, 1)?),
+                "book" => basis.books.extend(rows::book(row, 1)?),
+                _ => basis.highest_id = row.try_get(1)?,
+            }
+        }
+        Ok(basis)
     }
 }
 
-/// A JSON array of the values without repetition, `None` where there are none.
-fn distinct<T: Ord + Serialize>(values: impl Iterator<Item = T>) -> Result<Option<String>, StoreError> {
-    let values: BTreeSet<T> = values.collect();
-    if values.is_empty() { Ok(None) } else { Ok(Some(serde_json::to_string(&values)?)) }
+/// A JSON array of the values without repetition.
+fn distinct<T: Ord + Serialize>(values: impl Iterator<Item = T>) -> Result<String, StoreError> {
+    Ok(serde_json::to_string(&values.collect::<BTreeSet<T>>())?)
 }
 
 #[cfg(test)]
@@ -319,6 +322,29 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn a_transaction_that_cannot_begin_leaves_a_writer_that_can_try_again() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let (store, mut writer) = DataDir::lock(dir.path(), "test").unwrap().open(1).await.unwrap();
+        let start = writer.start_epoch(1, 0, 0).await.unwrap().record;
+        let path = crate::store::current_file(dir.path()).unwrap();
+        let mut other = super::super::connection::writer(&path).await.unwrap();
+        sqlx::query("PRAGMA busy_timeout = 0").execute(&mut writer.connection).await.unwrap();
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
+        let epoch = Epoch { number: 2, identity: 2 };
+        let version = Version::new(epoch, start.version.next().seq);
+        let body = Body::Start { lease_term_ms: 0 };
+        let next = Record { version, predecessor: start.version, body };
+        assert!(matches!(writer.prepare(&purchases(0..1), 0).await, Err(StoreError::Busy(_))));
+        assert!(matches!(writer.apply(std::slice::from_ref(&next)).await, Err(StoreError::Busy(_))));
+
+        sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
+        other.close().await.unwrap();
+        let prepared = writer.prepare(&purchases(0..1), 0).await.unwrap();
+        writer.commit().await.unwrap();
+        assert_eq!(store.position().await.unwrap(), prepared.version);
+    }
+
+    #[tokio::test]
     async fn a_statement_that_was_abandoned_half_way_leaves_a_writer_that_refuses_everything() {
         let dir = tempfile::TempDir::new().unwrap();
         let data = DataDir::lock(dir.path(), "test").unwrap();
@@ -333,5 +359,20 @@ mod tests {
         assert!(matches!(writer.commit().await, Err(StoreError::Misuse(_))));
         assert!(matches!(writer.prepare(&[], 0).await, Err(StoreError::Misuse(_))));
         assert!(matches!(writer.apply(&[]).await, Err(StoreError::Misuse(_))));
+    }
+
+    #[tokio::test]
+    async fn a_batch_that_was_abandoned_half_way_cannot_be_committed() {
+        let dir = tempfile::TempDir::new().unwrap();
+        let data = DataDir::lock(dir.path(), "test").unwrap();
+        let (_store, mut writer) = data.open(1).await.unwrap();
+        writer.start_epoch(1, 0, 0).await.unwrap();
+        let requests = purchases(0..1);
+        {
+            let mut prepare = std::pin::pin!(writer.prepare(&requests, 0));
+            assert!(futures_util::poll!(&mut prepare).is_pending());
+        }
+        assert!(matches!(writer.commit().await, Err(StoreError::Misuse(_))));
+        assert!(matches!(writer.prepare(&requests, 0).await, Err(StoreError::Misuse(_))));
     }
 }
