@@ -280,7 +280,7 @@ mod tests {
 
     fn purchase(n: u128) -> Purchase {
         Purchase {
-            order_id: OrderId::from_random(n),
+            order_id: OrderId::draw(0, n),
             key: IdempotencyKey::parse(format!("key-{n}")).unwrap(),
             book_id: BookId::new(4).unwrap(),
             quantity: Quantity::ONE,
@@ -317,7 +317,7 @@ mod tests {
         assert_eq!(batch.orders.len(), 1);
 
         let mut second = Ledger::new(V.next(), 0, 12, vec![book(4)], batch.answers);
-        let again = Purchase { order_id: OrderId::from_random(99), ..purchase(1) };
+        let again = Purchase { order_id: OrderId::draw(0, 99), ..purchase(1) };
         assert_eq!(buy(&mut second, again), (answer, true));
         assert!(second.finish().0.is_empty());
     }

@@ -172,7 +172,7 @@ async fn purchase(shop: Data<Shop>, request: HttpRequest, payload: web::Payload)
     answer
 }
 
-/// `key` is set as soon as it is known, so that every answer from then on can carry it.
+/// `key` is set as soon as there is one, so that every answer from then on can carry it.
 async fn buy(
     shop: &Shop,
     request: &HttpRequest,
@@ -185,13 +185,11 @@ async fn buy(
         return Err(ErrorCode::UnsupportedMediaType.into());
     }
     let body = PurchaseBody::parse(&read_body(payload, MAX_PURCHASE_BODY).await?)?;
-    let given = match request.headers().get(headers::IDEMPOTENCY_KEY) {
+    if let Some(given) = request.headers().get(headers::IDEMPOTENCY_KEY) {
         // Not text at all is a key that breaks its rules, like the empty one.
-        Some(given) => IdempotencyKey::parse(given.to_str().unwrap_or_default())?,
-        None => IdempotencyKey::parse(format!("{:032x}", rand::random::<u128>()))?,
-    };
-    *key = Some(given.clone());
-    shop.purchase(body, given, request_id.to_owned()).await
+        *key = Some(IdempotencyKey::parse(given.to_str().unwrap_or_default())?);
+    }
+    shop.purchase(body, key, request_id.to_owned()).await
 }
 
 fn is_json(content_type: &HeaderValue) -> bool {

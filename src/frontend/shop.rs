@@ -3,6 +3,7 @@
 use super::balance::Pool;
 use super::cache::{Cache, Served, Want};
 use crate::client::CallError;
+use crate::clock;
 use crate::coherence::Moment;
 use crate::domain::{IdempotencyKey, Order, OrderId, Outcome, Purchase, Receipt, Refusal};
 use crate::shutdown::Shutdown;
@@ -54,23 +55,25 @@ impl Shop {
         self.cache.get(want, came_in, request_id).await
     }
 
-    /// Buys, under `key`. [`ErrorCode::Unavailable`]: the outcome is unknown, and it is safe to repeat
+    /// Buys, under `key`, or under one of its own, which `key` then holds. [`ErrorCode::Unavailable`]: the outcome is unknown, and it is safe to repeat
     /// with the same key.
     pub async fn purchase(
         &self,
         body: PurchaseBody,
-        key: IdempotencyKey,
+        key: &mut Option<IdempotencyKey>,
         request_id: String,
     ) -> Result<Decided, Problem> {
         let unavailable = || Problem::from(ErrorCode::Unavailable);
-        let permit = Arc::clone(&self.purchases).try_acquire_owned().map_err(|_| unavailable())?;
-        let purchase = Purchase {
-            order_id: OrderId::from_random(rand::random()),
-            key,
-            book_id: body.book_id,
-            quantity: body.quantity,
-            offer: body.offer,
+        let order_id = OrderId::draw(clock::wall_ms(), rand::random());
+        let key = match key {
+            Some(given) => given.clone(),
+            // As unguessable as the order's number, and as well placed in an index.
+            None => key.insert(IdempotencyKey::parse(order_id.to_string())?).clone(),
         };
+        let purchase =
+            Purchase { order_id, key, book_id: body.book_id, quantity: body.quantity, offer: body.offer };
+        // With the key in hand: also who is turned away is told it.
+        let permit = Arc::clone(&self.purchases).try_acquire_owned().map_err(|_| unavailable())?;
         let orders = Arc::clone(&self.orders);
         // A task of its own: a customer who hangs up does not stop a purchase half-way.
         let task = actix_web::rt::spawn(async move {

@@ -291,7 +291,7 @@ mod tests {
         numbers
             .map(|n| {
                 Request::Purchase(Purchase {
-                    order_id: OrderId::from_random(n),
+                    order_id: OrderId::draw(0, n),
                     key: IdempotencyKey::parse(format!("{n:0200}")).unwrap(),
                     book_id: BookId::new(9).unwrap(),
                     quantity: Quantity::ONE,

@@ -17,12 +17,17 @@ use deadpool_redis::{Config, Connection, Pool, PoolConfig, Runtime, Timeouts};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq;
 use tokio::sync::{Semaphore, mpsc};
 
 /// The longest that a request waits for Redis.
 const PATIENCE: Duration = Duration::from_millis(50);
+
+/// Late replies in a row after which it is not asked any more: a single one is a busy moment of ours as
+/// often as of Redis.
+const LATE_IN_A_ROW: usize = 3;
 
 /// Between two looks at whether Redis lives.
 const ROUND: Duration = Duration::from_secs(1);
@@ -46,6 +51,7 @@ pub struct Redis {
     pool: Pool,
     /// The one connection that all requests share; `None` while Redis is not to be had.
     connection: ArcSwapOption<MultiplexedConnection>,
+    late: AtomicUsize,
     reads: Semaphore,
     writes: mpsc::Sender<Write>,
     mac_key: [u8; 32],
@@ -101,6 +107,7 @@ impl Redis {
         let redis = Arc::new(Self {
             pool,
             connection: ArcSwapOption::empty(),
+            late: AtomicUsize::new(0),
             reads: Semaphore::new(MAX_READS),
             writes,
             mac_key: token.derive("bazar redis entry 1"),
@@ -152,14 +159,19 @@ impl Redis {
     ) -> Option<T> {
         let mut shared = MultiplexedConnection::clone(connection);
         match tokio::time::timeout(PATIENCE, command.query_async(&mut shared)).await {
-            Ok(Ok(reply)) => Some(reply),
+            Ok(Ok(reply)) => {
+                self.late.store(0, Ordering::Relaxed);
+                Some(reply)
+            }
             Ok(Err(error)) if is_about_the_key(&error) => None,
             Ok(Err(error)) => {
                 self.give_up(connection, &error.to_string());
                 None
             }
             Err(_) => {
-                self.give_up(connection, "it is too slow");
+                if self.late.fetch_add(1, Ordering::Relaxed) + 1 >= LATE_IN_A_ROW {
+                    self.give_up(connection, "it is too slow");
+                }
                 None
             }
         }
@@ -169,6 +181,7 @@ impl Redis {
         let current = self.connection.load();
         if current.as_ref().is_some_and(|current| Arc::ptr_eq(current, connection)) {
             self.connection.store(None);
+            self.late.store(0, Ordering::Relaxed);
             self.complain(cause);
         }
     }

@@ -81,8 +81,8 @@ async fn what_was_committed_survives_a_crash_and_what_was_not_leaves_nothing() {
     }
     let (store, _writer) = DataDir::lock(disk.path(), "test").unwrap().open(1).await.unwrap();
     assert_eq!(store.position().await.unwrap(), committed);
-    assert!(store.order(OrderId::from_random(1)).await.unwrap().value.is_some());
-    assert!(store.order(OrderId::from_random(2)).await.unwrap().value.is_none());
+    assert!(store.order(OrderId::draw(0, 1)).await.unwrap().value.is_some());
+    assert!(store.order(OrderId::draw(0, 2)).await.unwrap().value.is_none());
     assert_eq!(store.book(id(9)).await.unwrap().value.unwrap().stock.get(), 14);
 }
 

@@ -107,7 +107,7 @@ fn topic(text: &str) -> Topic {
 /// One copy of a book under the key and order id number `n`.
 fn purchase(n: u128, book: i64) -> Purchase {
     Purchase {
-        order_id: OrderId::from_random(n),
+        order_id: OrderId::draw(0, n),
         key: IdempotencyKey::parse(format!("key-{n}")).unwrap(),
         book_id: id(book),
         quantity: Quantity::ONE,

@@ -102,7 +102,7 @@ async fn asof_is_the_version_whose_rows_are_shown() {
         let page = node.store.books_of_topic(&topic("science"), None, 9).await.unwrap();
         assert_eq!(page.asof, prepared.version);
         assert_eq!(page.value.books[1].stock.get(), 4 - n as u32);
-        let order = node.store.order(OrderId::from_random(n)).await.unwrap();
+        let order = node.store.order(OrderId::draw(0, n)).await.unwrap();
         assert_eq!(order.asof, prepared.version);
         assert_eq!(order.value.unwrap().version, prepared.version);
         assert_eq!(node.store.position().await.unwrap(), prepared.version);
