@@ -1,4 +1,5 @@
-//! Gather, send, retry: what arrives while requests to the master are under way goes into the next one.
+//! Gather, send, retry: what arrives while a request to the master is under way goes into the next one.
+//! (One at a time: two made smaller batches, and at 32 and 256 clients 4 to 7 % fewer purchases.)
 //!
 //! Invariants: a purchase is repeated only with the key it came with; one that was refused for lack of
 //! room was never sent; every purchase is answered within [`DEADLINE`].
@@ -7,8 +8,6 @@ use crate::client::{CallError, Masters};
 use crate::domain::Outcome;
 use crate::wire::catalog::{MAX_BATCH, Outcomes, PURCHASES, PurchaseCall};
 use crate::wire::{ErrorCode, Problem};
-use futures_util::StreamExt;
-use futures_util::stream::FuturesUnordered;
 use serde::Serialize;
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
@@ -16,9 +15,6 @@ use tokio::time::Instant;
 
 /// Purchases that wait for the request under way; with more the answer is a quick 503.
 const QUEUE: usize = 2048;
-
-/// Requests to the master at a time: while one waits for its replicas, the next one is written.
-const UNDER_WAY: usize = 2;
 
 /// From a purchase's arrival to its answer: longer than a lease and a master's restart take.
 pub const DEADLINE: Duration = Duration::from_secs(8);
@@ -71,25 +67,15 @@ impl Gatherer {
     }
 
     pub async fn run(mut self) {
-        let mut under_way = FuturesUnordered::new();
-        loop {
-            let mut batch = Vec::new();
-            tokio::select! {
-                Some(()) = under_way.next() => continue,
-                count = self.queue.recv_many(&mut batch, MAX_BATCH), if under_way.len() < UNDER_WAY => {
-                    if count == 0 {
-                        break;
-                    }
-                }
-            }
-            under_way.push(process(self.masters.clone(), batch));
+        let mut batch = Vec::new();
+        while self.queue.recv_many(&mut batch, MAX_BATCH).await > 0 {
+            process(&self.masters, std::mem::take(&mut batch)).await;
         }
-        while under_way.next().await.is_some() {}
     }
 }
 
 /// Sends one batch and tells everybody in it.
-async fn process(masters: Masters, mut batch: Vec<Waiting>) {
+async fn process(masters: &Masters, mut batch: Vec<Waiting>) {
     // Who has given up already is told nothing any more, and was never sent.
     let now = Instant::now();
     batch.retain(|waiting| waiting.until > now);
@@ -98,7 +84,7 @@ async fn process(masters: Masters, mut batch: Vec<Waiting>) {
     }
     let sent = Instant::now();
     let size = batch.len();
-    let answers = send(&masters, &batch).await;
+    let answers = send(masters, &batch).await;
     let took = sent.elapsed().as_secs_f64() * 1e3;
     for (waiting, answer) in batch.into_iter().zip(answers) {
         log::debug!(
