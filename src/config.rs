@@ -45,7 +45,10 @@ pub struct Checked<T> {
 
 pub fn up(args: UpArgs) -> Result<Checked<up::Config>, Mistakes> {
     let mut check = Check::default();
+    // A store in one process needs no secret that anybody else knows.
+    let shared = check.token(&args.common);
     let config = up::Config {
+        token_is_shared: shared.is_some(),
         listen: check.addr("--listen", &args.listen),
         data: args.data,
         replicas: check.count("--replicas", &args.replicas, 0),
@@ -62,8 +65,7 @@ pub fn up(args: UpArgs) -> Result<Checked<up::Config>, Mistakes> {
     if config.listen.port() != 0 && usize::from(config.listen.port()) + config.frontends > 65_536 {
         check.mistake("--listen: there are not enough ports behind it for all frontends");
     }
-    // A store in one process needs no secret that anybody else knows.
-    let token = check.token(&args.common).unwrap_or_else(InternalToken::random);
+    let token = shared.unwrap_or_else(InternalToken::random);
     check.done(config, Some(token), &args.common)
 }
 

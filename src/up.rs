@@ -26,6 +26,9 @@ pub struct Config {
     pub frontends: usize,
     pub redis: Option<String>,
     pub ack: Ack,
+    /// Whether anybody else may know the token. Otherwise every holder of a lease is a thread of this
+    /// process, and the next start need not wait for any.
+    pub token_is_shared: bool,
     pub lease: Duration,
     pub search_ttl: Duration,
     pub info_ttl: Duration,
@@ -56,9 +59,11 @@ pub enum UpError {
 impl Config {
     pub async fn build(self, token: InternalToken) -> Result<App, UpError> {
         let loopback = SocketAddr::from(([127, 0, 0, 1], 0));
-        // Every holder of a lease is a thread of this process: none outlives it.
-        let kind =
-            Kind::Master(MasterConfig { ack: self.ack, lease: self.lease, leases_outlive_process: false });
+        let kind = Kind::Master(MasterConfig {
+            ack: self.ack,
+            lease: self.lease,
+            leases_outlive_process: self.token_is_shared,
+        });
         // The public address first: it is the one that somebody else may have.
         let mut public = Vec::new();
         for index in 0..self.frontends {
