@@ -28,6 +28,7 @@ use crate::server;
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, OpenError, StoreError};
 use crate::token::InternalToken;
+use actix_web::rt::task::JoinHandle;
 use actix_web::web;
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
@@ -157,71 +158,56 @@ impl App {
     /// Serves until `shutdown`, then answers what is under way, and closes the file with its log written
     /// back.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), CatalogError> {
+        let Self { listener, token, node, .. } = self;
         // The tasks behind the routes end after the last request, not with the first signal.
         let behind = Shutdown::new();
-        match self.node {
+        match node {
             Node::Master { master, tasks } => {
-                let token = self.token;
-                let routes = {
-                    let master = web::Data::from(Arc::clone(&master));
-                    move |config: &mut web::ServiceConfig| {
-                        routes::master(config, master.clone(), token.clone());
-                    }
+                let work = actix_web::rt::spawn(tasks.run(behind.clone()));
+                let data = web::Data::from(Arc::clone(&master));
+                let routes = move |config: &mut web::ServiceConfig| {
+                    routes::master(config, data.clone(), token.clone());
                 };
-                let stop_serving = shutdown.child_token();
-                let mut writing = actix_web::rt::spawn(tasks.run(behind.clone()));
-                let serving = server::serve(self.listener, WORKERS, stop_serving.clone(), routes);
-                tokio::pin!(serving);
-                tokio::select! {
-                    served = &mut serving => {
-                        served?;
-                        // Readers first: the last connection to close tidies the file.
-                        master.reads.close().await;
-                        behind.cancel();
-                        joined(writing.await)?;
-                    }
-                    // Only a file in doubt ends the writer early.
-                    written = &mut writing => {
-                        stop_serving.cancel();
-                        let _ = serving.await;
-                        return joined(written);
-                    }
-                }
+                serve(listener, shutdown, routes, &master.reads, work, behind).await
             }
             Node::Replica { replica, tasks } => {
-                let token = self.token;
-                let routes = {
-                    let replica = web::Data::from(Arc::clone(&replica));
-                    move |config: &mut web::ServiceConfig| {
-                        routes::replica(config, replica.clone(), token.clone());
-                    }
+                let work = actix_web::rt::spawn(tasks.run(Arc::clone(&replica), behind.clone()));
+                let data = web::Data::from(Arc::clone(&replica));
+                let routes = move |config: &mut web::ServiceConfig| {
+                    routes::replica(config, data.clone(), token.clone());
                 };
-                let stop_serving = shutdown.child_token();
-                let mut working = actix_web::rt::spawn(tasks.run(Arc::clone(&replica), behind.clone()));
-                let serving = server::serve(self.listener, WORKERS, stop_serving.clone(), routes);
-                tokio::pin!(serving);
-                tokio::select! {
-                    served = &mut serving => {
-                        served?;
-                        replica.reads.close().await;
-                        behind.cancel();
-                        joined(working.await)?;
-                    }
-                    // A replica that cannot write any more must not look as if it were one.
-                    worked = &mut working => {
-                        stop_serving.cancel();
-                        let _ = serving.await;
-                        return joined(worked);
-                    }
-                }
+                serve(listener, shutdown, routes, &replica.reads, work, behind).await
             }
         }
-        Ok(())
     }
 }
 
-fn joined(
-    ended: Result<Result<(), CatalogError>, actix_web::rt::task::JoinError>,
+/// Serves until `shutdown`, then ends the `work` behind the routes. That ends by itself only when its file
+/// is in doubt: a node that cannot write any more must not look as if it were well.
+async fn serve(
+    listener: TcpListener,
+    shutdown: Shutdown,
+    routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
+    reads: &reads::Reads,
+    mut work: JoinHandle<Result<(), CatalogError>>,
+    behind: Shutdown,
 ) -> Result<(), CatalogError> {
+    let stop_serving = shutdown.child_token();
+    let serving = server::serve(listener, WORKERS, stop_serving.clone(), routes);
+    tokio::pin!(serving);
+    let ended = tokio::select! {
+        served = &mut serving => {
+            served?;
+            // Readers first: the last connection to close tidies the file.
+            reads.close().await;
+            behind.cancel();
+            work.await
+        }
+        ended = &mut work => {
+            stop_serving.cancel();
+            let _ = serving.await;
+            ended
+        }
+    };
     ended.map_err(|error| CatalogError::Serve(std::io::Error::other(error)))?
 }
