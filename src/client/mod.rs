@@ -12,9 +12,9 @@ use awc::error::{ConnectError, SendRequestError};
 use serde::{Serialize, de::DeserializeOwned};
 use std::cell::RefCell;
 use std::collections::HashMap;
+use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
-use std::{fmt, str};
 
 pub use masters::{Masters, Repeat};
 

@@ -55,8 +55,8 @@ impl Shop {
         self.cache.get(want, came_in, request_id).await
     }
 
-    /// Buys, under `key`, or under one of its own, which `key` then holds. [`ErrorCode::Unavailable`]: the outcome is unknown, and it is safe to repeat
-    /// with the same key.
+    /// Buys, under `key`, or under one of its own, which `key` then holds. [`ErrorCode::Unavailable`]: the
+    /// outcome is unknown, and it is safe to repeat with the same key.
     pub async fn purchase(
         &self,
         body: PurchaseBody,
