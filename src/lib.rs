@@ -21,6 +21,7 @@ pub mod coherence;
 pub mod config;
 pub mod domain;
 pub mod frontend;
+pub mod handover;
 pub mod member;
 pub mod order;
 pub mod server;

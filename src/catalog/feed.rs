@@ -8,7 +8,8 @@ use crate::client::{BaseUrl, CallError, Peer};
 use crate::coherence::{InSync, ReplicaId};
 use crate::domain::{NodeId, Record, Version};
 use crate::member::Member;
-use crate::wire::catalog::{ReplicaReport, SYNC_WRITE, Synced};
+use crate::store::InSyncFile;
+use crate::wire::catalog::{ReplicaReport, ReplicaState, SYNC_WRITE, Synced};
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
@@ -39,15 +40,26 @@ const MAX_PUSH: usize = 64;
 /// Replicas at a time.
 const MAX_REPLICAS: usize = 64;
 
+/// Before another attempt to write the set down.
+const RECORD_AGAIN: Duration = Duration::from_millis(200);
+
 /// How long a replica that missed a deadline is not waited for; doubles each time, so that one that can
 /// report but not be reached does not stall the shop every second.
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 
+/// What an acknowledgement needs next.
+enum Next {
+    Acknowledge,
+    WaitFor(Vec<NodeId>),
+    Record(BTreeSet<NodeId>),
+}
+
 pub struct Feed {
     epoch_start: Version,
     ack: Ack,
     member: Member,
+    file: InSyncFile,
     state: Mutex<State>,
     /// A replica got further, or left.
     changed: Notify,
@@ -55,6 +67,8 @@ pub struct Feed {
 
 struct State {
     in_sync: InSync,
+    /// The set as it is on disk.
+    recorded: BTreeSet<NodeId>,
     links: HashMap<NodeId, Link>,
     back_offs: HashMap<NodeId, BackOff>,
     /// Names links, so that a task of an old one does nothing to the new one.
@@ -105,15 +119,24 @@ impl State {
 }
 
 impl Feed {
-    /// `start` is the version of this master's start record, the end of its log.
-    pub fn new(start: Version, ack: Ack, member: Member) -> Self {
+    /// `start` is the version of this master's start record, the end of its log; `recorded` is what `file`
+    /// says: the set that the same master had before.
+    pub fn new(
+        start: Version,
+        ack: Ack,
+        member: Member,
+        file: InSyncFile,
+        recorded: BTreeSet<NodeId>,
+    ) -> Self {
         let state = State {
-            in_sync: InSync::new(start.seq, &BTreeSet::new()),
+            in_sync: InSync::new(start.seq, &recorded),
+            recorded,
             links: HashMap::new(),
             back_offs: HashMap::new(),
             generation: 0,
         };
-        Self { epoch_start: start, ack, member, state: Mutex::new(state), changed: Notify::new() }
+        let changed = Notify::new();
+        Self { epoch_start: start, ack, member, file, state: Mutex::new(state), changed }
     }
 
     /// Sends a committed record on its way to every replica. Never waits.
@@ -130,27 +153,77 @@ impl Feed {
         });
     }
 
-    /// Returns when `version` may be acknowledged.
-    pub async fn replicated(&self, version: Version) {
+    /// Returns when `version` may be acknowledged: true; or never may, because another epoch has begun:
+    /// false.
+    pub async fn replicated(&self, version: Version) -> bool {
         let deadline = Instant::now() + SYNC_DEADLINE;
         loop {
-            let missing = {
-                let mut state = self.state.lock();
-                let missing = match self.ack {
-                    Ack::Sync => state.in_sync.missing(version.seq),
-                    Ack::Async => Vec::new(),
-                };
-                if missing.is_empty() {
-                    // In one step with the check: who enters the set from here on has this version.
-                    state.in_sync.acknowledged(version.seq);
-                    return;
-                }
-                missing
-            };
-            if tokio::time::timeout_at(deadline, self.changed.notified()).await.is_err() {
-                let mut state = self.state.lock();
-                missing.into_iter().for_each(|replica| state.lost(replica));
+            // Before the look, so that no change falls between the two.
+            let changed = self.changed.notified();
+            if self.member.deposed_by().is_some() {
+                return false;
             }
+            match self.next(version) {
+                Next::Acknowledge => return true,
+                Next::Record(members) => self.record(members).await,
+                Next::WaitFor(missing) => {
+                    if tokio::time::timeout_at(deadline, changed).await.is_err() {
+                        let mut state = self.state.lock();
+                        missing.into_iter().for_each(|replica| state.lost(replica));
+                    }
+                }
+            }
+        }
+    }
+
+    fn next(&self, version: Version) -> Next {
+        let mut state = self.state.lock();
+        if self.ack == Ack::Sync {
+            let missing = state.in_sync.missing(version.seq);
+            if !missing.is_empty() {
+                return Next::WaitFor(missing);
+            }
+            let members = state.in_sync.members();
+            if members != state.recorded {
+                return Next::Record(members);
+            }
+        }
+        // In one step with the check: who enters the set from here on has this version.
+        state.in_sync.acknowledged(version.seq);
+        Next::Acknowledge
+    }
+
+    /// Writes down who is in the set: before an acknowledgement that does not wait for who left.
+    async fn record(&self, members: BTreeSet<NodeId>) {
+        let (file, record) = (self.file.clone(), members.clone());
+        match tokio::task::spawn_blocking(move || file.save(&record)).await {
+            Ok(Ok(())) => self.state.lock().recorded = members,
+            Ok(Err(error)) => {
+                log::error!("the in-sync set cannot be written down, so nothing is acknowledged: {error}");
+                tokio::time::sleep(RECORD_AGAIN).await;
+            }
+            Err(error) => log::error!("writing the in-sync set down failed: {error}"),
+        }
+    }
+
+    /// Whether the node may take over: it has everything that was acknowledged.
+    pub fn may_inherit(&self, node: NodeId) -> bool {
+        let state = self.state.lock();
+        match self.ack {
+            Ack::Sync => state.in_sync.is_member(node) && state.links.contains_key(&node),
+            // It is sealed first, and waited for then.
+            Ack::Async => state.links.contains_key(&node),
+        }
+    }
+
+    /// Returns when `node` has everything up to `version` on disk.
+    pub async fn reached(&self, node: NodeId, version: Version) {
+        loop {
+            let changed = self.changed.notified();
+            if self.state.lock().in_sync.durable(node).is_some_and(|durable| durable >= version.seq) {
+                return;
+            }
+            changed.await;
         }
     }
 
@@ -191,15 +264,25 @@ impl Feed {
             link.reported = report.position;
         }
         state.reported(report.node, report.position);
-        self.changed.notify_one();
+        self.changed.notify_waiters();
         state.in_sync.is_member(report.node)
     }
 
-    /// How many replicas acknowledgements wait for, and how many are linked.
-    pub fn count(&self) -> (usize, usize) {
+    /// The replicas that records are pushed to, in order of their identity.
+    pub fn replicas(&self) -> Vec<ReplicaState> {
         let state = self.state.lock();
-        let members = state.links.keys().filter(|&&replica| state.in_sync.is_member(replica)).count();
-        (members, state.links.len())
+        let mut replicas: Vec<ReplicaState> = state
+            .links
+            .iter()
+            .map(|(&node, link)| ReplicaState {
+                node,
+                url: link.address.to_string(),
+                durable: state.in_sync.durable(node).unwrap_or(0),
+                in_sync: state.in_sync.is_member(node),
+            })
+            .collect();
+        replicas.sort_by_key(|replica| replica.node);
+        replicas
     }
 
     /// A push on the link `generation` was answered. Returns whether that link is still in use.
@@ -219,7 +302,7 @@ impl Feed {
             state.reported(replica, position);
         }
         drop(state);
-        self.changed.notify_one();
+        self.changed.notify_waiters();
         true
     }
 
@@ -229,7 +312,7 @@ impl Feed {
             state.lost(replica);
         }
         drop(state);
-        self.changed.notify_one();
+        self.changed.notify_waiters();
     }
 }
 

@@ -1,5 +1,6 @@
 //! Leases and fences over HTTP: the I/O around [`coherence::Holders`](crate::coherence::Holders).
 
+use super::mastership::Mastership;
 use crate::client::{BaseUrl, Peer};
 use crate::clock;
 use crate::coherence::holders::NoLease;
@@ -13,6 +14,7 @@ use crate::wire::{ErrorCode, Problem};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -31,13 +33,14 @@ pub struct Leases {
     /// A lease was given back while a fence may be out.
     released: Notify,
     member: Member,
+    mastership: Arc<Mastership>,
 }
 
 impl Leases {
-    pub fn new(start: Version, term: Duration, member: Member) -> Self {
+    pub fn new(start: Version, term: Duration, member: Member, mastership: Arc<Mastership>) -> Self {
         let holders = Holders::new(start, term);
         let fence_deadline = holders.fence_deadline();
-        Self { holders: Mutex::new(holders), fence_deadline, released: Notify::new(), member }
+        Self { holders: Mutex::new(holders), fence_deadline, released: Notify::new(), member, mastership }
     }
 
     /// Grants or renews. A join is granted only after the address has answered with the holder's id.
@@ -51,14 +54,16 @@ impl Leases {
             let sentence = format!("this master speaks coherence protocol {PROTOCOL}");
             return Err(Problem::new(ErrorCode::NoLease, sentence));
         }
-        let received = clock::now();
+        if let Ask::Join(_) = request.ask {
+            self.probe(&address, request.holder, request_id).await?;
+        }
+        let mut holders = self.holders.lock();
+        // Behind the probe, and with the holders locked: behind a seal nothing is granted any more.
+        self.mastership.require()?;
+        let now = clock::now();
         let granted = match request.ask {
-            Ask::Renew(lease) => self.holders.lock().renew(received, request.holder, lease),
-            Ask::Join(lease) => {
-                self.probe(&address, request.holder, request_id).await?;
-                let granted = clock::now();
-                self.holders.lock().join(granted, request.holder, lease, address.to_string())
-            }
+            Ask::Renew(lease) => holders.renew(now, request.holder, lease),
+            Ask::Join(lease) => holders.join(now, request.holder, lease, address.to_string()),
         };
         granted.map_err(|refused: NoLease| Problem::new(ErrorCode::NoLease, refused.to_string()))
     }

@@ -17,7 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use masters::{Masters, Repeat};
+pub use masters::Masters;
 
 /// The largest body that is read from a peer: a page of 1,000 books with the longest titles.
 const MAX_RESPONSE_BYTES: usize = 8 << 20;

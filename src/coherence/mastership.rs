@@ -135,12 +135,6 @@ pub fn may_start(past: &Past, me: NodeId, force: bool, met: Epoch) -> Result<Per
     Ok(Permission { above: past.epoch.number, at_least: Duration::ZERO })
 }
 
-/// Whether a start by force may still draw a higher number instead of giving way: nothing was written in
-/// its epoch yet, so nobody can rest on it.
-pub fn may_draw_again(by_force: bool, wrote: bool) -> bool {
-    by_force && !wrote
-}
-
 /// Until when a master that started at `started` must not commit a batch: the leases of earlier epochs,
 /// of which the longest may run `recorded`, are served from until then.
 pub fn not_before(started: Moment, recorded: Duration, permission: Permission) -> Moment {

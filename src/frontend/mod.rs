@@ -128,6 +128,10 @@ impl App {
             actix_web::rt::spawn(Arc::clone(&cache.nodes).keep(behind.clone())),
             actix_web::rt::spawn(Arc::clone(&self.shop.orders).keep(behind.clone())),
         ];
+        tasks.push(actix_web::rt::spawn({
+            let (cache, member, behind) = (Arc::clone(&cache), self.member.clone(), behind.clone());
+            async move { cache.leases.watch(&member, behind).await }
+        }));
         let keeper = actix_web::rt::spawn({
             let (cache, keeping) = (Arc::clone(&cache), keeping.clone());
             async move { cache.leases.keep(keeping, || cache.local.clear()).await }
