@@ -26,7 +26,7 @@ use crate::client::{BaseUrl, Masters};
 use crate::clock;
 use crate::server;
 use crate::shutdown::Shutdown;
-use crate::store::{DataDir, OpenError, StoreError};
+use crate::store::{DataDir, NewEpoch, OpenError, StoreError};
 use crate::token::InternalToken;
 use actix_web::rt::task::JoinHandle;
 use actix_web::web;
@@ -112,7 +112,13 @@ impl Config {
                 let (store, mut store_writer) = dir.open(READERS).await?;
                 let recorded = if config.leases_outlive_process { config.lease } else { Duration::ZERO };
                 let recorded_ms = u64::try_from(recorded.as_millis()).unwrap_or(u64::MAX);
-                let started = store_writer.start_epoch(rand::random(), 0, recorded_ms).await?;
+                let new = NewEpoch {
+                    identity: rand::random(),
+                    at_least: 0,
+                    lease_term_ms: recorded_ms,
+                    node: dir.node(),
+                };
+                let started = store_writer.start_epoch(new).await?;
                 let start = started.record.version;
                 log::info!("epoch {} begins at {start}", start.epoch.number);
                 let leases = Arc::new(holders::Leases::new(start, config.lease, token.clone()));

@@ -2,8 +2,9 @@
 //! acknowledge, which overlaps with the next batch.
 //!
 //! Invariants: one task owns the one writer connection. Nothing is acknowledged before all that it rests
-//! on is committed, and replicated as `--ack` says. After a fence only COMMIT can follow: if that fails,
-//! the process ends, and the next start reads what is there.
+//! on is committed, and replicated as `--ack` says. After a fence only COMMIT can follow. If the disk
+//! refuses that, the batch is rolled back and answered with 503, and the next one may fit again; if it
+//! fails in any other way, the process ends, and the next start reads what is there.
 
 use super::CatalogError;
 use super::feed::Feed;
@@ -181,11 +182,19 @@ impl WriterTask {
         while let Some(range) = ranges.pop() {
             match self.store.prepare(&requests[range.clone()], clock::wall_ms()).await {
                 Ok(prepared) => {
-                    version = prepared.version;
-                    for (outcome, decided) in outcomes[range].iter_mut().zip(&prepared.outcomes) {
-                        *outcome = Some(decided.clone());
+                    let (decided, at) = (prepared.outcomes.clone(), prepared.version);
+                    match self.commit(prepared).await {
+                        Ok(()) => {}
+                        Err(error @ StoreError::Full(_)) => {
+                            log::error!("a batch could not be committed: {}", cause(&error));
+                            break;
+                        }
+                        Err(error) => return Err(CatalogError::Commit(error)),
                     }
-                    self.commit(prepared).await?;
+                    version = at;
+                    for (outcome, decided) in outcomes[range].iter_mut().zip(decided) {
+                        *outcome = Some(decided);
+                    }
                 }
                 Err(StoreError::Constraint(_)) if range.len() > 1 => {
                     let middle = range.start + range.len() / 2;
@@ -197,9 +206,9 @@ impl WriterTask {
                     outcomes[range.start] = Some(Outcome::Rejected);
                 }
                 // The state of the file is unknown: the next start reads what is there.
-                Err(error @ StoreError::Misuse(_)) => return Err(error.into()),
+                Err(error) if error.ends_writer() => return Err(error.into()),
                 Err(error) => {
-                    log::error!("a batch of {} could not be written: {error}", requests.len());
+                    log::error!("a batch could not be written: {}", cause(&error));
                     break;
                 }
             }
@@ -207,7 +216,7 @@ impl WriterTask {
         Ok((outcomes, version))
     }
 
-    async fn commit(&mut self, prepared: Prepared) -> Result<(), CatalogError> {
+    async fn commit(&mut self, prepared: Prepared) -> Result<(), StoreError> {
         let Some(record) = prepared.record else { return Ok(()) };
         let mut keys = BTreeSet::new();
         for touched in &prepared.touched {
@@ -216,9 +225,17 @@ impl WriterTask {
         if !keys.is_empty() {
             self.leases.fence(record.version, keys.into_iter().collect()).await;
         }
-        self.store.commit().await.map_err(CatalogError::Commit)?;
+        self.store.commit().await?;
         self.feed.publish(&Arc::new(record));
         Ok(())
+    }
+}
+
+/// An error with what lies beneath it, for the log.
+fn cause(error: &StoreError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
     }
 }
 
