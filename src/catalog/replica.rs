@@ -150,11 +150,13 @@ impl Applier {
             match work {
                 Some(Work::Apply(records, reply)) => {
                     let applied = self.apply(records, &replica).await;
-                    if let Err(error @ StoreError::Misuse(_)) = applied {
+                    match applied {
                         // The state of the file is unknown: the next start reads what is there.
-                        return Err(error.into());
+                        Err(error) if error.ends_writer() => return Err(error.into()),
+                        applied => {
+                            let _ = reply.send(applied.map_err(|error| super::reads::unavailable(&error)));
+                        }
                     }
-                    let _ = reply.send(applied.map_err(|error| super::reads::unavailable(&error)));
                 }
                 Some(Work::Install(incoming, reply)) => {
                     let installed = incoming.install().await;

@@ -2,8 +2,9 @@
 //! acknowledge, which overlaps with the next batch.
 //!
 //! Invariants: one task owns the one writer connection. Nothing is acknowledged before all that it rests
-//! on is committed, and replicated as `--ack` says. After a fence only COMMIT can follow: if that fails,
-//! the process ends, and the next start reads what is there.
+//! on is committed, and replicated as `--ack` says. After a fence only COMMIT can follow. If the disk
+//! refuses that, the batch is rolled back and answered with 503, and the next one may fit again; if it
+//! fails in any other way, the process ends, and the next start reads what is there.
 
 use super::CatalogError;
 use super::feed::Feed;
@@ -312,10 +313,15 @@ impl WriterTask {
             }
             match self.store.prepare(&requests[range.clone()], clock::wall_ms()).await {
                 Ok(prepared) => {
-                    let decided = prepared.outcomes.clone();
-                    let at = prepared.version;
-                    if !self.commit(prepared).await? {
-                        break;
+                    let (decided, at) = (prepared.outcomes.clone(), prepared.version);
+                    match self.commit(prepared).await {
+                        Ok(true) => {}
+                        Ok(false) => break,
+                        Err(error @ StoreError::Full(_)) => {
+                            log::error!("a batch could not be committed: {}", cause(&error));
+                            break;
+                        }
+                        Err(error) => return Err(CatalogError::Commit(error)),
                     }
                     version = at;
                     for (outcome, decided) in outcomes[range].iter_mut().zip(decided) {
@@ -332,9 +338,9 @@ impl WriterTask {
                     outcomes[range.start] = Some(Outcome::Rejected);
                 }
                 // The state of the file is unknown: the next start reads what is there.
-                Err(error @ StoreError::Misuse(_)) => return Err(error.into()),
+                Err(error) if error.ends_writer() => return Err(error.into()),
                 Err(error) => {
-                    log::error!("a batch of {} could not be written: {error}", requests.len());
+                    log::error!("a batch could not be written: {}", cause(&error));
                     break;
                 }
             }
@@ -344,7 +350,7 @@ impl WriterTask {
 
     /// Fences and commits. Returns false where another epoch has begun meanwhile: then nothing is left of
     /// the batch. (It was announced, so nobody serves what is older from a cache; that costs misses.)
-    async fn commit(&mut self, prepared: Prepared) -> Result<bool, CatalogError> {
+    async fn commit(&mut self, prepared: Prepared) -> Result<bool, StoreError> {
         let Some(record) = prepared.record else { return Ok(true) };
         let mut keys = BTreeSet::new();
         for touched in &prepared.touched {
@@ -358,9 +364,17 @@ impl WriterTask {
             return Ok(false);
         }
         self.may_draw_again = false;
-        self.store.commit().await.map_err(CatalogError::Commit)?;
+        self.store.commit().await?;
         self.behind.feed.publish(&Arc::new(record));
         Ok(true)
+    }
+}
+
+/// An error with what lies beneath it, for the log.
+fn cause(error: &StoreError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
     }
 }
 
