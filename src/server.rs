@@ -260,23 +260,32 @@ pub async fn require_token(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let member = request.app_data::<web::Data<Member>>().cloned();
-    let authorization = request.headers().get(header::AUTHORIZATION);
-    let authorized = |member: &web::Data<Member>| {
-        authorization.is_some_and(|header| member.token().authorizes(header.as_bytes()))
-    };
-    let Some(member) = member.filter(authorized) else {
+    let Some(member) = met_member(request.request()) else {
         return Ok(request.into_response(ApiError::from(ErrorCode::Unauthorized).error_response()));
     };
+    let mut answer = next.call(request).await?.map_into_boxed_body();
+    carry_epoch(&member, answer.headers_mut());
+    Ok(answer)
+}
+
+/// Our membership, if `request` comes from another member: then it has met what that one has.
+fn met_member(request: &HttpRequest) -> Option<Member> {
+    let member = request.app_data::<web::Data<Member>>()?;
+    let authorization = request.headers().get(header::AUTHORIZATION)?;
+    if !member.token().authorizes(authorization.as_bytes()) {
+        return None;
+    }
     let carried = request.headers().get(headers::BAZAR_MET).and_then(|value| value.to_str().ok());
     if let Some(epoch) = carried.and_then(|text| text.parse::<Epoch>().ok()) {
         member.meet(epoch);
     }
-    let mut answer = next.call(request).await?.map_into_boxed_body();
+    Some(Member::clone(member))
+}
+
+fn carry_epoch(member: &Member, answer: &mut header::HeaderMap) {
     if let Ok(met) = HeaderValue::from_str(&member.met().to_string()) {
-        answer.headers_mut().insert(HeaderName::from_static(headers::BAZAR_MET), met);
+        answer.insert(HeaderName::from_static(headers::BAZAR_MET), met);
     }
-    Ok(answer)
 }
 
 /// Reads a body of at most `limit` bytes, within 5 seconds.
@@ -314,9 +323,14 @@ pub fn request_id(request: &HttpRequest) -> String {
     given.filter(harmless).map_or_else(|| format!("{:016x}", rand::random::<u64>()), str::to_owned)
 }
 
-/// `GET /healthz`: the process lives.
-pub async fn healthz() -> &'static str {
-    "ok\n"
+/// `GET /healthz`: the process lives. To another member it also says what it has met: so epochs travel with
+/// the probes where nothing else does.
+pub async fn healthz(request: HttpRequest) -> HttpResponse {
+    let mut answer = HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n");
+    if let Some(member) = met_member(&request) {
+        carry_epoch(&member, answer.headers_mut());
+    }
+    answer
 }
 
 #[cfg(test)]

@@ -126,21 +126,20 @@ enum Node {
 }
 
 impl Config {
-    /// Locks the data directory, opens the file, binds; a master begins its epoch.
+    /// Binds, locks the data directory, opens the file; a master begins its epoch.
     pub async fn build(self, token: InternalToken) -> Result<App, CatalogError> {
         let Self { kind, listen, data } = self;
         let member = Member::new(token);
+        // First: an address that is taken is no reason to touch any data.
+        let (listener, addr) = server::bind(listen).map_err(CatalogError::Listen)?;
         match kind {
             Kind::Master(config) => {
-                // Data that may not start as a master is a mistake of who started it: nothing is bound.
                 let opened = master::open(&data, config, &member).await?;
-                let (listener, addr) = server::bind(listen).map_err(CatalogError::Listen)?;
                 let (master, tasks) = master::start(opened, data.clone(), config, &member).await?;
                 let again = config.force.then_some(Again { data, config });
                 Ok(App { listener, addr, member, node: Node::Master { master, tasks }, again })
             }
             Kind::Replica(config) => {
-                let (listener, addr) = server::bind(listen).map_err(CatalogError::Listen)?;
                 let dir = DataDir::lock(&data, "catalog replica")?;
                 let (store, store_writer) = dir.open(READERS).await?;
                 let masters = Masters::new(&config.masters, &member);
