@@ -254,6 +254,16 @@ async fn not_found() -> HttpResponse {
     ApiError::from(ErrorCode::NotFound).error_response()
 }
 
+/// Lets this process have as many connections as the system allows: the usual soft limit of 1,024 files is
+/// from a time when programs could not take more.
+pub fn raise_connection_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        log::warn!("the limit of open files stays as it is: {error}");
+    }
+}
+
 /// Lets a request through that carries the internal token, and takes note of the epoch that it carries;
 /// the answer carries ours.
 pub async fn require_token(

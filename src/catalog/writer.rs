@@ -37,11 +37,13 @@ const UNACKNOWLEDGED: usize = 16;
 const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
 
 type Reply = oneshot::Sender<Result<Vec<Outcome>, Problem>>;
+/// Requests that are answered together, and where to.
+type Write = (Vec<Request>, Reply);
 type SealReply = oneshot::Sender<Result<Version, Problem>>;
 
 enum Job {
-    /// What an order node or an editor asks for: requests that are answered together.
-    Write { requests: Vec<Request>, reply: Reply },
+    /// What an order node or an editor asks for.
+    Write(Write),
     /// A handover: the last record of this master.
     Seal { heir: NodeId, reply: SealReply },
 }
@@ -57,7 +59,7 @@ impl Queue {
     /// Waits until `requests` are decided, committed and replicated as `--ack` says; the outcomes are in
     /// their order. An error says nothing about what happened: repeat with the same keys.
     pub async fn submit(&self, requests: Vec<Request>) -> Result<Vec<Outcome>, Problem> {
-        self.submitted(|reply| Job::Write { requests, reply }).await
+        self.submitted(|reply| Job::Write((requests, reply))).await
     }
 
     /// Finishes what is queued and then seals the log for `heir`; gives the seal's version. It is
@@ -249,15 +251,15 @@ impl WriterTask {
 
     /// Everything that has queued up since the last batch, up to a bound. No timer: a lonely buyer waits
     /// for nobody.
-    fn batch(&mut self, first: Job) -> (Vec<(Vec<Request>, Reply)>, Option<(NodeId, SealReply)>) {
+    fn batch(&mut self, first: Job) -> (Vec<Write>, Option<(NodeId, SealReply)>) {
         let mut size = 0;
         let mut batch = Vec::new();
         let mut next = Some(first);
         while let Some(job) = next {
             match job {
-                Job::Write { requests, reply } => {
-                    size += requests.len();
-                    batch.push((requests, reply));
+                Job::Write(write) => {
+                    size += write.0.len();
+                    batch.push(write);
                 }
                 Job::Seal { heir, reply } => return (batch, Some((heir, reply))),
             }
@@ -266,7 +268,7 @@ impl WriterTask {
         (batch, None)
     }
 
-    async fn write(&mut self, batch: Vec<(Vec<Request>, Reply)>) -> Result<(), CatalogError> {
+    async fn write(&mut self, batch: Vec<Write>) -> Result<(), CatalogError> {
         let mut requests = Vec::new();
         let mut jobs = Vec::with_capacity(batch.len());
         for (asked, reply) in batch {

@@ -15,6 +15,7 @@ mod input;
 mod internal;
 mod lease;
 mod nginx;
+mod overload;
 mod redis;
 mod replica;
 mod stock;
