@@ -6,6 +6,7 @@
 
 mod command_line;
 mod crash;
+mod disk;
 mod edits;
 mod freshness;
 mod handover;
