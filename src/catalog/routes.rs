@@ -6,14 +6,15 @@ use super::reads::{Reads, unavailable};
 use super::replica::Replica;
 use super::writer::Queue;
 use crate::client::BaseUrl;
-use crate::domain::{BookId, OrderId, Outcome, Request, Topic};
+use crate::domain::{BookId, OrderId, Outcome, PublicVersion, Request, Topic};
 use crate::server::{ApiError, healthz, read_json, read_query, request_id, require_token, resource};
 use crate::store::{LogPage, Snapshot};
 use crate::token::InternalToken;
 use crate::wire::catalog::{
     BOOKS, EDITS, Edits, LEASES, LOG, LeaseRequest, LogQuery, MAX_BATCH, Minimum, NodeState, ORDERS,
     Outcomes, PURCHASES, Purchases, RELEASE, REPLICAS, Reachable, Records, ReleaseRequest, ReplicaReport,
-    ReplicaStanding, SEARCH, SNAPSHOT, SYNC_WRITE, Stated, Synced, TOPICS, TopicQuery,
+    ReplicaStanding, SEARCH, SNAPSHOT, SYNC_WRITE, Stated, Synced, TOPICS, TopicQuery, VERSIONS,
+    VersionStanding,
 };
 use crate::wire::public::MAX_LIMIT;
 use crate::wire::{ErrorCode, Problem};
@@ -136,6 +137,7 @@ fn reads<N: Node>(config: &mut ServiceConfig) {
         .service(resource(&format!("{BOOKS}/{{id}}"), "GET", web::get().to(book::<N>)))
         .service(resource(SEARCH, "GET", web::get().to(search::<N>)))
         .service(resource(TOPICS, "GET", web::get().to(topics::<N>)))
+        .service(resource(&format!("{VERSIONS}/{{version}}"), "GET", web::get().to(version::<N>)))
         .service(resource(&format!("{ORDERS}/{{id}}"), "GET", web::get().to(order::<N>)));
 }
 
@@ -159,6 +161,13 @@ async fn topics<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let minimum: Minimum = read_query(&request)?;
     let store = node.reads().at(minimum.min).await?;
     stated::<N, _>(store.topics().await.map_err(|error| unavailable(&error))?)
+}
+
+async fn version<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
+    let version: PublicVersion = request.match_info().query("version").parse()?;
+    let store = node.reads().at(None).await?;
+    let known = store.knows(version).await.map_err(|error| unavailable(&error))?;
+    Ok(HttpResponse::Ok().json(VersionStanding { known: known.value, end: known.asof }))
 }
 
 async fn order<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {

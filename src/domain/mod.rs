@@ -16,7 +16,7 @@ pub use change::{Answer, Batch, Body, Record, StockLevel};
 pub use ledger::{Edit, EditRefusal, Edited, Ledger, Outcome, Request, Touched};
 pub use money::Cents;
 pub use order::{IdempotencyKey, Order, OrderId, Purchase, Quantity, Receipt, Refusal};
-pub use version::{Epoch, Version};
+pub use version::{Epoch, Known, PublicVersion, Version};
 
 /// Why a value from outside is not a domain value. The sentence is fit for the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -4,12 +4,14 @@
 //! | file | what it does |
 //! |---|---|
 //! | `routes` | HTTP in and out, on a public and an internal listener |
+//! | `demand` | what a reader demands of one answer: its level, its least version |
 //! | `shop` | what a customer can do |
 //! | `cache/` | reads: memory, Redis, a catalog node; the lease |
 //! | `balance/` | which node is next, and who is ill |
 
 mod balance;
 mod cache;
+mod demand;
 mod routes;
 mod shop;
 
@@ -91,8 +93,8 @@ impl Config {
         };
         let leases = Arc::new(LeaseKeeper::new(masters.clone(), address));
         let nodes = self.masters.iter().chain(&self.replicas).cloned().collect();
-        let nodes = Arc::new(Pool::new("catalog", nodes, &token).await);
-        let orders = Arc::new(Pool::new("order", self.orders, &token).await);
+        let nodes = Arc::new(Pool::new("catalog", nodes, self.masters.len(), &token).await);
+        let orders = Arc::new(Pool::new("order", self.orders, 0, &token).await);
         let ttl = Ttl { search: self.search_ttl, info: self.info_ttl };
         let local = Local::new(self.cache_bytes);
         let cache = Arc::new(Cache::new(local, redis, leases, nodes, masters, ttl));

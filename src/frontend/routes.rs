@@ -1,6 +1,7 @@
 //! HTTP of the frontend. The public listener knows no internal route.
 
 use super::cache::{LeaseKeeper, Served, Want};
+use super::demand::Demand;
 use super::shop::{Decided, Shop};
 use crate::clock;
 use crate::coherence::Moment;
@@ -11,6 +12,7 @@ use crate::token::InternalToken;
 use crate::wire::frontend::{HOLDER, HolderAnswer, INVALIDATE};
 use crate::wire::public::{DEFAULT_LIMIT, MAX_LIMIT, OrderView, PurchaseBody, PurchaseView};
 use crate::wire::{ErrorCode, Problem, headers};
+use actix_web::http::Uri;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
@@ -66,13 +68,13 @@ pub fn internal(config: &mut ServiceConfig, leases: Arc<LeaseKeeper>, shop: Arc<
 
 async fn search(shop: Data<Shop>, request: HttpRequest) -> Answer {
     let arrival = Arrival::now();
-    let want = page(&request)?;
+    let want = page(request.uri())?;
     read(&shop, &want, &request, arrival).await
 }
 
 async fn info(shop: Data<Shop>, request: HttpRequest) -> Answer {
     let arrival = Arrival::now();
-    let want = Want::Book(BookId::parse(&last_segment(&request)?)?);
+    let want = Want::Book(BookId::parse(&last_segment(request.uri())?)?);
     read(&shop, &want, &request, arrival).await
 }
 
@@ -100,7 +102,8 @@ impl Arrival {
 
 async fn read(shop: &Shop, want: &Want, request: &HttpRequest, arrival: Arrival) -> Answer {
     let request_id = request_id(request);
-    let served = shop.read(want, arrival.moment, &request_id).await?;
+    let demand = Demand::parse(request.headers())?;
+    let served = shop.read(want, demand, arrival.moment, &request_id).await?;
     let took = arrival.response_time();
     log::debug!(
         request_id = request_id.as_str();
@@ -121,7 +124,7 @@ fn respond(served: &Served, took: f64) -> HttpResponse {
         (answer, entry.body().clone())
     };
     answer.insert_header((headers::X_CACHE, HeaderValue::from_static(served.x_cache())));
-    answer.insert_header((headers::BAZAR_VERSION, entry.version()));
+    answer.insert_header((headers::BAZAR_VERSION, &*served.version()));
     answer.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
     if served.stale {
         answer.insert_header((header::WARNING, HeaderValue::from_static(headers::WARNING_STALE)));
@@ -184,11 +187,12 @@ async fn buy(
     if !content_type.is_none_or(is_json) {
         return Err(ErrorCode::UnsupportedMediaType.into());
     }
-    let body = PurchaseBody::parse(&read_body(payload, MAX_PURCHASE_BODY).await?)?;
+    // Before the body, so that a client whose body is late is answered with its key as well.
     if let Some(given) = request.headers().get(headers::IDEMPOTENCY_KEY) {
         // Not text at all is a key that breaks its rules, like the empty one.
         *key = Some(IdempotencyKey::parse(given.to_str().unwrap_or_default())?);
     }
+    let body = PurchaseBody::parse(&read_body(payload, MAX_PURCHASE_BODY).await?)?;
     shop.purchase(body, key, request_id.to_owned()).await
 }
 
@@ -199,11 +203,14 @@ fn is_json(content_type: &HeaderValue) -> bool {
 
 async fn order(shop: Data<Shop>, request: HttpRequest) -> Answer {
     // What cannot be an order id is the id of no order.
-    let Ok(id) = last_segment(&request)?.parse::<OrderId>() else {
+    let Ok(id) = last_segment(request.uri())?.parse::<OrderId>() else {
         return Err(ErrorCode::OrderNotFound.into());
     };
-    let order = shop.order(id, &request_id(&request)).await?.ok_or(ErrorCode::OrderNotFound)?;
+    let demand = Demand::parse(request.headers())?;
+    let (order, shows) = shop.order(id, demand, &request_id(&request)).await?;
+    let order = order.ok_or(ErrorCode::OrderNotFound)?;
     let mut answer = HttpResponse::Ok();
+    answer.insert_header((headers::BAZAR_VERSION, shows.to_string()));
     answer.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
     Ok(answer.json(OrderView::from(&order)))
 }
@@ -247,16 +254,14 @@ async fn holder(leases: Data<LeaseKeeper>) -> HttpResponse {
 }
 
 /// The page that `/search/{topic}?limit=&after=` asks for.
-fn page(request: &HttpRequest) -> Result<Want, Problem> {
-    let topic = Topic::parse(last_segment(request)?)?;
+fn page(uri: &Uri) -> Result<Want, Problem> {
+    let topic = Topic::parse(last_segment(uri)?)?;
     let (mut after, mut limit) = (None, DEFAULT_LIMIT);
-    if !request.query_string().is_empty() {
-        for (name, value) in url::form_urlencoded::parse(request.query_string().as_bytes()) {
-            match name.as_ref() {
-                "after" => after = Some(BookId::parse(&value)?),
-                "limit" => limit = parse_limit(&value)?,
-                _ => {}
-            }
+    for (name, value) in url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+        match name.as_ref() {
+            "after" => after = Some(BookId::parse(&value)?),
+            "limit" => limit = parse_limit(&value)?,
+            _ => {}
         }
     }
     Ok(Want::Page { topic, after, limit })
@@ -272,8 +277,8 @@ fn parse_limit(value: &str) -> Result<u32, Invalid> {
 
 /// What follows the last slash of the path, decoded. From the path as it was sent, because a router that
 /// replaces what is no UTF-8 would turn rubbish into a topic.
-fn last_segment(request: &HttpRequest) -> Result<String, Problem> {
-    let path = request.uri().path();
+fn last_segment(uri: &Uri) -> Result<String, Problem> {
+    let path = uri.path();
     let segment = path.rsplit_once('/').map_or(path, |(_, last)| last);
     percent_decode_str(segment)
         .decode_utf8()

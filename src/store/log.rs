@@ -3,8 +3,8 @@
 //! Invariant: records are served only behind a version that is in this log with its epoch's number *and*
 //! identity, so that nobody continues another history with ours.
 
-use super::{Store, StoreError, rows};
-use crate::domain::{Record, Version};
+use super::{Snapshot, Store, StoreError, rows};
+use crate::domain::{Known, PublicVersion, Record, Version};
 use futures_util::TryStreamExt;
 use sqlx::{Row, SqliteConnection};
 
@@ -49,6 +49,34 @@ impl Store {
             records.push(serde_json::from_str(json)?);
         }
         Ok(if known { LogPage::Records(records) } else { LogPage::Unknown })
+    }
+}
+
+impl Store {
+    /// What this history says of `version`. `asof` is its end.
+    pub async fn knows(&self, version: PublicVersion) -> Result<Snapshot<Known>, StoreError> {
+        let row = sqlx::query(
+            "SELECT l.epoch_number, l.epoch_identity, l.seq,
+                    (SELECT max(seq) FROM log WHERE lease_term_ms IS NOT NULL AND epoch_number = ?1),
+                    (SELECT min(seq) FROM log WHERE lease_term_ms IS NOT NULL AND epoch_number > ?1)
+             FROM (SELECT epoch_number, epoch_identity, seq FROM log ORDER BY seq DESC LIMIT 1) AS l",
+        )
+        .bind(rows::to_column(version.epoch))
+        .fetch_optional(&self.pool)
+        .await?
+        .ok_or_else(rows::empty_log)?;
+        let asof = rows::version(&row, 0)?;
+        let start = row.try_get::<Option<i64>, _>(3)?.map(i64::cast_unsigned);
+        let next = row.try_get::<Option<i64>, _>(4)?.map(i64::cast_unsigned);
+        let value = match (start, next) {
+            (Some(start), _) if version.seq < start => Known::Never,
+            (Some(_), Some(next)) if version.seq >= next => Known::Never,
+            (Some(_), None) if version.seq > asof.seq => Known::Future,
+            (Some(_), _) => Known::Yes,
+            (None, Some(_)) => Known::Never,
+            (None, None) => Known::Future,
+        };
+        Ok(Snapshot { asof, value })
     }
 }
 

@@ -34,6 +34,8 @@ pub struct Member {
     /// Which candidate it belongs to.
     candidate: usize,
     well: AtomicBool,
+    /// Whether it answered as the write master last, or is configured as a candidate for it.
+    master: AtomicBool,
 }
 
 impl Member {
@@ -45,6 +47,11 @@ impl Member {
         }
     }
 
+    /// What it answered as.
+    pub fn answered(&self, as_master: bool) {
+        self.master.store(as_master, Ordering::Relaxed);
+    }
+
     pub fn is_well(&self) -> bool {
         self.well.load(Ordering::Relaxed)
     }
@@ -53,17 +60,26 @@ impl Member {
 pub struct Pool {
     name: &'static str,
     candidates: Vec<BaseUrl>,
+    /// So many of the candidates, the first ones, are candidates for the write master.
+    masters: usize,
     token: InternalToken,
     members: ArcSwap<Vec<Arc<Member>>>,
     turn: AtomicUsize,
 }
 
 impl Pool {
-    /// Looks the candidates up once, so that a pool of addresses is complete from the start.
-    pub async fn new(name: &'static str, candidates: Vec<BaseUrl>, token: &InternalToken) -> Self {
+    /// Looks the candidates up once, so that a pool of addresses is complete from the start. The first
+    /// `masters` of them are candidates for the write master.
+    pub async fn new(
+        name: &'static str,
+        candidates: Vec<BaseUrl>,
+        masters: usize,
+        token: &InternalToken,
+    ) -> Self {
         let pool = Self {
             name,
             candidates,
+            masters,
             token: token.clone(),
             members: ArcSwap::default(),
             turn: AtomicUsize::new(0),
@@ -74,9 +90,21 @@ impl Pool {
 
     /// The next node in turn that is none of `tried`.
     pub fn pick(&self, tried: &[Arc<Member>]) -> Option<Arc<Member>> {
+        self.pick_where(|member| !is_in(tried, member))
+    }
+
+    /// The same, but the write master only when no other node is well: for who can do without it and must
+    /// not wait for it.
+    pub fn pick_but_master(&self, tried: &[Arc<Member>]) -> Option<Arc<Member>> {
+        let others = |member: &Arc<Member>| {
+            !member.master.load(Ordering::Relaxed) && member.is_well() && !is_in(tried, member)
+        };
+        self.pick_where(others).or_else(|| self.pick(tried))
+    }
+
+    fn pick_where(&self, may_be: impl Fn(&Arc<Member>) -> bool) -> Option<Arc<Member>> {
         let members = self.members.load();
-        let open: Vec<&Arc<Member>> =
-            members.iter().filter(|member| !tried.iter().any(|other| Arc::ptr_eq(other, member))).collect();
+        let open: Vec<&Arc<Member>> = members.iter().filter(|member| may_be(member)).collect();
         let well: Vec<bool> = open.iter().map(|member| member.is_well()).collect();
         let chosen = select::round_robin(self.turn.fetch_add(1, Ordering::Relaxed), &well)?;
         Some(Arc::clone(open[chosen]))
@@ -136,7 +164,8 @@ impl Pool {
                 Some(member) => Arc::clone(member),
                 None => {
                     let peer = Peer::new(url, &self.token);
-                    Arc::new(Member { peer, candidate, well: AtomicBool::new(true) })
+                    let master = AtomicBool::new(candidate < self.masters);
+                    Arc::new(Member { peer, candidate, well: AtomicBool::new(true), master })
                 }
             })
             .collect();
@@ -150,6 +179,10 @@ impl Pool {
     }
 }
 
+fn is_in(members: &[Arc<Member>], member: &Arc<Member>) -> bool {
+    members.iter().any(|other| Arc::ptr_eq(other, member))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,7 +191,26 @@ mod tests {
     async fn a_name_that_cannot_be_looked_up_does_not_take_the_others_with_it() {
         let candidates = ["http://no-such-host.invalid:1", "http://127.0.0.1:3006"];
         let candidates = candidates.map(|url| BaseUrl::parse(url).unwrap()).to_vec();
-        let pool = Pool::new("order", candidates, &InternalToken::random()).await;
+        let pool = Pool::new("order", candidates, 0, &InternalToken::random()).await;
         assert_eq!(pool.count(), (1, 1));
+    }
+
+    #[actix_web::test]
+    async fn who_can_do_without_the_master_asks_it_last() {
+        let candidates = ["http://127.0.0.1:3000", "http://127.0.0.1:3001"];
+        let candidates = candidates.map(|url| BaseUrl::parse(url).unwrap()).to_vec();
+        let pool = Pool::new("catalog", candidates, 1, &InternalToken::random()).await;
+        let (master, replica) = {
+            let members = pool.members.load();
+            (Arc::clone(&members[0]), Arc::clone(&members[1]))
+        };
+        for _ in 0..3 {
+            assert!(Arc::ptr_eq(&pool.pick_but_master(&[]).unwrap(), &replica));
+        }
+        assert!(Arc::ptr_eq(&pool.pick_but_master(&[Arc::clone(&replica)]).unwrap(), &master));
+        // They have changed places.
+        master.answered(false);
+        replica.answered(true);
+        assert!(Arc::ptr_eq(&pool.pick_but_master(&[]).unwrap(), &master));
     }
 }
