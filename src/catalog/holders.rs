@@ -7,7 +7,7 @@ use crate::coherence::lease::{Announced, Ask, Fence, Grant};
 use crate::coherence::{HolderId, Holders, LeaseId};
 use crate::domain::Version;
 use crate::token::InternalToken;
-use crate::wire::catalog::{LeaseRequest, PROTOCOL};
+use crate::wire::catalog::LeaseRequest;
 use crate::wire::frontend::{HOLDER, HolderAnswer, INVALIDATE};
 use crate::wire::{ErrorCode, Problem};
 use futures_util::StreamExt;
@@ -30,14 +30,16 @@ pub struct Leases {
     fence_deadline: Duration,
     /// A lease was given back while a fence may be out.
     released: Notify,
+    /// The version of the coherence protocol that holders must speak.
+    protocol: u32,
     token: InternalToken,
 }
 
 impl Leases {
-    pub fn new(start: Version, term: Duration, token: InternalToken) -> Self {
+    pub fn new(start: Version, term: Duration, protocol: u32, token: InternalToken) -> Self {
         let holders = Holders::new(start, term);
         let fence_deadline = holders.fence_deadline();
-        Self { holders: Mutex::new(holders), fence_deadline, released: Notify::new(), token }
+        Self { holders: Mutex::new(holders), fence_deadline, released: Notify::new(), protocol, token }
     }
 
     /// Grants or renews. A join is granted only after the address has answered with the holder's id.
@@ -47,8 +49,8 @@ impl Leases {
         address: BaseUrl,
         request_id: &str,
     ) -> Result<Grant, Problem> {
-        if request.protocol != PROTOCOL {
-            let sentence = format!("this master speaks coherence protocol {PROTOCOL}");
+        if request.protocol != self.protocol {
+            let sentence = format!("this master speaks coherence protocol {}", self.protocol);
             return Err(Problem::new(ErrorCode::NoLease, sentence));
         }
         let received = clock::now();

@@ -13,17 +13,20 @@
 //! | `writer` | the single writer: queue → batch → fence → commit |
 //! | `holders` | grants leases, sends fences |
 //! | `feed` | pushes records to replicas, and says when an acknowledgement may go out |
+//! | `recipe` | what a master that runs a well-known recipe announces, and when |
 //! | `replica` | applies records, fills gaps, takes snapshots |
 
 mod feed;
 mod holders;
 mod reads;
+mod recipe;
 mod replica;
 mod routes;
 mod writer;
 
 use crate::client::{BaseUrl, Masters};
 use crate::clock;
+use crate::recipe::{Recipe, protocol};
 use crate::server;
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, OpenError, StoreError};
@@ -49,6 +52,8 @@ pub struct Config {
     pub kind: Kind,
     pub listen: SocketAddr,
     pub data: PathBuf,
+    /// A recipe instead of the protocol; the listener is on the loopback then.
+    pub unsafe_coherence: Option<Recipe>,
 }
 
 #[derive(Debug, Clone)]
@@ -94,6 +99,7 @@ pub struct App {
     listener: TcpListener,
     addr: SocketAddr,
     token: InternalToken,
+    recipe: Option<Recipe>,
     node: Node,
 }
 
@@ -106,6 +112,7 @@ impl Config {
     /// Binds, locks the data directory, opens the file; a master begins its epoch.
     pub async fn build(self, token: InternalToken) -> Result<App, CatalogError> {
         let (listener, addr) = server::bind(self.listen).map_err(CatalogError::Listen)?;
+        let recipe = self.unsafe_coherence;
         let node = match self.kind {
             Kind::Master(config) => {
                 let dir = DataDir::lock(&self.data, "catalog master")?;
@@ -115,15 +122,22 @@ impl Config {
                 let started = store_writer.start_epoch(rand::random(), 0, recorded_ms).await?;
                 let start = started.record.version;
                 log::info!("epoch {} begins at {start}", start.epoch.number);
-                let leases = Arc::new(holders::Leases::new(start, config.lease, token.clone()));
+                let leases =
+                    Arc::new(holders::Leases::new(start, config.lease, protocol(recipe), token.clone()));
                 let feed = Arc::new(feed::Feed::new(start, config.ack, token.clone()));
                 let wait = Duration::from_millis(started.wait_ms);
                 if !wait.is_zero() {
                     log::info!("purchases wait {wait:?} for the leases of the epoch before");
                 }
                 let not_before = clock::now().after(wait);
-                let (queue, tasks) =
-                    writer::new(dir, store_writer, Arc::clone(&leases), Arc::clone(&feed), not_before);
+                let (queue, tasks) = writer::new(
+                    dir,
+                    store_writer,
+                    Arc::clone(&leases),
+                    Arc::clone(&feed),
+                    not_before,
+                    recipe,
+                );
                 let reads = reads::Reads::of_master(store);
                 let exporting = tokio::sync::Semaphore::new(1);
                 let master = routes::Master { reads, queue, leases, feed, data: self.data, exporting };
@@ -138,7 +152,7 @@ impl Config {
                 Node::Replica { replica, tasks }
             }
         };
-        Ok(App { listener, addr, token, node })
+        Ok(App { listener, addr, token, recipe, node })
     }
 }
 
@@ -158,25 +172,30 @@ impl App {
     /// Serves until `shutdown`, then answers what is under way, and closes the file with its log written
     /// back.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), CatalogError> {
-        let Self { listener, token, node, .. } = self;
+        let Self { listener, token, recipe, node, .. } = self;
         // The tasks behind the routes end after the last request, not with the first signal.
         let behind = Shutdown::new();
+        let warning = Shutdown::new();
+        let _until_the_end = warning.clone().drop_guard();
+        if let Some(recipe) = recipe {
+            actix_web::rt::spawn(recipe.warn(warning));
+        }
         match node {
             Node::Master { master, tasks } => {
                 let work = actix_web::rt::spawn(tasks.run(behind.clone()));
                 let data = web::Data::from(Arc::clone(&master));
                 let routes = move |config: &mut web::ServiceConfig| {
-                    routes::master(config, data.clone(), token.clone());
+                    routes::master(config, data.clone(), recipe, token.clone());
                 };
-                serve(listener, shutdown, routes, &master.reads, work, behind).await
+                serve(listener, shutdown, recipe, routes, &master.reads, work, behind).await
             }
             Node::Replica { replica, tasks } => {
                 let work = actix_web::rt::spawn(tasks.run(Arc::clone(&replica), behind.clone()));
                 let data = web::Data::from(Arc::clone(&replica));
                 let routes = move |config: &mut web::ServiceConfig| {
-                    routes::replica(config, data.clone(), token.clone());
+                    routes::replica(config, data.clone(), recipe, token.clone());
                 };
-                serve(listener, shutdown, routes, &replica.reads, work, behind).await
+                serve(listener, shutdown, recipe, routes, &replica.reads, work, behind).await
             }
         }
     }
@@ -187,13 +206,15 @@ impl App {
 async fn serve(
     listener: TcpListener,
     shutdown: Shutdown,
+    recipe: Option<Recipe>,
     routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
     reads: &reads::Reads,
     mut work: JoinHandle<Result<(), CatalogError>>,
     behind: Shutdown,
 ) -> Result<(), CatalogError> {
     let stop_serving = shutdown.child_token();
-    let serving = server::serve(listener, WORKERS, stop_serving.clone(), routes);
+    let serving =
+        server::serve_labelled(listener, WORKERS, stop_serving.clone(), recipe.map(Recipe::header), routes);
     tokio::pin!(serving);
     let ended = tokio::select! {
         served = &mut serving => {

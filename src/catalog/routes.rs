@@ -7,6 +7,7 @@ use super::replica::Replica;
 use super::writer::Queue;
 use crate::client::BaseUrl;
 use crate::domain::{BookId, OrderId, Outcome, PublicVersion, Request, Topic};
+use crate::recipe::Recipe;
 use crate::server::{ApiError, healthz, read_json, read_query, request_id, require_token, resource};
 use crate::store::{LogPage, Snapshot};
 use crate::token::InternalToken;
@@ -74,8 +75,14 @@ impl Drop for Export {
     }
 }
 
-pub fn master(config: &mut ServiceConfig, master: web::Data<Master>, token: InternalToken) {
+pub fn master(
+    config: &mut ServiceConfig,
+    master: web::Data<Master>,
+    recipe: Option<Recipe>,
+    token: InternalToken,
+) {
     config
+        .app_data(web::Data::new(recipe))
         .app_data(web::Data::new(token))
         .app_data(master)
         .service(resource("/healthz", "GET", web::get().to(healthz)))
@@ -94,7 +101,12 @@ pub fn master(config: &mut ServiceConfig, master: web::Data<Master>, token: Inte
         );
 }
 
-pub fn replica(config: &mut ServiceConfig, replica: web::Data<Replica>, token: InternalToken) {
+pub fn replica(
+    config: &mut ServiceConfig,
+    replica: web::Data<Replica>,
+    recipe: Option<Recipe>,
+    token: InternalToken,
+) {
     let mut scope = web::scope("")
         .wrap(from_fn(require_token))
         .configure(reads::<Replica>)
@@ -104,6 +116,7 @@ pub fn replica(config: &mut ServiceConfig, replica: web::Data<Replica>, token: I
     }
     config
         .app_data(web::Data::new(token))
+        .app_data(web::Data::new(recipe))
         .app_data(replica)
         .service(resource("/healthz", "GET", web::get().to(healthz)))
         .service(resource("/readyz", "GET", web::get().to(replica_state)))
@@ -291,7 +304,7 @@ async fn sync_write(replica: web::Data<Replica>, payload: web::Payload) -> Answe
     Ok(HttpResponse::Ok().json(Synced { replica: replica.id, position }))
 }
 
-async fn master_state(master: web::Data<Master>) -> Answer {
+async fn master_state(master: web::Data<Master>, recipe: web::Data<Option<Recipe>>) -> Answer {
     let store = master.reads.at(None).await?;
     let position = store.position().await.map_err(|error| unavailable(&error))?;
     let (in_sync, linked) = master.feed.count();
@@ -302,13 +315,16 @@ async fn master_state(master: web::Data<Master>) -> Answer {
         leases: Some(master.leases.count()),
         replicas: Some(linked),
         in_sync: Some(in_sync),
+        unsafe_coherence: recipe.map(|recipe| recipe.to_string()),
     }))
 }
 
-async fn replica_state(replica: web::Data<Replica>) -> HttpResponse {
+async fn replica_state(replica: web::Data<Replica>, recipe: web::Data<Option<Recipe>>) -> HttpResponse {
     let position = replica.position();
     let role = "replica".into();
-    HttpResponse::Ok().json(NodeState { role, position, leases: None, replicas: None, in_sync: None })
+    let unsafe_coherence = recipe.map(|recipe| recipe.to_string());
+    let state = NodeState { role, position, leases: None, replicas: None, in_sync: None, unsafe_coherence };
+    HttpResponse::Ok().json(state)
 }
 
 async fn not_master() -> Answer {

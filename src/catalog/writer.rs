@@ -8,9 +8,11 @@
 use super::CatalogError;
 use super::feed::Feed;
 use super::holders::Leases;
+use super::recipe;
 use crate::clock;
 use crate::coherence::{Moment, touched_keys};
 use crate::domain::{Outcome, Request, Version};
+use crate::recipe::Recipe;
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, Prepared, StoreError, Writer};
 use crate::wire::{ErrorCode, Problem};
@@ -73,11 +75,12 @@ pub fn new(
     leases: Arc<Leases>,
     feed: Arc<Feed>,
     not_before: Moment,
+    recipe: Option<Recipe>,
 ) -> (Queue, Tasks) {
     let (queue, jobs) = mpsc::channel(QUEUE);
     let (committed, to_acknowledge) = mpsc::channel(UNACKNOWLEDGED);
     let acknowledger = Acknowledger { committed: to_acknowledge, feed: Arc::clone(&feed) };
-    let writer = WriterTask { dir, store, jobs, leases, feed, not_before, committed };
+    let writer = WriterTask { dir, store, jobs, leases, feed, not_before, recipe, committed };
     (Queue(queue), Tasks { writer, acknowledger })
 }
 
@@ -106,6 +109,7 @@ struct WriterTask {
     leases: Arc<Leases>,
     feed: Arc<Feed>,
     not_before: Moment,
+    recipe: Option<Recipe>,
     committed: mpsc::Sender<Committed>,
 }
 
@@ -213,11 +217,16 @@ impl WriterTask {
         for touched in &prepared.touched {
             touched_keys(touched.before.as_ref(), touched.after.as_ref(), &mut keys);
         }
-        if !keys.is_empty() {
-            self.leases.fence(record.version, keys.into_iter().collect()).await;
+        let (version, keys) = (record.version, keys.into_iter().collect());
+        let (before, after) = recipe::announcements(self.recipe, keys);
+        if !before.is_empty() {
+            self.leases.fence(version, before).await;
         }
         self.store.commit().await.map_err(CatalogError::Commit)?;
         self.feed.publish(&Arc::new(record));
+        if !after.is_empty() {
+            self.leases.fence(version, after).await;
+        }
         Ok(())
     }
 }

@@ -228,16 +228,19 @@ async fn readyz(shop: Data<Shop>) -> HttpResponse {
         Some(_) => "redis: not to be had, reads go on without it\n",
         None => "redis: not configured\n",
     };
-    let body = format!("{}{}{lease}{redis}", line("catalog", catalog), line("order", orders));
+    let recipe =
+        shop.cache.recipe.map(|recipe| format!("UNSAFE coherence: {recipe}, answers may be stale\n"));
+    let recipe = recipe.unwrap_or_default();
+    let body = format!("{}{}{lease}{redis}{recipe}", line("catalog", catalog), line("order", orders));
     match catalog.1 > 0 && orders.1 > 0 {
         true => HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(body),
         false => HttpResponse::ServiceUnavailable().content_type("text/plain; charset=utf-8").body(body),
     }
 }
 
-async fn invalidate(leases: Data<LeaseKeeper>, request: HttpRequest, payload: web::Payload) -> Answer {
+async fn invalidate(shop: Data<Shop>, request: HttpRequest, payload: web::Payload) -> Answer {
     let fence: Fence = read_json(payload, MAX_FENCE_BODY).await?;
-    match leases.fenced(&fence) {
+    match shop.cache.announced(&fence).await {
         FenceAnswer::Raised => {
             log::debug!(
                 request_id = request_id(&request).as_str();

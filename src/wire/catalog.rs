@@ -161,4 +161,7 @@ pub struct NodeState {
     /// Replicas that acknowledgements wait for; of a master.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub in_sync: Option<usize>,
+    /// The recipe that runs instead of the coherence protocol.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsafe_coherence: Option<String>,
 }

@@ -12,6 +12,7 @@ mod flights;
 mod local;
 mod minimum;
 mod nearest;
+mod recipe;
 mod redis;
 mod session;
 mod source;
@@ -19,8 +20,10 @@ mod source;
 use super::balance::Pool;
 use super::demand::{Demand, Level};
 use crate::client::Masters;
+use crate::coherence::lease::{Fence, FenceAnswer};
 use crate::coherence::{Lease, Moment, Verdict, serving};
 use crate::domain::{PublicVersion, Version};
+use crate::recipe::Recipe;
 use crate::wire::{ErrorCode, Problem};
 use std::borrow::Cow;
 use std::fmt;
@@ -118,6 +121,8 @@ pub struct Cache {
     pub nodes: Arc<Pool>,
     pub masters: Masters,
     pub ttl: Ttl,
+    /// Instead of the serving rule.
+    pub recipe: Option<Recipe>,
     flights: Flights,
     histories: Histories,
 }
@@ -130,6 +135,7 @@ impl Cache {
         nodes: Arc<Pool>,
         masters: Masters,
         ttl: Ttl,
+        recipe: Option<Recipe>,
     ) -> Self {
         Self {
             local,
@@ -137,7 +143,8 @@ impl Cache {
             leases,
             nodes,
             masters,
-            ttl,
+            ttl: recipe::ttl(recipe, ttl),
+            recipe,
             flights: Flights::default(),
             histories: Histories::new(),
         }
@@ -152,6 +159,9 @@ impl Cache {
         request_id: &str,
     ) -> Result<Served, Problem> {
         let ask = Ask { want, demand, came_in, request_id };
+        if self.recipe.is_some() {
+            return Box::pin(recipe::get(self, &ask)).await;
+        }
         let lease = self.leases.lease().as_ref().filter(|lease| lease.valid_at(came_in)).cloned();
         let Some(lease) = lease else { return Box::pin(self.without_lease(&ask)).await };
         // Before the judgement: see `Floors::announced`.
@@ -177,6 +187,21 @@ impl Cache {
         match demand.level {
             Level::Stale => Box::pin(self.nearest(&ask, Some(&lease))).await,
             Level::Usual | Level::Linearizable => Box::pin(self.fetch(&ask, &lease, floor)).await,
+        }
+    }
+
+    /// The master is about to change something. When this returns, nothing older is served any more.
+    pub async fn announced(&self, fence: &Fence) -> FenceAnswer {
+        match self.recipe {
+            None => self.leases.fenced(fence),
+            Some(_) => recipe::announced(self, fence).await,
+        }
+    }
+
+    /// Another life of the master has begun: what is kept of the one before is of no use.
+    pub fn new_epoch(&self) {
+        if self.recipe.is_none() {
+            self.local.clear();
         }
     }
 

@@ -118,16 +118,20 @@ impl Redis {
 
     /// What Redis holds for `want`, if a frontend of this store wrote it. Everything else is a miss.
     pub async fn get(&self, want: &Want) -> Option<Content> {
+        self.named(&want.redis_name()).await
+    }
+
+    /// The same for the name that a want has here.
+    pub(super) async fn named(&self, name: &str) -> Option<Content> {
         let connection = self.connection.load_full()?;
         let _permit = self.reads.try_acquire().ok()?;
-        let name = want.redis_name();
         let mut get = cmd("GETRANGE");
-        get.arg(&name).arg(0).arg(MAX_VALUE - 1);
+        get.arg(name).arg(0).arg(MAX_VALUE - 1);
         let value: Vec<u8> = self.ask(&connection, get).await?;
         if value.is_empty() {
             return None;
         }
-        let content = self.open(&name, value);
+        let content = self.open(name, value);
         if content.is_none() {
             self.complain(&format!("{name:?} holds something that no frontend of this store wrote"));
         }
@@ -146,13 +150,17 @@ impl Redis {
         }
     }
 
+    pub(super) fn connection(&self) -> Option<Arc<MultiplexedConnection>> {
+        self.connection.load_full()
+    }
+
     pub fn is_connected(&self) -> bool {
         self.connection.load().is_some()
     }
 
     /// A reply within [`PATIENCE`]; without one the connection is given up until the keeper has tested a
     /// new one.
-    async fn ask<T: FromRedisValue>(
+    pub(super) async fn ask<T: FromRedisValue>(
         &self,
         connection: &Arc<MultiplexedConnection>,
         command: Cmd,

@@ -6,7 +6,7 @@ use crate::coherence::lease::{Ask, Fence, FenceAnswer, Grant, Granted};
 use crate::coherence::{HolderId, Lease, LeaseId, Session};
 use crate::domain::Epoch;
 use crate::shutdown::Shutdown;
-use crate::wire::catalog::{LEASES, LeaseRequest, PROTOCOL, RELEASE, Reachable, ReleaseRequest};
+use crate::wire::catalog::{LEASES, LeaseRequest, RELEASE, Reachable, ReleaseRequest};
 use arc_swap::{ArcSwapOption, Guard};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -28,18 +28,21 @@ pub struct LeaseKeeper {
     published: ArcSwapOption<Lease>,
     masters: Masters,
     address: Reachable,
+    protocol: u32,
     /// The lease was lost between two renewals.
     lost: Notify,
     leased: watch::Sender<bool>,
 }
 
 impl LeaseKeeper {
-    pub fn new(masters: Masters, address: Reachable) -> Self {
+    /// `protocol`: the version of the coherence protocol to speak.
+    pub fn new(masters: Masters, address: Reachable, protocol: u32) -> Self {
         Self {
             session: Mutex::new(Session::new(HolderId(rand::random()))),
             published: ArcSwapOption::empty(),
             masters,
             address,
+            protocol,
             lost: Notify::new(),
             leased: watch::channel(false).0,
         }
@@ -139,7 +142,7 @@ impl LeaseKeeper {
             self.publish(&session);
             (session.holder(), ask)
         };
-        let request = LeaseRequest { protocol: PROTOCOL, holder, ask, address: self.address.clone() };
+        let request = LeaseRequest { protocol: self.protocol, holder, ask, address: self.address.clone() };
         let answer: Result<Grant, _> =
             self.masters.post(LEASES, &request, &holder.to_string(), CALL_DEADLINE).await;
         let grant = match answer {
