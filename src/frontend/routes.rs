@@ -288,3 +288,73 @@ fn last_segment(uri: &Uri) -> Result<String, Problem> {
         .map(Cow::into_owned)
         .map_err(|_| Problem::new(ErrorCode::InvalidRequest, "the path is not UTF-8"))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Text of a path or query as it may arrive: escapes, whole and broken, and what HTTP lets through.
+    fn sent() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            "[a-zA-Z0-9._~!$&'()*+,;=:@%-]{0,8}",
+            "(%[0-9a-fA-F]{2}){1,6}",
+            "limit=[0-9+-]{0,12}",
+            "after=[0-9+-]{0,20}"
+        ];
+        proptest::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
+    }
+
+    fn uri(text: &str) -> Option<Uri> {
+        text.parse().ok()
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_stands_in_the_path_is_a_page_or_refused(topic in sent(), query in sent()) {
+            let Some(uri) = uri(&format!("/search/{topic}?{query}")) else { return Ok(()) };
+            if let Ok(Want::Page { limit, after, .. }) = page(&uri) {
+                prop_assert!((1..=MAX_LIMIT).contains(&limit));
+                prop_assert!(after.is_none_or(|after| after.get() >= 1));
+            }
+        }
+
+        #[test]
+        fn every_topic_that_is_escaped_is_read_back(topic in "[^\\p{C}]{1,40}", limit in 1..=MAX_LIMIT) {
+            let Ok(topic) = Topic::parse(topic) else { return Ok(()) };
+            let escaped = percent_encoding::utf8_percent_encode(topic.as_str(), percent_encoding::NON_ALPHANUMERIC);
+            let uri = uri(&format!("/catalog-service/search/{escaped}?limit={limit}")).unwrap();
+            prop_assert_eq!(page(&uri).unwrap(), Want::Page { topic, after: None, limit });
+        }
+
+        #[test]
+        fn whatever_comes_as_a_fence_is_a_fence_or_refused(body: Vec<u8>) {
+            prop_assert!(serde_json::from_slice::<Fence>(&body).is_err());
+        }
+
+        #[test]
+        fn a_fence_with_any_member_changed_is_a_fence_or_refused(
+            holder in "[0-9a-fA-FxX+-]{0,20}",
+            version in "[0-9a-f:.+-]{0,50}",
+            keys in proptest::collection::vec("(book:|topic:|topics|q)?[ -~]{0,20}", 0..20),
+        ) {
+            let text = |text: &str| serde_json::Value::from(text);
+            let body = serde_json::json!({
+                "holder": text(&holder),
+                "lease": text(&holder),
+                "version": text(&version),
+                "keys": { "keys": keys },
+            });
+            if let Ok(fence) = serde_json::from_value::<Fence>(body) {
+                // What was understood means the same when it is sent on.
+                let again = serde_json::to_vec(&fence).unwrap();
+                prop_assert_eq!(serde_json::from_slice::<Fence>(&again).unwrap(), fence);
+            }
+        }
+
+        #[test]
+        fn whatever_stands_in_the_content_type_is_json_or_not(value in proptest::collection::vec(0x20..0x7fu8, 0..60)) {
+            is_json(&HeaderValue::from_bytes(&value).unwrap());
+        }
+    }
+}

@@ -189,3 +189,54 @@ async fn send(orders: &Pool, purchase: &Purchase, request_id: &str) -> Result<Ou
         tokio::time::sleep(RETRY_PAUSE).await;
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{BaseUrl, Masters};
+    use crate::frontend::cache::{LeaseKeeper, Local, Ttl};
+    use crate::token::InternalToken;
+    use crate::wire::catalog::{PROTOCOL, Reachable};
+    use std::net::TcpListener;
+
+    /// A shop whose only order node takes connections and says nothing.
+    async fn shop(silent: &TcpListener) -> Shop {
+        let token = InternalToken::random();
+        let url = BaseUrl::from_addr(silent.local_addr().unwrap());
+        let masters = Masters::new(std::slice::from_ref(&url), &token);
+        let leases = Arc::new(LeaseKeeper::new(masters.clone(), Reachable::Port(1), PROTOCOL));
+        let nodes = Arc::new(Pool::new("catalog", vec![url.clone()], 1, &token).await);
+        let orders = Arc::new(Pool::new("order", vec![url], 0, &token).await);
+        let ttl = Ttl { search: Duration::from_secs(1), info: Duration::from_secs(1) };
+        Shop::new(Arc::new(Cache::new(Local::new(1 << 16), None, leases, nodes, masters, ttl, None)), orders)
+    }
+
+    /// What becomes of a purchase, and the key that its client is told.
+    async fn buy(shop: &Shop, key: Option<&str>) -> (ErrorCode, Option<String>) {
+        let mut key = key.map(|key| IdempotencyKey::parse(key).unwrap());
+        let body = PurchaseBody::parse(br#"{"book_id":9}"#).unwrap();
+        let outcome = shop.purchase(body, &mut key, "test".into()).await;
+        (outcome.err().unwrap().code, key.map(|key| key.to_string()))
+    }
+
+    #[actix_web::test]
+    async fn who_is_turned_away_from_a_full_shop_is_told_the_key() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let shop = shop(&silent).await;
+        let _all = Arc::clone(&shop.purchases).try_acquire_many_owned(MAX_PURCHASES as u32).unwrap();
+        assert_eq!(buy(&shop, Some("mine")).await, (ErrorCode::Unavailable, Some("mine".into())));
+        let (code, made) = buy(&shop, None).await;
+        assert_eq!(code, ErrorCode::Unavailable);
+        assert!(made.is_some_and(|key| !key.is_empty()));
+    }
+
+    #[actix_web::test]
+    async fn who_waits_in_a_shop_that_closes_is_told_the_key() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let shop = shop(&silent).await;
+        shop.closing.cancel();
+        let (code, made) = buy(&shop, None).await;
+        assert_eq!(code, ErrorCode::Unavailable);
+        assert!(made.is_some_and(|key| !key.is_empty()));
+    }
+}
