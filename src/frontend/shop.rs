@@ -195,18 +195,18 @@ mod tests {
     use super::*;
     use crate::client::{BaseUrl, Masters};
     use crate::frontend::cache::{LeaseKeeper, Local, Ttl};
-    use crate::token::InternalToken;
+    use crate::member::Member;
     use crate::wire::catalog::{PROTOCOL, Reachable};
     use std::net::TcpListener;
 
     /// A shop whose only order node takes connections and says nothing.
     async fn shop(silent: &TcpListener) -> Shop {
-        let token = InternalToken::random();
+        let member = Member::of_nothing();
         let url = BaseUrl::from_addr(silent.local_addr().unwrap());
-        let masters = Masters::new(std::slice::from_ref(&url), &token);
+        let masters = Masters::new(std::slice::from_ref(&url), &member);
         let leases = Arc::new(LeaseKeeper::new(masters.clone(), Reachable::Port(1), PROTOCOL));
-        let nodes = Arc::new(Pool::new("catalog", vec![url.clone()], 1, &token).await);
-        let orders = Arc::new(Pool::new("order", vec![url], 0, &token).await);
+        let nodes = Arc::new(Pool::new("catalog", vec![url.clone()], 1, &member).await);
+        let orders = Arc::new(Pool::new("order", vec![url], 0, &member).await);
         let ttl = Ttl { search: Duration::from_secs(1), info: Duration::from_secs(1) };
         Shop::new(Arc::new(Cache::new(Local::new(1 << 16), None, leases, nodes, masters, ttl, None)), orders)
     }

@@ -134,14 +134,14 @@ fn without_the_master_each_level_gets_what_it_asked_for() {
             assert!(answer.status == 200 || path == "/info/999", "{}", answer.text());
             assert!(answer.says_stale());
             for reached in ["0.0", version.as_str()] {
-                let headers = [&level.as_slice()[..], &[("bazar-min-version", reached)]].concat();
+                let headers = [level.as_slice(), &[("bazar-min-version", reached)]].concat();
                 let answer = get(&client, path, &headers);
                 assert!(answer.status == 200 || path == "/info/999", "{}", answer.text());
                 assert!(answer.says_stale());
             }
             // It may exist: nobody is there who could say.
             for unknown in [format!("{epoch}.{}", end + 1), format!("{}.0", epoch + 1)] {
-                let headers = [&level.as_slice()[..], &[("bazar-min-version", &unknown)]].concat();
+                let headers = [level.as_slice(), &[("bazar-min-version", &unknown)]].concat();
                 unavailable(&get(&client, path, &headers));
             }
         }

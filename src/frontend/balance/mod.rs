@@ -7,8 +7,8 @@
 mod select;
 
 use crate::client::{BaseUrl, CallError, Peer};
+use crate::member::Member;
 use crate::shutdown::Shutdown;
-use crate::token::InternalToken;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,11 +25,11 @@ const PROBE_DEADLINE: Duration = Duration::from_millis(500);
 const LOOKUP_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Addresses of one pool; more than that is a misconfigured name service.
-const MAX_MEMBERS: usize = 64;
+const MAX_NODES: usize = 64;
 
 /// One node behind a pool.
 #[derive(Debug)]
-pub struct Member {
+pub struct Node {
     pub peer: Peer,
     /// Which candidate it belongs to.
     candidate: usize,
@@ -38,7 +38,7 @@ pub struct Member {
     master: AtomicBool,
 }
 
-impl Member {
+impl Node {
     /// Takes the node out until a probe succeeds, if `error` says that it is the node that failed.
     pub fn failed(&self, error: &CallError) {
         let out = !matches!(error, CallError::Refused { .. });
@@ -62,26 +62,21 @@ pub struct Pool {
     candidates: Vec<BaseUrl>,
     /// So many of the candidates, the first ones, are candidates for the write master.
     masters: usize,
-    token: InternalToken,
-    members: ArcSwap<Vec<Arc<Member>>>,
+    member: Member,
+    nodes: ArcSwap<Vec<Arc<Node>>>,
     turn: AtomicUsize,
 }
 
 impl Pool {
     /// Looks the candidates up once, so that a pool of addresses is complete from the start. The first
     /// `masters` of them are candidates for the write master.
-    pub async fn new(
-        name: &'static str,
-        candidates: Vec<BaseUrl>,
-        masters: usize,
-        token: &InternalToken,
-    ) -> Self {
+    pub async fn new(name: &'static str, candidates: Vec<BaseUrl>, masters: usize, member: &Member) -> Self {
         let pool = Self {
             name,
             candidates,
             masters,
-            token: token.clone(),
-            members: ArcSwap::default(),
+            member: member.clone(),
+            nodes: ArcSwap::default(),
             turn: AtomicUsize::new(0),
         };
         pool.resolve().await;
@@ -89,31 +84,30 @@ impl Pool {
     }
 
     /// The next node in turn that is none of `tried`.
-    pub fn pick(&self, tried: &[Arc<Member>]) -> Option<Arc<Member>> {
-        self.pick_where(|member| !is_in(tried, member))
+    pub fn pick(&self, tried: &[Arc<Node>]) -> Option<Arc<Node>> {
+        self.pick_where(|node| !is_in(tried, node))
     }
 
     /// The same, but the write master only when no other node is well: for who can do without it and must
     /// not wait for it.
-    pub fn pick_but_master(&self, tried: &[Arc<Member>]) -> Option<Arc<Member>> {
-        let others = |member: &Arc<Member>| {
-            !member.master.load(Ordering::Relaxed) && member.is_well() && !is_in(tried, member)
-        };
+    pub fn pick_but_master(&self, tried: &[Arc<Node>]) -> Option<Arc<Node>> {
+        let others =
+            |node: &Arc<Node>| !node.master.load(Ordering::Relaxed) && node.is_well() && !is_in(tried, node);
         self.pick_where(others).or_else(|| self.pick(tried))
     }
 
-    fn pick_where(&self, may_be: impl Fn(&Arc<Member>) -> bool) -> Option<Arc<Member>> {
-        let members = self.members.load();
-        let open: Vec<&Arc<Member>> = members.iter().filter(|member| may_be(member)).collect();
-        let well: Vec<bool> = open.iter().map(|member| member.is_well()).collect();
+    fn pick_where(&self, may_be: impl Fn(&Arc<Node>) -> bool) -> Option<Arc<Node>> {
+        let nodes = self.nodes.load();
+        let open: Vec<&Arc<Node>> = nodes.iter().filter(|node| may_be(node)).collect();
+        let well: Vec<bool> = open.iter().map(|node| node.is_well()).collect();
         let chosen = select::round_robin(self.turn.fetch_add(1, Ordering::Relaxed), &well)?;
         Some(Arc::clone(open[chosen]))
     }
 
     /// How many nodes there are and how many of them are well.
     pub fn count(&self) -> (usize, usize) {
-        let members = self.members.load();
-        (members.len(), members.iter().filter(|member| member.is_well()).count())
+        let nodes = self.nodes.load();
+        (nodes.len(), nodes.iter().filter(|node| node.is_well()).count())
     }
 
     /// Looks up and probes until `stop`.
@@ -124,26 +118,26 @@ impl Pool {
                 () = stop.cancelled() => return,
             }
             self.resolve().await;
-            let members = self.members.load_full();
-            futures_util::future::join_all(members.iter().map(|member| self.probe(member))).await;
+            let nodes = self.nodes.load_full();
+            futures_util::future::join_all(nodes.iter().map(|node| self.probe(node))).await;
         }
     }
 
-    async fn probe(&self, member: &Member) {
-        match member.peer.probe(PROBE_DEADLINE).await {
+    async fn probe(&self, node: &Node) {
+        match node.peer.probe(PROBE_DEADLINE).await {
             Ok(()) => {
-                if !member.well.swap(true, Ordering::Relaxed) {
-                    log::info!("{} {} is back in the balance", self.name, member.peer.url());
+                if !node.well.swap(true, Ordering::Relaxed) {
+                    log::info!("{} {} is back in the balance", self.name, node.peer.url());
                 }
             }
-            Err(error) => member.failed(&error),
+            Err(error) => node.failed(&error),
         }
     }
 
-    /// Replaces the members by what the candidates stand for now; who stays keeps its state. A name that
+    /// Replaces the nodes by what the candidates stand for now; who stays keeps its state. A name that
     /// cannot be looked up keeps the addresses that it had; the others are not its hostages.
     async fn resolve(&self) {
-        let known = self.members.load();
+        let known = self.nodes.load();
         let mut addresses = BTreeMap::new();
         for (index, candidate) in self.candidates.iter().enumerate() {
             let lookup = tokio::net::lookup_host(candidate.authority());
@@ -152,35 +146,35 @@ impl Pool {
                 Ok(found) => addresses.extend(found.map(|addr| (BaseUrl::from_addr(addr), index))),
                 Err(error) => {
                     log::debug!("{candidate} cannot be looked up: {error}");
-                    let kept = known.iter().filter(|member| member.candidate == index);
-                    addresses.extend(kept.map(|member| (member.peer.url().clone(), index)));
+                    let kept = known.iter().filter(|node| node.candidate == index);
+                    addresses.extend(kept.map(|node| (node.peer.url().clone(), index)));
                 }
             }
         }
-        let members: Vec<Arc<Member>> = addresses
+        let nodes: Vec<Arc<Node>> = addresses
             .into_iter()
-            .take(MAX_MEMBERS)
-            .map(|(url, candidate)| match known.iter().find(|member| *member.peer.url() == url) {
-                Some(member) => Arc::clone(member),
+            .take(MAX_NODES)
+            .map(|(url, candidate)| match known.iter().find(|node| *node.peer.url() == url) {
+                Some(node) => Arc::clone(node),
                 None => {
-                    let peer = Peer::new(url, &self.token);
+                    let peer = Peer::new(url, &self.member);
                     let master = AtomicBool::new(candidate < self.masters);
-                    Arc::new(Member { peer, candidate, well: AtomicBool::new(true), master })
+                    Arc::new(Node { peer, candidate, well: AtomicBool::new(true), master })
                 }
             })
             .collect();
-        let same = members.len() == known.len()
-            && members.iter().zip(known.iter()).all(|(new, old)| Arc::ptr_eq(new, old));
+        let same = nodes.len() == known.len()
+            && nodes.iter().zip(known.iter()).all(|(new, old)| Arc::ptr_eq(new, old));
         if !same {
-            let urls: Vec<String> = members.iter().map(|member| member.peer.url().to_string()).collect();
+            let urls: Vec<String> = nodes.iter().map(|node| node.peer.url().to_string()).collect();
             log::debug!("{} nodes: {}", self.name, urls.join(", "));
-            self.members.store(Arc::new(members));
+            self.nodes.store(Arc::new(nodes));
         }
     }
 }
 
-fn is_in(members: &[Arc<Member>], member: &Arc<Member>) -> bool {
-    members.iter().any(|other| Arc::ptr_eq(other, member))
+fn is_in(nodes: &[Arc<Node>], node: &Arc<Node>) -> bool {
+    nodes.iter().any(|other| Arc::ptr_eq(other, node))
 }
 
 #[cfg(test)]
@@ -191,7 +185,7 @@ mod tests {
     async fn a_name_that_cannot_be_looked_up_does_not_take_the_others_with_it() {
         let candidates = ["http://no-such-host.invalid:1", "http://127.0.0.1:3006"];
         let candidates = candidates.map(|url| BaseUrl::parse(url).unwrap()).to_vec();
-        let pool = Pool::new("order", candidates, 0, &InternalToken::random()).await;
+        let pool = Pool::new("order", candidates, 0, &Member::of_nothing()).await;
         assert_eq!(pool.count(), (1, 1));
     }
 
@@ -199,10 +193,10 @@ mod tests {
     async fn who_can_do_without_the_master_asks_it_last() {
         let candidates = ["http://127.0.0.1:3000", "http://127.0.0.1:3001"];
         let candidates = candidates.map(|url| BaseUrl::parse(url).unwrap()).to_vec();
-        let pool = Pool::new("catalog", candidates, 1, &InternalToken::random()).await;
+        let pool = Pool::new("catalog", candidates, 1, &Member::of_nothing()).await;
         let (master, replica) = {
-            let members = pool.members.load();
-            (Arc::clone(&members[0]), Arc::clone(&members[1]))
+            let nodes = pool.nodes.load();
+            (Arc::clone(&nodes[0]), Arc::clone(&nodes[1]))
         };
         for _ in 0..3 {
             assert!(Arc::ptr_eq(&pool.pick_but_master(&[]).unwrap(), &replica));
