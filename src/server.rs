@@ -63,17 +63,32 @@ pub async fn serve(
     shutdown: Shutdown,
     configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> io::Result<()> {
+    serve_labelled(listener, workers, shutdown, None, configure).await
+}
+
+/// The same, with a header that every answer carries.
+pub async fn serve_labelled(
+    listener: TcpListener,
+    workers: usize,
+    shutdown: Shutdown,
+    label: Option<(HeaderName, HeaderValue)>,
+    configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> io::Result<()> {
     let under_way = UnderWay::default();
     let counter = under_way.clone();
     let server = HttpServer::new(move || {
-        let counter = counter.clone();
+        let (counter, label) = (counter.clone(), label.clone());
         counter.joined_by_this_thread();
         App::new()
             .wrap_fn(move |request, service| {
                 let guard = counter.enter();
                 let answer = actix_web::dev::Service::call(&service, request);
+                let label = label.clone();
                 async move {
                     let mut answer = answer.await?;
+                    if let Some((name, value)) = label {
+                        answer.headers_mut().insert(name, value);
+                    }
                     if guard.draining() {
                         let head = answer.response_mut().head_mut();
                         head.set_connection_type(actix_web::http::ConnectionType::Close);
@@ -245,7 +260,7 @@ impl ResponseError for ApiError {
 pub fn resource(path: &str, method: &'static str, route: Route) -> actix_web::Resource {
     web::resource(path).route(route).default_service(web::to(move || async move {
         let mut answer = ApiError::from(ErrorCode::MethodNotAllowed).error_response();
-        answer.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(method));
+        answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(method));
         answer
     }))
 }

@@ -10,9 +10,11 @@ use super::CatalogError;
 use super::feed::Feed;
 use super::holders::Leases;
 use super::mastership::Mastership;
+use super::recipe;
 use crate::clock;
 use crate::coherence::{Moment, touched_keys};
 use crate::domain::{Epoch, NodeId, Outcome, Request, Version};
+use crate::recipe::Recipe;
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, Prepared, StoreError, Writer};
 use crate::wire::{ErrorCode, Problem};
@@ -88,6 +90,8 @@ pub struct Behind {
     pub leases: Arc<Leases>,
     pub feed: Arc<Feed>,
     pub mastership: Arc<Mastership>,
+    /// Instead of the store's own protocol.
+    pub recipe: Option<Recipe>,
 }
 
 /// The tasks behind the queue.
@@ -358,8 +362,10 @@ impl WriterTask {
         for touched in &prepared.touched {
             touched_keys(touched.before.as_ref(), touched.after.as_ref(), &mut keys);
         }
-        if !keys.is_empty() {
-            self.behind.leases.fence(record.version, keys.into_iter().collect()).await;
+        let (version, keys) = (record.version, keys.into_iter().collect());
+        let (before, after) = recipe::announcements(self.behind.recipe, keys);
+        if !before.is_empty() {
+            self.behind.leases.fence(version, before).await;
         }
         if self.behind.mastership.deposed_by().is_some() {
             self.store.rollback().await?;
@@ -368,6 +374,9 @@ impl WriterTask {
         self.may_draw_again = false;
         self.store.commit().await?;
         self.behind.feed.publish(&Arc::new(record));
+        if !after.is_empty() {
+            self.behind.leases.fence(version, after).await;
+        }
         Ok(true)
     }
 }
