@@ -1,7 +1,9 @@
 //! `--unsafe-coherence`: each well-known recipe shows an old count where the store's own protocol, in the
 //! same scenario, does not; and a store that runs one says so everywhere.
 
-use crate::harness::{Client, Gate, NOBODY, Process, TOKEN, in_company, run, start_nodes, wait_until};
+use crate::harness::{
+    Client, Gate, NOBODY, Process, RedisServer, TOKEN, in_company, run, start_nodes, wait_until,
+};
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
@@ -190,6 +192,38 @@ fn delete_then_write_lets_a_reader_put_the_old_count_back() {
     };
     assert_eq!(seen(Some("delete-then-write")), STOCK);
     assert_eq!(seen(None), STOCK - 1);
+}
+
+#[test]
+fn what_a_change_touches_is_deleted_in_memory_and_in_redis_and_nothing_else_is() {
+    let _company = in_company();
+    for recipe in ["delete-then-write", "write-then-delete"] {
+        let shop = Shop::start(Some(recipe));
+        let redis = RedisServer::start(shop.dir.path());
+        let url = redis.url();
+        let frontend = shop.frontend("frontend", &["--redis", &url]);
+        let client = Client::new(frontend.url());
+        wait_until("Redis is used", || client.get("/readyz").text().contains("redis: connected"));
+        let touched = [("/info/9", "info:9"), ("/search/education", "search:education")];
+        let page = ("/search/education?limit=1", "search:education\nlimit=1&after=0");
+        let others = [("/info/10", "info:10"), ("/search/fiction", "search:fiction"), ("/topics", "topics")];
+        let all = || touched.iter().chain([&page]).chain(&others);
+        for (path, name) in all() {
+            assert!(!client.get(path).ok().cached());
+            assert!(client.get(path).ok().cached());
+            redis.has(name);
+        }
+        client.buy(9).ok();
+        for (_, name) in touched.iter().chain([&page]) {
+            assert!(redis.get(name).is_none(), "{recipe}: {name}");
+        }
+        for (path, name) in touched.iter().chain([&page]) {
+            assert_eq!(client.get(path).ok().stock(9), STOCK - 1, "{recipe}: {name}");
+        }
+        for (path, name) in &others {
+            assert!(redis.get(name).is_some() && client.get(path).ok().cached(), "{recipe}: {name}");
+        }
+    }
 }
 
 #[test]

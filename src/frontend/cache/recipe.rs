@@ -93,8 +93,8 @@ pub(super) async fn announced(cache: &Cache, fence: &Fence) -> FenceAnswer {
 /// `None` when Redis is not to be had.
 async fn delete_from(redis: &Redis, keys: &Announced) -> Option<()> {
     let connection = redis.connection()?;
-    let mut doomed = vec![Want::Topics.redis_name()];
-    for pattern in ["info:*", "search:*"] {
+    let mut doomed = Vec::new();
+    for pattern in ["info:*", "search:*", "topics"] {
         let mut cursor = 0u64;
         for _ in 0..MAX_SCANS {
             let mut scan = cmd("SCAN");
@@ -111,6 +111,9 @@ async fn delete_from(redis: &Redis, keys: &Announced) -> Option<()> {
             }
         }
     }
+    if doomed.is_empty() {
+        return Some(());
+    }
     let mut delete = cmd("DEL");
     delete.arg(doomed);
     redis.ask::<u64>(&connection, delete).await.map(|_| ())
@@ -123,9 +126,10 @@ async fn touches(redis: &Redis, keys: &Announced, name: &str) -> bool {
         Key::Book(id) => *name == Want::Book(*id).redis_name(),
         // Behind a line break there is the page.
         Key::Topic(topic) => name.split('\n').next() == Some(&format!("search:{topic}")),
-        Key::Topics | Key::Query => false,
+        Key::Topics => *name == Want::Topics.redis_name(),
+        Key::Query => false,
     });
-    if filed || name.starts_with("info:") {
+    if filed || !name.starts_with("search:") {
         return filed;
     }
     let content = redis.named(name).await;
