@@ -38,6 +38,9 @@ const UNACKNOWLEDGED: usize = 16;
 /// The longest a job may wait for its answer. Longer than a lease, which is the longest stall there is.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
 
+/// Before another attempt to write down that this master was deposed.
+const TELL_AGAIN: Duration = Duration::from_secs(1);
+
 type Reply = oneshot::Sender<Result<Vec<Outcome>, Problem>>;
 /// Requests that are answered together, and where to.
 type Write = (Vec<Request>, Reply);
@@ -202,11 +205,18 @@ impl WriterTask {
              more. Start it with --replica, and it takes over what the new master has",
             by.number
         );
-        self.told = true;
-        if let Err(error) = self.store.set_deposed(by).await {
-            log::error!("that could not be written down: {error}");
+        match self.store.set_deposed(by).await {
+            Ok(()) => {
+                self.told = true;
+                Ok(())
+            }
+            Err(error) if error.ends_writer() => Err(CatalogError::Commit(error)),
+            Err(error) => {
+                log::error!("that could not be written down, and is tried again: {}", cause(&error));
+                tokio::time::sleep(TELL_AGAIN).await;
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     async fn work(&mut self, first: Job) -> Result<(), CatalogError> {
@@ -215,10 +225,10 @@ impl WriterTask {
         if !batch.is_empty() {
             self.write(batch).await?;
         }
-        if let Some((heir, reply)) = last {
-            let _ = reply.send(self.seal(heir).await);
+        match last {
+            Some((heir, reply)) => self.seal(heir, reply).await,
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Until leases of earlier epochs have run out, or this one is over.
@@ -233,22 +243,34 @@ impl WriterTask {
         }
     }
 
-    async fn seal(&mut self, heir: NodeId) -> Result<Version, Problem> {
+    async fn seal(&mut self, heir: NodeId, reply: SealReply) -> Result<(), CatalogError> {
         let mastership = &self.behind.mastership;
-        mastership.require()?;
+        // Who asked delivers the seal. Without him nobody would, and nobody could write any more.
+        if reply.is_closed() {
+            return Ok(());
+        }
+        if let Err(not_master) = mastership.require() {
+            let _ = reply.send(Err(not_master));
+            return Ok(());
+        }
         // Before it is written: a reader must not be told anything in the master's name that the heir
-        // may have changed by then.
+        // may have changed by then. And the heir rests on this epoch from now on.
         mastership.seal(heir);
+        self.may_draw_again = false;
         match self.store.seal(heir).await {
             Ok(record) => {
                 let version = record.version;
                 self.behind.feed.publish(&Arc::new(record));
-                Ok(version)
+                let _ = reply.send(Ok(version));
+                Ok(())
             }
+            // Whether it is sealed is not known: the next start reads it.
+            Err(error) if error.ends_writer() => Err(CatalogError::Commit(error)),
             Err(error) => {
-                log::error!("the log could not be sealed: {error}");
+                log::error!("the log could not be sealed: {}", cause(&error));
                 mastership.unseal();
-                Err(ErrorCode::Unavailable.into())
+                let _ = reply.send(Err(ErrorCode::Unavailable.into()));
+                Ok(())
             }
         }
     }
@@ -401,7 +423,7 @@ impl Acknowledger {
             let acknowledged = self.feed.replicated(batch.version).await;
             for (reply, outcomes) in batch.replies {
                 // Deposed: whether the new master has it is not known here, but there, under its key.
-                let outcomes = if acknowledged { outcomes } else { Err(ErrorCode::NotMaster.into()) };
+                let outcomes = acknowledged.clone().and(outcomes);
                 // Who asked may have gone; that cancels nothing.
                 let _ = reply.send(outcomes);
             }
