@@ -108,7 +108,7 @@ async fn existing_data_is_kept() {
 async fn what_was_committed_survives_a_crash_and_what_was_not_leaves_nothing() {
     let mut node = Node::master().await;
     let committed = node.write(&[buy(1, 9)]).await.version;
-    node.writer.prepare(&[buy(2, 9)], NOW_MS).await.unwrap();
+    node.writer.prepare(&[buy(2, 9)], NOW_MS, None).await.unwrap();
     // What the disk holds at this moment, the WAL that nobody has checkpointed included.
     let disk = TempDir::new().unwrap();
     let generation = disk.path().join("generation-1");

@@ -50,7 +50,7 @@ impl Node {
     }
 
     async fn write(&mut self, requests: &[Request]) -> Prepared {
-        let prepared = self.writer.prepare(requests, NOW_MS).await.unwrap();
+        let prepared = self.writer.prepare(requests, NOW_MS, None).await.unwrap();
         if prepared.record.is_some() {
             self.writer.commit().await.unwrap();
         }

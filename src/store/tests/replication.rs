@@ -160,7 +160,7 @@ async fn an_exported_copy_installed_elsewhere_is_the_same_store_and_goes_on() {
 async fn an_export_shows_no_open_batch_and_overwrites_nothing() {
     let mut master = Node::master().await;
     let committed = master.store.position().await.unwrap();
-    master.writer.prepare(&[buy(1, 9)], NOW_MS).await.unwrap();
+    master.writer.prepare(&[buy(1, 9)], NOW_MS, None).await.unwrap();
     let copy = master.dir.path().join("copy.db");
     assert_eq!(master.store.export(&copy).await.unwrap(), committed);
     let bytes = std::fs::read(&copy).unwrap();
