@@ -54,6 +54,15 @@ impl Forgetting {
         Self { keep, offset_ms: None, quiet_until: Moment::default(), looked: None, due: None }
     }
 
+    /// As it is when the minute after a start is over.
+    #[cfg(test)]
+    pub fn after_the_first_minute(keep: Keep, now: Moment, wall_ms: i64) -> Self {
+        let mut forgetting = Self::new(keep);
+        forgetting.wants_to_look(now, wall_ms);
+        forgetting.quiet_until = now;
+        forgetting
+    }
+
     /// Whether it is time to look what is stored; then [`looked`](Self::looked) says what was found.
     pub fn wants_to_look(&mut self, now: Moment, wall_ms: i64) -> bool {
         let offset_ms = wall_ms.saturating_sub(i64::try_from(now.0 / 1_000_000).unwrap_or(i64::MAX));

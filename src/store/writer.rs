@@ -580,6 +580,14 @@ mod tests {
         assert_eq!(store.position().await.unwrap(), prepared.version);
     }
 
+    /// For a moment the connection's thread has something else to do, so that it answers nothing at once.
+    async fn keep_busy(writer: &mut Writer) {
+        let long = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000)
+                    SELECT count(*) FROM n";
+        let mut counting = std::pin::pin!(sqlx::query(long).execute(&mut writer.connection));
+        assert!(futures_util::poll!(&mut counting).is_pending());
+    }
+
     #[tokio::test]
     async fn a_statement_that_was_abandoned_half_way_leaves_a_writer_that_refuses_everything() {
         let dir = tempfile::TempDir::new().unwrap();
@@ -587,6 +595,7 @@ mod tests {
         let (_store, mut writer) = data.open(1).await.unwrap();
         writer.start_epoch(EPOCH).await.unwrap();
         writer.prepare(&purchases(0..1), 0, None).await.unwrap();
+        keep_busy(&mut writer).await;
         {
             // Polled once, as a time-out that fires would leave it.
             let mut commit = std::pin::pin!(writer.commit());
@@ -604,6 +613,7 @@ mod tests {
         let (_store, mut writer) = data.open(1).await.unwrap();
         writer.start_epoch(EPOCH).await.unwrap();
         let requests = purchases(0..1);
+        keep_busy(&mut writer).await;
         {
             let mut prepare = std::pin::pin!(writer.prepare(&requests, 0, None));
             assert!(futures_util::poll!(&mut prepare).is_pending());

@@ -6,6 +6,7 @@
 
 mod command_line;
 mod crash;
+mod disk;
 mod edits;
 mod freshness;
 mod handover;
@@ -17,5 +18,7 @@ mod lease;
 mod nginx;
 mod redis;
 mod replica;
+mod snapshot;
 mod stock;
+mod verify;
 mod walkthrough;

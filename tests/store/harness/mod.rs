@@ -6,11 +6,13 @@
 //! | `cluster` | a whole store of processes |
 //! | `client` | HTTP with deadlines |
 //! | `rows` | what a data directory holds |
-//! | `redis`, `nginx`, `gate` | the neighbours: a Redis server, nginx, a link that can be held |
+//! | `redis`, `nginx` | the neighbours: a Redis server, nginx |
+//! | `gate`, `meddler` | a link that can be held, one that damages what it carries |
 
 mod client;
 mod cluster;
 mod gate;
+mod meddler;
 mod nginx;
 mod process;
 mod redis;
@@ -19,10 +21,11 @@ mod rows;
 pub use client::{Answer, Client, raw};
 pub use cluster::{Cluster, Shape, TOKEN, start_nodes};
 pub use gate::Gate;
+pub use meddler::{Damage, Meddler};
 pub use nginx::Nginx;
 pub use process::{Finished, Process, run};
 pub use redis::RedisServer;
-pub use rows::{Rows, rows};
+pub use rows::{Rows, alter, oldest_record, rows};
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};

@@ -2,7 +2,7 @@
 //! shown when the test fails.
 
 use super::{PATIENCE, wait_until};
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -102,6 +102,13 @@ impl Process {
         status.unwrap()
     }
 
+    /// From now on no file of it can grow beyond `bytes`; `None`: beyond nothing. For it the disk is full.
+    pub fn limit_files(&self, bytes: Option<u64>) {
+        let pid = Some(Pid::from_child(&self.child));
+        let limit = Rlimit { current: bytes, maximum: None };
+        prlimit(pid, Resource::Fsize, limit).unwrap();
+    }
+
     /// What it wrote to standard error, in all its lives.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned()
@@ -121,9 +128,11 @@ impl Drop for Process {
     }
 }
 
-/// `bazar`, with nothing of the surrounding environment that it would listen to.
+/// `bazar`, with nothing of the surrounding environment that it would listen to. Without the signal, a file
+/// that cannot grow is an error to it and not its end.
 fn bazar() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bazar"));
+    let mut command = Command::new("sh");
+    command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_bazar")]);
     for (name, _) in std::env::vars_os() {
         if name == "RUST_LOG" || name.to_string_lossy().starts_with("BAZAR_") {
             command.env_remove(name);
