@@ -32,6 +32,10 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Before another attempt when the master cannot be reached.
 const RETRY: Duration = Duration::from_millis(200);
 
+/// Before another snapshot when one could not be taken: it is a whole copy of the master's file, and a disk
+/// that is full is full a moment later too.
+const SNAPSHOT_AGAIN: Duration = Duration::from_secs(1);
+
 /// For a report or a page of the log.
 const CALL_DEADLINE: Duration = Duration::from_secs(5);
 
@@ -278,7 +282,7 @@ impl Follower {
                     if std::mem::replace(&mut self.reachable, false) {
                         log::warn!("cannot follow the master: {error}");
                     }
-                    RETRY
+                    if matches!(error, FollowError::Snapshot(_)) { SNAPSHOT_AGAIN } else { RETRY }
                 }
             };
             tokio::select! {
@@ -334,9 +338,16 @@ impl Follower {
         Ok(position != before)
     }
 
-    /// Replaces the file by a snapshot of the master's. Reads go on from the old one meanwhile.
+    /// Replaces the file by a snapshot of the master's. Reads go on from the old one meanwhile, unless its rows
+    /// are wrong.
     async fn snapshot(&self, replica: &Replica, why: &str) -> Result<(), FollowError> {
         log::warn!("this file ends at {}, and {why}: taking a snapshot", replica.position());
+        let version = self.take_snapshot(replica).await.map_err(|error| FollowError::Snapshot(error.into()))?;
+        log::info!("the snapshot is in place at {}", version.public());
+        Ok(())
+    }
+
+    async fn take_snapshot(&self, replica: &Replica) -> Result<Version, FollowError> {
         let incoming = self.dir.receive().map_err(CatalogError::from)?;
         let mut file = tokio::fs::File::create(incoming.path()).await?;
         let master = self.masters.preferred();
@@ -346,9 +357,7 @@ impl Follower {
         file.flush().await?;
         drop(file);
         incoming.check(sum).await.map_err(CatalogError::from)?;
-        let version = replica.install(incoming).await?;
-        log::info!("the snapshot is in place at {}", version.public());
-        Ok(())
+        Ok(replica.install(incoming).await?)
     }
 }
 
@@ -360,6 +369,8 @@ enum FollowError {
     Apply(Problem),
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    #[error("a snapshot could not be taken: {0}")]
+    Snapshot(Box<FollowError>),
     #[error("writing a snapshot failed: {0}")]
     Write(#[from] std::io::Error),
 }

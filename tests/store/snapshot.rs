@@ -18,12 +18,12 @@ fn store() -> (Cluster, String) {
     // A second life: the other history has a lower number then, so this master stays.
     cluster.master.stop();
     cluster.master.restart();
-    let title = "A long title ".repeat(30);
+    let title = "A long title ".repeat(20);
     let new = json!({ "create": { "title": title.trim(), "topic": "long", "stock": 1, "price": 100 } });
     let edits: Vec<&Value> = std::iter::repeat_n(&new, 256).collect();
     let bearer = format!("Bearer {TOKEN}");
     let headers = [("authorization", bearer.as_str())];
-    for _ in 0..2 {
+    for _ in 0..4 {
         Client::new(cluster.master.url()).post("/edits", &headers, &json!({ "edits": edits })).ok();
     }
     let data = cluster.data("replica-1").to_str().unwrap().to_owned();
