@@ -103,6 +103,10 @@ pub struct UpArgs {
     /// The same of a refusal, at least 1m and at most --keep-answers
     #[arg(long, value_name = "TIME", default_value = KEEP_REFUSALS, env = "BAZAR_KEEP_REFUSALS")]
     pub keep_refusals: String,
+    /// Run a well-known recipe instead of the coherence protocol, to compare and to teach, on the loopback
+    /// only: ttl, delete-then-write, write-then-delete or none. ANSWERS MAY BE STALE [default: the protocol]
+    #[arg(long, value_name = "RECIPE", env = "BAZAR_UNSAFE_COHERENCE")]
+    pub unsafe_coherence: Option<String>,
     #[command(flatten)]
     pub common: Common,
 }
@@ -139,6 +143,10 @@ pub struct FrontendArgs {
     /// Memory for cached answers
     #[arg(long, value_name = "SIZE", default_value = CACHE_BYTES, env = "BAZAR_CACHE_BYTES")]
     pub cache_bytes: String,
+    /// Run a well-known recipe instead of the coherence protocol, to compare and to teach, on the loopback
+    /// only: ttl, delete-then-write, write-then-delete or none. ANSWERS MAY BE STALE [default: the protocol]
+    #[arg(long, value_name = "RECIPE", env = "BAZAR_UNSAFE_COHERENCE")]
+    pub unsafe_coherence: Option<String>,
     #[command(flatten)]
     pub common: Common,
 }
@@ -183,6 +191,10 @@ pub struct CatalogArgs {
     /// Replica: how the master reaches this node [default: as it sees us, with our port]
     #[arg(long, value_name = "URL", env = "BAZAR_ADVERTISE")]
     pub advertise: Option<String>,
+    /// Run a well-known recipe instead of the coherence protocol, to compare and to teach, on the loopback
+    /// only: ttl, delete-then-write, write-then-delete or none. ANSWERS MAY BE STALE [default: the protocol]
+    #[arg(long, value_name = "RECIPE", env = "BAZAR_UNSAFE_COHERENCE")]
+    pub unsafe_coherence: Option<String>,
     #[command(flatten)]
     pub common: Common,
 }

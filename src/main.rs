@@ -4,6 +4,7 @@ use bazar::catalog::CatalogError;
 use bazar::cli::{CatalogArgs, CatalogCommand, Cli, Command};
 use bazar::client::BaseUrl;
 use bazar::config::{self, Checked, Mistakes};
+use bazar::server;
 use bazar::shutdown::{self, Shutdown};
 use bazar::telemetry;
 use bazar::token::InternalToken;
@@ -68,6 +69,7 @@ fn start<T>(
         }
     };
     telemetry::init(log_format);
+    server::raise_connection_limit();
     exit_code(actix_web::rt::System::new().block_on(async move {
         let stop = shutdown::on_signals()?;
         run(config, token, stop).await

@@ -63,17 +63,32 @@ pub async fn serve(
     shutdown: Shutdown,
     configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> io::Result<()> {
+    serve_labelled(listener, workers, shutdown, None, configure).await
+}
+
+/// The same, with a header that every answer carries.
+pub async fn serve_labelled(
+    listener: TcpListener,
+    workers: usize,
+    shutdown: Shutdown,
+    label: Option<(HeaderName, HeaderValue)>,
+    configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> io::Result<()> {
     let under_way = UnderWay::default();
     let counter = under_way.clone();
     let server = HttpServer::new(move || {
-        let counter = counter.clone();
+        let (counter, label) = (counter.clone(), label.clone());
         counter.joined_by_this_thread();
         App::new()
             .wrap_fn(move |request, service| {
                 let guard = counter.enter();
                 let answer = actix_web::dev::Service::call(&service, request);
+                let label = label.clone();
                 async move {
                     let mut answer = answer.await?;
+                    if let Some((name, value)) = label {
+                        answer.headers_mut().insert(name, value);
+                    }
                     if guard.draining() {
                         let head = answer.response_mut().head_mut();
                         head.set_connection_type(actix_web::http::ConnectionType::Close);
@@ -245,7 +260,7 @@ impl ResponseError for ApiError {
 pub fn resource(path: &str, method: &'static str, route: Route) -> actix_web::Resource {
     web::resource(path).route(route).default_service(web::to(move || async move {
         let mut answer = ApiError::from(ErrorCode::MethodNotAllowed).error_response();
-        answer.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(method));
+        answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(method));
         answer
     }))
 }
@@ -254,29 +269,48 @@ async fn not_found() -> HttpResponse {
     ApiError::from(ErrorCode::NotFound).error_response()
 }
 
+/// Lets this process have as many connections as the system allows: the usual soft limit of 1,024 files is
+/// from a time when programs could not take more.
+pub fn raise_connection_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        log::warn!("the limit of open files stays as it is: {error}");
+    }
+}
+
 /// Lets a request through that carries the internal token, and takes note of the epoch that it carries;
 /// the answer carries ours.
 pub async fn require_token(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let member = request.app_data::<web::Data<Member>>().cloned();
-    let authorization = request.headers().get(header::AUTHORIZATION);
-    let authorized = |member: &web::Data<Member>| {
-        authorization.is_some_and(|header| member.token().authorizes(header.as_bytes()))
-    };
-    let Some(member) = member.filter(authorized) else {
+    let Some(member) = met_member(request.request()) else {
         return Ok(request.into_response(ApiError::from(ErrorCode::Unauthorized).error_response()));
     };
+    let mut answer = next.call(request).await?.map_into_boxed_body();
+    carry_epoch(&member, answer.headers_mut());
+    Ok(answer)
+}
+
+/// Our membership, if `request` comes from another member: then it has met what that one has.
+fn met_member(request: &HttpRequest) -> Option<Member> {
+    let member = request.app_data::<web::Data<Member>>()?;
+    let authorization = request.headers().get(header::AUTHORIZATION)?;
+    if !member.token().authorizes(authorization.as_bytes()) {
+        return None;
+    }
     let carried = request.headers().get(headers::BAZAR_MET).and_then(|value| value.to_str().ok());
     if let Some(epoch) = carried.and_then(|text| text.parse::<Epoch>().ok()) {
         member.meet(epoch);
     }
-    let mut answer = next.call(request).await?.map_into_boxed_body();
+    Some(Member::clone(member))
+}
+
+fn carry_epoch(member: &Member, answer: &mut header::HeaderMap) {
     if let Ok(met) = HeaderValue::from_str(&member.met().to_string()) {
-        answer.headers_mut().insert(HeaderName::from_static(headers::BAZAR_MET), met);
+        answer.insert(HeaderName::from_static(headers::BAZAR_MET), met);
     }
-    Ok(answer)
 }
 
 /// Reads a body of at most `limit` bytes, within 5 seconds.
@@ -314,9 +348,14 @@ pub fn request_id(request: &HttpRequest) -> String {
     given.filter(harmless).map_or_else(|| format!("{:016x}", rand::random::<u64>()), str::to_owned)
 }
 
-/// `GET /healthz`: the process lives.
-pub async fn healthz() -> &'static str {
-    "ok\n"
+/// `GET /healthz`: the process lives. To another member it also says what it has met: so epochs travel with
+/// the probes where nothing else does.
+pub async fn healthz(request: HttpRequest) -> HttpResponse {
+    let mut answer = HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n");
+    if let Some(member) = met_member(&request) {
+        carry_epoch(&member, answer.headers_mut());
+    }
+    answer
 }
 
 #[cfg(test)]

@@ -342,7 +342,8 @@ impl Follower {
     /// are wrong.
     async fn snapshot(&self, replica: &Replica, why: &str) -> Result<(), FollowError> {
         log::warn!("this file ends at {}, and {why}: taking a snapshot", replica.position());
-        let version = self.take_snapshot(replica).await.map_err(|error| FollowError::Snapshot(error.into()))?;
+        let version =
+            self.take_snapshot(replica).await.map_err(|error| FollowError::Snapshot(error.into()))?;
         log::info!("the snapshot is in place at {}", version.public());
         Ok(())
     }

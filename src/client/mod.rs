@@ -149,6 +149,7 @@ impl Peer {
         let answer = within(deadline, self.prepare(request, "probe").timeout(deadline).send()).await;
         let answer = answer.ok_or_else(|| self.no_answer(format_args!("not within {deadline:?}")))?;
         let mut answer = answer.map_err(|error| self.failed(&error))?;
+        self.meet(answer.headers());
         // Read to the end, so that the connection can be used again.
         let _ = within(deadline, answer.body().limit(MAX_RESPONSE_BYTES)).await;
         match answer.status().is_success() {

@@ -1,50 +1,79 @@
-//! Disks that are full: purchases are refused while they are, reads go on, and nothing is lost.
+//! Disks that are full or broken: nothing acknowledged is lost, reads go on, and what can go on by itself
+//! does.
 
-use crate::harness::{Client, Cluster, Shape, alone, in_company, wait_until};
-use std::fs;
+use crate::harness::{Client, Cluster, Shape, in_company, wait_until};
+use rustix::io::Errno;
+
+const BOOK: i64 = 9;
+
+fn store() -> Cluster {
+    Cluster::start(Shape { faulty_disks: true, ..Shape::default() })
+}
+
+fn sells(client: &Client, key: &str) -> bool {
+    client.try_buy(BOOK, key).is_some_and(|answer| answer.status == 200)
+}
 
 #[test]
-fn a_master_without_room_refuses_purchases_goes_on_reading_and_sells_again_when_there_is_room() {
+fn a_disk_that_takes_no_writes_refuses_purchases_lets_reads_go_on_and_needs_no_restart_afterwards() {
     let _company = in_company();
-    let cluster = Cluster::start(Shape { frontends: 1, ..Shape::default() });
+    let cluster = store();
     let client = cluster.client(0);
-    client.buy(9).ok();
-    // Whatever a commit would write is beyond it.
-    let file = bazar::store::current_file(&cluster.data("master")).unwrap();
-    let size = fs::metadata(file.with_file_name("bazar.db-wal")).unwrap().len();
-    cluster.master.limit_files(Some(size));
-    let refused = client.buy_with_key(9, "no-room");
-    assert_eq!(refused.status, 503, "{}", refused.text());
-    let read = client.info(9).ok();
-    assert_eq!(read.stock(9), 14);
-    assert!(!read.says_stale());
-    assert!(cluster.master.log().contains("could not be committed"), "{}", cluster.master.log());
-
-    cluster.master.limit_files(None);
-    let bought = client.buy_with_key(9, "no-room").ok();
-    assert_eq!(bought.json()["remaining"], 13);
-    client.buy(9).ok();
-    cluster.in_sync(1);
+    let mut left = 15;
+    for error in [Errno::NOSPC, Errno::ROFS, Errno::IO] {
+        let key = format!("while-{error}").replace(' ', "-");
+        cluster.disk("master").fail("write", error);
+        client.buy_with_key(BOOK, &key).problem(503, "unavailable");
+        for reader in cluster.clients() {
+            let read = reader.info(BOOK).ok();
+            assert_eq!((read.stock(BOOK), read.says_stale()), (left, false));
+        }
+        cluster.disk("master").heal();
+        left -= 1;
+        assert_eq!(client.buy_with_key(BOOK, &key).ok().json()["remaining"], left);
+        assert_eq!(client.info(BOOK).ok().stock(BOOK), left);
+    }
+    assert!(cluster.master.log().contains("could not be"), "the log says nothing of it");
     assert_eq!(cluster.stop_and_compare()["orders"].len(), 3);
 }
 
 #[test]
-fn a_replica_without_room_is_not_waited_for_and_catches_up_when_there_is_room() {
-    let _alone = alone();
-    let cluster = Cluster::start(Shape { frontends: 1, ..Shape::default() });
+fn a_disk_that_breaks_while_it_syncs_ends_the_master_with_a_word_and_loses_nothing_acknowledged() {
+    let _company = in_company();
+    let mut cluster = store();
     let client = cluster.client(0);
-    client.buy(9).ok();
-    let file = bazar::store::current_file(&cluster.data("replica-1")).unwrap();
-    let size = fs::metadata(file.with_file_name("bazar.db-wal")).unwrap().len();
-    cluster.replicas[0].limit_files(Some(size));
-    client.buy(9).ok();
-    wait_until("the replica is out of the set", || cluster.state()["in_sync"] == 0);
-    client.buy(9).ok();
-    assert_eq!(client.info(9).ok().stock(9), 12);
-    assert_eq!(Client::new(cluster.replicas[0].url()).get("/healthz").status, 200);
+    client.buy(BOOK).ok();
+    assert_eq!(client.info(BOOK).ok().stock(BOOK), 14);
+    cluster.disk("master").fail("sync", Errno::IO);
+    let unknown = client.try_buy(BOOK, "while-broken");
+    assert!(unknown.is_none_or(|answer| answer.status == 503));
+    assert!(!cluster.master.wait().success());
+    let log = cluster.master.log();
+    assert!(log.contains("could not commit"), "{log}");
+    // Whatever is nearest, and it says that it may be stale.
+    wait_until("reads go on", || client.info(BOOK).says_stale());
+    cluster.disk("master").heal();
+    cluster.master.restart();
+    wait_until("it sells again", || sells(&client, "while-broken"));
+    cluster.settled();
+    assert_eq!(client.info(BOOK).ok().stock(BOOK), 13);
+    assert_eq!(cluster.stop_and_compare()["orders"].len(), 2);
+}
 
-    cluster.replicas[0].limit_files(None);
+#[test]
+fn a_replica_whose_disk_is_full_holds_up_nobody_and_follows_again_when_there_is_room() {
+    let _company = in_company();
+    let cluster = store();
+    let client = cluster.client(0);
+    client.buy(BOOK).ok();
+    cluster.disk("replica-1").fail("write", Errno::NOSPC);
+    client.buy(BOOK).ok();
+    for reader in cluster.clients() {
+        assert_eq!(reader.info(BOOK).ok().stock(BOOK), 13);
+    }
+    assert_eq!(cluster.state()["in_sync"], 0);
+    cluster.disk("replica-1").heal();
     cluster.in_sync(1);
-    assert!(!cluster.replicas[0].log().contains("snapshot"));
+    client.buy(BOOK).ok();
     assert_eq!(cluster.stop_and_compare()["orders"].len(), 3);
 }

@@ -6,15 +6,17 @@ use crate::harness::{
 };
 use bazar::domain::{Batch, Body, Record};
 use bazar::store::{DataDir, NewEpoch};
+use rustix::io::Errno;
 use serde_json::{Value, json};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 /// More than the head of an answer and the first pages.
 const MIDDLE: usize = 50_000;
 
 /// A master with some 200 KB of books, and a directory with another history that it has not met.
-fn store() -> (Cluster, String) {
-    let mut cluster = Cluster::start(Shape { replicas: 0, frontends: 1, ..Shape::default() });
+fn store() -> (Cluster, PathBuf) {
+    let mut cluster =
+        Cluster::start(Shape { replicas: 0, frontends: 1, faulty_disks: true, ..Shape::default() });
     // A second life: the other history has a lower number then, so this master stays.
     cluster.master.stop();
     cluster.master.restart();
@@ -26,15 +28,10 @@ fn store() -> (Cluster, String) {
     for _ in 0..4 {
         Client::new(cluster.master.url()).post("/edits", &headers, &json!({ "edits": edits })).ok();
     }
-    let data = cluster.data("replica-1").to_str().unwrap().to_owned();
-    let args = ["catalog", "--master", "--listen", "127.0.0.1:0", "--data", &data];
+    let data = cluster.data("replica-1");
+    let args = ["catalog", "--master", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()];
     start_nodes(cluster.dir(), "other-master", &args).stop();
     (cluster, data)
-}
-
-fn replica_of(master: &str, cluster: &Cluster, data: &str) -> Process {
-    let args = ["catalog", "--replica", "--listen", "127.0.0.1:0", "--data", data, "--master-url", master];
-    start_nodes(cluster.dir(), "replica-1", &args)
 }
 
 fn position(replica: &Process) -> Value {
@@ -45,7 +42,7 @@ fn position(replica: &Process) -> Value {
 fn a_snapshot_that_is_cut_or_altered_anywhere_leaves_the_old_file_whole_until_a_good_one_comes() {
     let _company = in_company();
     let (mut cluster, data) = store();
-    let before = rows(Path::new(&data));
+    let before = rows(&data);
     let plan = [
         Damage::Cut(0),
         Damage::Cut(40),
@@ -57,13 +54,13 @@ fn a_snapshot_that_is_cut_or_altered_anywhere_leaves_the_old_file_whole_until_a_
         Damage::Cut(MIDDLE + 1),
     ];
     let meddler = Meddler::before(cluster.master.url(), plan);
-    let mut replica = replica_of(meddler.url(), &cluster, &data);
+    let mut replica = cluster.start_replica_of(meddler.url(), "replica-1");
     let old = position(&replica);
     wait_until("most snapshots were damaged", || meddler.left() == 1);
     assert_eq!(position(&replica), old);
     // In the middle of it.
     replica.kill();
-    assert_eq!(rows(Path::new(&data)), before);
+    assert_eq!(rows(&data), before);
     replica.restart();
     wait_until("the replica has the master's state", || position(&replica) == cluster.state()["position"]);
     assert!(replica.log().contains("cannot follow the master"), "{}", replica.log());
@@ -76,18 +73,17 @@ fn a_snapshot_that_is_cut_or_altered_anywhere_leaves_the_old_file_whole_until_a_
 #[test]
 fn a_snapshot_that_does_not_fit_on_the_disk_leaves_the_old_file_whole() {
     let _company = in_company();
-    let (mut cluster, data) = store();
+    let (mut cluster, _) = store();
     let meddler = Meddler::before(cluster.master.url(), std::iter::repeat_n(Damage::Cut(0), 3));
-    let replica = replica_of(meddler.url(), &cluster, &data);
-    // Less than the snapshot, more than anything else that it writes.
-    replica.limit_files(Some(100_000));
+    let replica = cluster.start_replica_of(meddler.url(), "replica-1");
+    cluster.disk("replica-1").fail("write", Errno::NOSPC);
     let old = position(&replica);
     wait_until("the link is good", || meddler.left() == 0);
     let attempts = || replica.log().matches("taking a snapshot").count();
     let cut = attempts();
     wait_until("some did not fit", || attempts() > cut + 3);
     assert_eq!(position(&replica), old);
-    replica.limit_files(None);
+    cluster.disk("replica-1").heal();
     cluster.replicas.push(replica);
     cluster.in_sync(1);
     cluster.client(0).buy(9).ok();

@@ -7,10 +7,11 @@
 //! | `client` | HTTP with deadlines |
 //! | `rows` | what a data directory holds |
 //! | `redis`, `nginx` | the neighbours: a Redis server, nginx |
-//! | `gate`, `meddler` | a link that can be held, one that damages what it carries |
+//! | `gate`, `meddler`, `disk` | links that can be held or damage what they carry, a failing disk |
 
 mod client;
 mod cluster;
+mod disk;
 mod gate;
 mod meddler;
 mod nginx;
@@ -20,6 +21,7 @@ mod rows;
 
 pub use client::{Answer, Client, raw};
 pub use cluster::{Cluster, Shape, TOKEN, start_nodes};
+pub use disk::Disk;
 pub use gate::Gate;
 pub use meddler::{Damage, Meddler};
 pub use nginx::Nginx;

@@ -2,7 +2,7 @@
 //! shown when the test fails.
 
 use super::{PATIENCE, wait_until};
-use rustix::process::{Pid, Resource, Rlimit, Signal, kill_process, prlimit};
+use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
@@ -102,11 +102,12 @@ impl Process {
         status.unwrap()
     }
 
-    /// From now on no file of it can grow beyond `bytes`; `None`: beyond nothing. For it the disk is full.
-    pub fn limit_files(&self, bytes: Option<u64>) {
-        let pid = Some(Pid::from_child(&self.child));
-        let limit = Rlimit { current: bytes, maximum: None };
-        prlimit(pid, Resource::Fsize, limit).unwrap();
+    /// The most memory that it had, in bytes.
+    pub fn peak_memory(&self) -> u64 {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id())).unwrap();
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap();
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().unwrap();
+        kib << 10
     }
 
     /// What it wrote to standard error, in all its lives.
@@ -128,11 +129,9 @@ impl Drop for Process {
     }
 }
 
-/// `bazar`, with nothing of the surrounding environment that it would listen to. Without the signal, a file
-/// that cannot grow is an error to it and not its end.
+/// `bazar`, with nothing of the surrounding environment that it would listen to.
 fn bazar() -> Command {
-    let mut command = Command::new("sh");
-    command.args(["-c", "trap '' XFSZ; exec \"$0\" \"$@\"", env!("CARGO_BIN_EXE_bazar")]);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_bazar"));
     for (name, _) in std::env::vars_os() {
         if name == "RUST_LOG" || name.to_string_lossy().starts_with("BAZAR_") {
             command.env_remove(name);
