@@ -10,6 +10,8 @@ pub const SEARCH_TTL: &str = "3600s";
 pub const INFO_TTL: &str = "1800s";
 pub const CACHE_BYTES: &str = "64MiB";
 pub const LEASE: &str = "1000ms";
+pub const KEEP_ANSWERS: &str = "24h";
+pub const KEEP_REFUSALS: &str = "1h";
 
 /// A distributed bookstore whose reads come from a cache and are never stale.
 #[derive(Debug, Parser)]
@@ -94,6 +96,13 @@ pub struct UpArgs {
     /// Whom a purchase waits for: sync (every replica in sync) or async (no replica)
     #[arg(long, value_name = "MODE", default_value = "sync", env = "BAZAR_ACK")]
     pub ack: String,
+    /// How long the receipt of a purchase is kept under its Idempotency-Key, at least 1m; a key that was
+    /// forgotten buys again
+    #[arg(long, value_name = "TIME", default_value = KEEP_ANSWERS, env = "BAZAR_KEEP_ANSWERS")]
+    pub keep_answers: String,
+    /// The same of a refusal, at least 1m and at most --keep-answers
+    #[arg(long, value_name = "TIME", default_value = KEEP_REFUSALS, env = "BAZAR_KEEP_REFUSALS")]
+    pub keep_refusals: String,
     /// Run a well-known recipe instead of the coherence protocol, to compare and to teach, on the loopback
     /// only: ttl, delete-then-write, write-then-delete or none. ANSWERS MAY BE STALE [default: the protocol]
     #[arg(long, value_name = "RECIPE", env = "BAZAR_UNSAFE_COHERENCE")]
@@ -143,7 +152,10 @@ pub struct FrontendArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct CatalogArgs {
+    #[command(subcommand)]
+    pub command: Option<CatalogCommand>,
     /// Be the write master
     #[arg(long, env = "BAZAR_MASTER")]
     pub master: bool,
@@ -166,6 +178,13 @@ pub struct CatalogArgs {
     /// Orders that were acknowledged without this node are lost
     #[arg(long, env = "BAZAR_FORCE")]
     pub force: bool,
+    /// Master: how long the receipt of a purchase is kept under its Idempotency-Key, at least 1m; a key that
+    /// was forgotten buys again [default: 24h]
+    #[arg(long, value_name = "TIME", env = "BAZAR_KEEP_ANSWERS")]
+    pub keep_answers: Option<String>,
+    /// Master: the same of a refusal, at least 1m and at most --keep-answers [default: 1h]
+    #[arg(long, value_name = "TIME", env = "BAZAR_KEEP_REFUSALS")]
+    pub keep_refusals: Option<String>,
     /// Replica: candidates for the write master
     #[arg(long, value_name = "URL[,URL...]", env = "BAZAR_MASTER_URL")]
     pub master_url: Option<String>,
@@ -176,6 +195,23 @@ pub struct CatalogArgs {
     /// only: ttl, delete-then-write, write-then-delete or none. ANSWERS MAY BE STALE [default: the protocol]
     #[arg(long, value_name = "RECIPE", env = "BAZAR_UNSAFE_COHERENCE")]
     pub unsafe_coherence: Option<String>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CatalogCommand {
+    /// Compare every row of the replicas with the master's; exit code 0 if all are equal
+    #[command(after_help = "A replica whose rows differ takes a snapshot of the master's by itself.\n\n\
+                            Example:\n  bazar catalog verify --master http://127.0.0.1:3000")]
+    Verify(VerifyArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Candidates for the write master
+    #[arg(long, value_name = "URL[,URL...]", env = "BAZAR_MASTER")]
+    pub master: Option<String>,
     #[command(flatten)]
     pub common: Common,
 }
@@ -216,7 +252,9 @@ mod tests {
 
     #[test]
     fn every_flag_has_a_variable_of_its_name() {
-        for command in Cli::command().get_subcommands() {
+        let cli = Cli::command();
+        let below = cli.get_subcommands().flat_map(clap::Command::get_subcommands);
+        for command in cli.get_subcommands().chain(below) {
             for flag in command.get_arguments().filter_map(|arg| Some((arg.get_long()?, arg))) {
                 let (name, arg) = flag;
                 if matches!(name, "help" | "version") {

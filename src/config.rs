@@ -1,14 +1,14 @@
 //! From what was typed to what a role works with: every mistake of a configuration is reported at once,
 //! before anything is bound.
 
-use crate::catalog::{self, Ack, Kind, MasterConfig, ReplicaConfig};
-use crate::cli::{self, CatalogArgs, Common, FrontendArgs, HandoverArgs, OrderArgs, UpArgs};
+use crate::catalog::{self, Ack, Keep, Kind, MasterConfig, ReplicaConfig};
+use crate::cli::{self, CatalogArgs, Common, FrontendArgs, HandoverArgs, OrderArgs, UpArgs, VerifyArgs};
 use crate::client::BaseUrl;
 use crate::coherence::mastership::LONGEST_LEASE;
 use crate::recipe::Recipe;
 use crate::telemetry::LogFormat;
 use crate::token::InternalToken;
-use crate::{frontend, handover, order, up};
+use crate::{frontend, handover, order, up, verify};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -58,6 +58,7 @@ pub fn up(args: UpArgs) -> Result<Checked<up::Config>, Mistakes> {
         frontends: check.count("--frontends", &args.frontends, 1),
         redis: check.redis(args.redis),
         ack: check.ack(&args.ack),
+        keep: check.keep(&args.keep_answers, &args.keep_refusals),
         lease: check.time("--lease", cli::LEASE),
         search_ttl: check.time("--search-ttl", cli::SEARCH_TTL),
         info_ttl: check.time("--info-ttl", cli::INFO_TTL),
@@ -109,8 +110,13 @@ pub fn catalog(args: CatalogArgs) -> Result<Checked<catalog::Config>, Mistakes> 
         check.mistake("--data must name the directory of this node's data");
     }
     let kind = if args.replica && !args.master {
-        let of_master =
-            [("--ack", args.ack.is_some()), ("--lease", args.lease.is_some()), ("--force", args.force)];
+        let of_master = [
+            ("--ack", args.ack.is_some()),
+            ("--lease", args.lease.is_some()),
+            ("--force", args.force),
+            ("--keep-answers", args.keep_answers.is_some()),
+            ("--keep-refusals", args.keep_refusals.is_some()),
+        ];
         for (flag, given) in of_master {
             if given {
                 check.mistake(format!("{flag} is for --master"));
@@ -133,7 +139,10 @@ pub fn catalog(args: CatalogArgs) -> Result<Checked<catalog::Config>, Mistakes> 
             check.mistake("--lease must be between 100ms and 5s");
         }
         let ack = args.ack.map_or(Ack::Sync, |ack| check.ack(&ack));
-        Kind::Master(MasterConfig { ack, lease, leases_outlive_process: true, force: args.force })
+        let answers = args.keep_answers.as_deref().unwrap_or(cli::KEEP_ANSWERS);
+        let refusals = args.keep_refusals.as_deref().unwrap_or(cli::KEEP_REFUSALS);
+        let keep = check.keep(answers, refusals);
+        Kind::Master(MasterConfig { ack, lease, leases_outlive_process: true, force: args.force, keep })
     };
     let unsafe_coherence = check.recipe(args.unsafe_coherence.as_deref());
     if unsafe_coherence.is_some() {
@@ -160,6 +169,13 @@ pub fn handover(args: HandoverArgs) -> Result<Checked<handover::Config>, Mistake
         heir: check.url("--to", &args.to).unwrap_or_else(|| BaseUrl::from_addr(([127, 0, 0, 1], 0).into())),
         masters: args.master.as_deref().map_or_else(Vec::new, |urls| check.urls("--master", Some(urls))),
     };
+    let token = check.required_token(&args.common);
+    check.done(config, token, &args.common)
+}
+
+pub fn verify(args: VerifyArgs) -> Result<Checked<verify::Config>, Mistakes> {
+    let mut check = Check::default();
+    let config = verify::Config { masters: check.urls("--master", args.master.as_deref()) };
     let token = check.required_token(&args.common);
     check.done(config, token, &args.common)
 }
@@ -212,6 +228,22 @@ impl Check {
             .filter(|time| !time.is_zero())
             .ok_or_else(|| format!("{flag}: \"{text}\" is not a time such as 1000ms, 30s or 1h"));
         self.or_note(checked, *LEASE.start())
+    }
+
+    fn keep(&mut self, answers: &str, refusals: &str) -> Keep {
+        let keep = Keep {
+            answers: self.time("--keep-answers", answers),
+            refusals: self.time("--keep-refusals", refusals),
+        };
+        for (flag, time) in [("--keep-answers", keep.answers), ("--keep-refusals", keep.refusals)] {
+            if time < Keep::AT_LEAST {
+                self.mistake(format!("{flag} must be at least 1m"));
+            }
+        }
+        if keep.refusals > keep.answers {
+            self.mistake("--keep-refusals must be at most --keep-answers");
+        }
+        keep
     }
 
     fn bytes(&mut self, flag: &str, text: &str) -> u64 {

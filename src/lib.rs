@@ -32,4 +32,5 @@ pub mod store;
 pub mod telemetry;
 pub mod token;
 pub mod up;
+pub mod verify;
 pub mod wire;

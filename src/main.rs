@@ -1,7 +1,7 @@
 //! Parse, check, run, exit code.
 
 use bazar::catalog::CatalogError;
-use bazar::cli::{Cli, Command};
+use bazar::cli::{CatalogArgs, CatalogCommand, Cli, Command};
 use bazar::client::BaseUrl;
 use bazar::config::{self, Checked, Mistakes};
 use bazar::server;
@@ -28,6 +28,11 @@ fn main() -> ExitCode {
             ready("frontend", &[app.addr(), app.internal_addr()]);
             Ok(app.run(stop).await?)
         }),
+        Command::Catalog(CatalogArgs { command: Some(CatalogCommand::Verify(args)), .. }) => {
+            start(config::verify(args), async |config, token, _| {
+                Ok(config.run(token, |line| println!("{line}")).await?)
+            })
+        }
         Command::Catalog(args) => start(config::catalog(args), async |config, token, stop| {
             let app = config.build(token).await?;
             ready(app.name(), &[app.addr()]);

@@ -1,7 +1,7 @@
 //! The whole store in one process: the same roles that run alone elsewhere, each on a loopback listener of
 //! its own, each catalog node with its own file. They talk over HTTP here as there.
 
-use crate::catalog::{self, Ack, CatalogError, Kind, MasterConfig, ReplicaConfig};
+use crate::catalog::{self, Ack, CatalogError, Keep, Kind, MasterConfig, ReplicaConfig};
 use crate::client::BaseUrl;
 use crate::frontend::{self, FrontendError};
 use crate::order;
@@ -27,6 +27,7 @@ pub struct Config {
     pub frontends: usize,
     pub redis: Option<String>,
     pub ack: Ack,
+    pub keep: Keep,
     /// Whether anybody else may know the token. Otherwise every holder of a lease is a thread of this
     /// process, and the next start need not wait for any.
     pub token_is_shared: bool,
@@ -67,6 +68,7 @@ impl Config {
             lease: self.lease,
             leases_outlive_process: self.token_is_shared,
             force: false,
+            keep: self.keep,
         });
         // The public address first: it is the one that somebody else may have.
         let mut public = Vec::new();

@@ -9,7 +9,7 @@ use crate::coherence::{InSync, ReplicaId};
 use crate::domain::{NodeId, Record, Version};
 use crate::member::Member;
 use crate::store::InSyncFile;
-use crate::wire::catalog::{ReplicaReport, ReplicaState, SYNC_WRITE, Synced};
+use crate::wire::catalog::{Checked, ReplicaReport, ReplicaState, SYNC_WRITE, Synced};
 use crate::wire::{ErrorCode, Problem};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -79,8 +79,10 @@ struct Link {
     process: ReplicaId,
     address: BaseUrl,
     records: mpsc::Sender<Arc<Record>>,
-    /// What the replica reported last; it is in this master's log.
+    /// What the replica said last; it is in this master's log.
     reported: Version,
+    /// Its last report, and which digests it has found equal by then.
+    heard: (Version, Option<Checked>),
     /// Whether a push has got through: who cannot be pushed to is not waited for.
     proven: bool,
 }
@@ -261,15 +263,45 @@ impl Feed {
             };
             actix_web::rt::spawn(push.run());
             let process = report.replica;
-            let link =
-                Link { generation, process, address, records, reported: report.position, proven: false };
+            let (reported, heard) = (report.position, (report.position, report.checked));
+            let link = Link { generation, process, address, records, reported, heard, proven: false };
             state.links.insert(report.node, link);
         } else if let Some(link) = state.links.get_mut(&report.node) {
             link.reported = report.position;
+            link.heard = (report.position, report.checked);
         }
         state.reported(report.node, report.position);
         self.changed.notify_waiters();
         state.in_sync.is_member(report.node)
+    }
+
+    /// How far the replicas are that records are pushed to, as far as they have said.
+    pub fn positions(&self) -> Vec<u64> {
+        self.state.lock().links.values().map(|link| link.reported.seq).collect()
+    }
+
+    /// Returns when no replica that records are pushed to lacks `version`.
+    pub async fn delivered(&self, version: Version) {
+        loop {
+            let changed = self.changed.notified();
+            if self.positions().iter().all(|&position| position >= version.seq) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Which digests `node` has found equal, by a report of its own that has `version`.
+    pub async fn checked(&self, node: NodeId, version: Version) -> Option<Checked> {
+        loop {
+            let changed = self.changed.notified();
+            let heard = self.state.lock().links.get(&node).map(|link| link.heard);
+            if let Some((position, checked)) = heard.filter(|(position, _)| position.seq >= version.seq) {
+                log::debug!("replica {node} at {} has checked {checked:?}", position.public());
+                return checked;
+            }
+            changed.await;
+        }
     }
 
     /// The replicas that records are pushed to, in order of their identity.
@@ -297,12 +329,16 @@ impl Feed {
         };
         let first = !std::mem::replace(&mut link.proven, true);
         let reported = link.reported;
+        // A position of an epoch before says nothing: it may be of another history. The replica will
+        // report it, and be judged by the log.
+        let ours = position.epoch == self.epoch_start.epoch;
+        if ours {
+            link.reported = position;
+        }
         if first {
             state.reported(replica, reported);
         }
-        // A position of an epoch before says nothing: it may be of another history. The replica will
-        // report it, and be judged by the log.
-        if position.epoch == self.epoch_start.epoch {
+        if ours {
             state.reported(replica, position);
         }
         drop(state);
@@ -387,6 +423,7 @@ mod tests {
             replica: ReplicaId(1),
             address: Reachable::Port(1),
             position: start,
+            checked: None,
         };
         let nowhere = BaseUrl::parse("http://127.0.0.1:1").unwrap();
         assert!(!feed.register(&report, nowhere));

@@ -3,6 +3,7 @@
 use super::feed::{Ack, Feed};
 use super::handover::Handover;
 use super::holders::Leases;
+use super::housekeeping::Pins;
 use super::mastership::Mastership;
 use super::reads::Reads;
 use super::writer::{self, Queue};
@@ -33,6 +34,10 @@ pub struct Master {
     pub data: PathBuf,
     /// Each export is a whole copy of the file.
     pub exporting: Semaphore,
+    /// What the log is kept for while snapshots are on their way.
+    pub pins: Arc<Pins>,
+    /// A verification reads every row.
+    pub verifying: Semaphore,
 }
 
 /// Data that may start as a master: opened, nothing written yet.
@@ -112,14 +117,17 @@ pub async fn start(
     let leases = Arc::new(leases);
     let feed = Arc::new(Feed::new(start, config.ack, member.clone(), file, former));
     let end = Shutdown::new();
+    let pins = Arc::new(Pins::default());
     let behind = writer::Behind {
         leases: Arc::clone(&leases),
         feed: Arc::clone(&feed),
         mastership: Arc::clone(&mastership),
+        pins: Arc::clone(&pins),
         recipe,
     };
     let may_draw_again = config.force;
-    let (queue, tasks) = writer::new(dir, writer, behind, not_before, may_draw_again, end.clone());
+    let (queue, tasks) =
+        writer::new(dir, writer, behind, not_before, may_draw_again, config.keep, end.clone());
     let handover = Handover {
         node,
         member: member.clone(),
@@ -138,6 +146,8 @@ pub async fn start(
         handover: Arc::new(handover),
         data,
         exporting: Semaphore::new(1),
+        pins,
+        verifying: Semaphore::new(1),
     };
     Ok((Arc::new(master), tasks))
 }

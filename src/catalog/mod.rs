@@ -15,6 +15,8 @@
 //! | `holders` | grants leases, sends fences |
 //! | `feed` | pushes records to replicas, and says when an acknowledgement may go out |
 //! | `recipe` | what a master that runs a well-known recipe announces, and when |
+//! | `housekeeping` | which answers are forgotten, and how far the log is trimmed |
+//! | `verify` | compares the replicas' rows with the master's |
 //! | `replica` | applies records, fills gaps, takes snapshots |
 //! | `reads` | answers with their version; a replica waits for one it lacks |
 //! | `routes` | the internal HTTP of both kinds of node |
@@ -22,12 +24,14 @@
 mod feed;
 mod handover;
 mod holders;
+mod housekeeping;
 mod master;
 mod mastership;
 mod reads;
 mod recipe;
 mod replica;
 mod routes;
+mod verify;
 mod writer;
 
 use crate::client::{BaseUrl, Masters};
@@ -47,6 +51,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub use feed::Ack;
+pub use housekeeping::Keep;
 
 /// Read-only connections: more readers than cores only take turns.
 const READERS: u32 = 2;
@@ -87,6 +92,8 @@ pub struct MasterConfig {
     pub leases_outlive_process: bool,
     /// The old master is gone for good: start whatever the data says about who is master.
     pub force: bool,
+    /// How long answers are kept under their keys.
+    pub keep: Keep,
 }
 
 #[derive(Debug, Clone)]

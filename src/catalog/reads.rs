@@ -10,6 +10,7 @@ use crate::store::{Store, StoreError};
 use crate::wire::{ErrorCode, Problem};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -24,8 +25,12 @@ pub struct Reads {
 
 enum Of {
     Master(Arc<Mastership>),
-    /// How far it is.
-    Replica(watch::Receiver<Version>),
+    Replica {
+        /// How far it is.
+        position: watch::Receiver<Version>,
+        /// Its rows are known not to be the master's.
+        wrong: AtomicBool,
+    },
 }
 
 impl Reads {
@@ -34,7 +39,21 @@ impl Reads {
     }
 
     pub fn of_replica(store: Store, position: watch::Receiver<Version>) -> Self {
-        Self { store: ArcSwap::from_pointee(store), of: Of::Replica(position) }
+        Self {
+            store: ArcSwap::from_pointee(store),
+            of: Of::Replica { position, wrong: AtomicBool::new(false) },
+        }
+    }
+
+    /// Whether the rows of this replica are known not to be the master's. It answers nothing then.
+    pub fn are_wrong(&self) -> bool {
+        matches!(&self.of, Of::Replica { wrong, .. } if wrong.load(Ordering::SeqCst))
+    }
+
+    pub fn set_wrong(&self, are_wrong: bool) {
+        if let Of::Replica { wrong, .. } = &self.of {
+            wrong.store(are_wrong, Ordering::SeqCst);
+        }
     }
 
     /// Whether what was read just now is the master's word. Ask behind the read: it then was read before
@@ -45,12 +64,15 @@ impl Reads {
 
     /// The store to read from, once it has `minimum`.
     pub async fn at(&self, minimum: Option<Version>) -> Result<Arc<Store>, Problem> {
+        if self.are_wrong() {
+            return Err(ErrorCode::Behind.into());
+        }
         let store = self.store.load_full();
         let Some(minimum) = minimum else { return Ok(store) };
         let reached = match &self.of {
             Of::Master(mastership) if mastership.leads() => true,
             Of::Master(_) => store.position().await.map_err(|error| unavailable(&error))?.reaches(minimum),
-            Of::Replica(position) => {
+            Of::Replica { position, .. } => {
                 let mut position = position.clone();
                 let reached = position.wait_for(|position| position.reaches(minimum));
                 matches!(tokio::time::timeout(WAIT_FOR_VERSION, reached).await, Ok(Ok(_)))

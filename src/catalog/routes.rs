@@ -5,19 +5,20 @@ use super::mastership::Standing;
 use super::reads::{Reads, unavailable};
 use super::replica::Replica;
 use crate::client::BaseUrl;
+use crate::clock;
 use crate::domain::{BookId, NodeId, OrderId, Outcome, PublicVersion, Request, Topic};
 use crate::member::Member;
 use crate::recipe::Recipe;
 use crate::server::{ApiError, healthz, read_json, read_query, request_id, require_token, resource};
-use crate::store::{LogPage, Snapshot};
+use crate::store::{LogPage, Snapshot, sha256_of};
 use crate::wire::catalog::{
     BOOKS, EDITS, Edits, HANDOVER, HandoverRequest, LEASES, LOG, LeaseRequest, LogQuery, MAX_BATCH, Minimum,
     NODE, NodeIs, NodeState, ORDERS, Outcomes, PURCHASES, Purchases, RELEASE, REPLICAS, Reachable, Records,
-    ReleaseRequest, ReplicaReport, ReplicaStanding, SEARCH, SNAPSHOT, SYNC_WRITE, StateOf, Stated, Synced,
-    TOPICS, TopicQuery, VERSIONS, VersionStanding,
+    ReleaseRequest, ReplicaReport, ReplicaStanding, SEARCH, SNAPSHOT, SNAPSHOT_DEADLINE, SYNC_WRITE,
+    SnapshotQuery, StateOf, Stated, Synced, TOPICS, TopicQuery, VERIFY, VERSIONS, VersionStanding,
 };
 use crate::wire::public::MAX_LIMIT;
-use crate::wire::{ErrorCode, Problem};
+use crate::wire::{ErrorCode, Problem, headers};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
@@ -80,6 +81,7 @@ pub fn master(config: &mut ServiceConfig, master: web::Data<Master>, recipe: Opt
                 .service(resource(REPLICAS, "POST", web::post().to(register)))
                 .service(resource(LOG, "GET", web::get().to(log_page)))
                 .service(resource(SNAPSHOT, "GET", web::get().to(snapshot)))
+                .service(resource(VERIFY, "POST", web::post().to(verify)))
                 .service(resource(NODE, "GET", web::get().to(node::<Master>)))
                 .service(resource(HANDOVER, "POST", web::post().to(hand_over))),
         );
@@ -96,7 +98,7 @@ pub fn replica(
         .configure(reads::<Replica>)
         .service(resource(NODE, "GET", web::get().to(node::<Replica>)))
         .service(resource(SYNC_WRITE, "POST", web::post().to(sync_write)));
-    for of_the_master in [PURCHASES, EDITS, LEASES, RELEASE, REPLICAS, LOG, SNAPSHOT, HANDOVER] {
+    for of_the_master in [PURCHASES, EDITS, LEASES, RELEASE, REPLICAS, LOG, SNAPSHOT, VERIFY, HANDOVER] {
         scope = scope.route(of_the_master, web::to(not_master));
     }
     config
@@ -262,6 +264,7 @@ async fn register(master: web::Data<Master>, request: HttpRequest, payload: web:
     if matches!(known, LogPage::Unknown) {
         return Err(ErrorCode::UnknownHistory.into());
     }
+    master.pins.reported(report.node, report.position.seq);
     let in_sync = master.feed.register(&report, address);
     let position = store.position().await.map_err(|error| unavailable(&error))?;
     Ok(HttpResponse::Ok().json(ReplicaStanding { in_sync, position }))
@@ -278,19 +281,27 @@ async fn log_page(master: web::Data<Master>, request: HttpRequest) -> Answer {
     }
 }
 
-async fn snapshot(master: web::Data<Master>) -> Answer {
+async fn snapshot(master: web::Data<Master>, request: HttpRequest) -> Answer {
+    let query: SnapshotQuery = read_query(&request)?;
     require_replication(&master)?;
     let _one_at_a_time = master.exporting.try_acquire().map_err(|_| ErrorCode::Unavailable)?;
     let store = master.reads.at(None).await?;
+    // Before the copy is made, whose version is this one or a later one.
+    let from = store.position().await.map_err(|error| unavailable(&error))?.seq;
+    let now = clock::now();
+    if !master.pins.pin(query.node, from, now, now.after(SNAPSHOT_DEADLINE)) {
+        return Err(ErrorCode::Unavailable.into());
+    }
     let export = Export(master.data.join("export.db"));
     export.remove();
     store.export(&export.0).await.map_err(|error| unavailable(&error))?;
     let opened = async {
         let file = tokio::fs::File::open(&export.0).await?;
         let length = file.metadata().await?.len();
-        Ok::<_, std::io::Error>((file, length))
+        let sum = sha256_of(export.0.clone()).await?;
+        Ok::<_, std::io::Error>((file, length, sum))
     };
-    let (file, length) = opened.await.map_err(|error| {
+    let (file, length, sum) = opened.await.map_err(|error| {
         log::error!("a snapshot cannot be read back: {error}");
         Problem::from(ErrorCode::Unavailable)
     })?;
@@ -301,7 +312,13 @@ async fn snapshot(master: web::Data<Master>) -> Answer {
         let read = file.read_buf(&mut chunk).await?;
         Ok::<_, std::io::Error>((read > 0).then(|| (chunk.freeze(), file)))
     });
-    Ok(HttpResponse::Ok().no_chunking(length).streaming(chunks))
+    let mut answer = HttpResponse::Ok();
+    answer.insert_header((headers::BAZAR_SHA256, sum.to_string()));
+    Ok(answer.no_chunking(length).streaming(chunks))
+}
+
+async fn verify(master: web::Data<Master>) -> Answer {
+    Ok(HttpResponse::Ok().json(super::verify::verify(&master).await?))
 }
 
 async fn sync_write(replica: web::Data<Replica>, payload: web::Payload) -> Answer {

@@ -9,14 +9,15 @@
 use super::CatalogError;
 use super::feed::Feed;
 use super::holders::Leases;
+use super::housekeeping::{Forgetting, Keep, Pins, keep_from};
 use super::mastership::Mastership;
 use super::recipe;
 use crate::clock;
 use crate::coherence::{Moment, touched_keys};
-use crate::domain::{Epoch, NodeId, Outcome, Request, Version};
+use crate::domain::{Body, Epoch, NodeId, Outcome, Request, Version};
 use crate::recipe::Recipe;
 use crate::shutdown::Shutdown;
-use crate::store::{DataDir, Prepared, StoreError, Writer};
+use crate::store::{Cursor, DataDir, Prepared, StoreError, Writer};
 use crate::wire::{ErrorCode, Problem};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -35,6 +36,13 @@ const MAX_BATCH: usize = 512;
 /// Batches that are committed and not yet acknowledged.
 const UNACKNOWLEDGED: usize = 16;
 
+/// The log is trimmed by one step after so many batches, which is more than they add to it, and whenever
+/// nobody buys.
+const BATCHES_PER_TRIM: u32 = 64;
+
+/// How often the house is kept when nobody buys.
+const IDLE: Duration = Duration::from_secs(1);
+
 /// The longest a job may wait for its answer. Longer than a lease, which is the longest stall there is.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
 
@@ -45,12 +53,29 @@ type Reply = oneshot::Sender<Result<Vec<Outcome>, Problem>>;
 /// Requests that are answered together, and where to.
 type Write = (Vec<Request>, Reply);
 type SealReply = oneshot::Sender<Result<Version, Problem>>;
+type DigestReply = oneshot::Sender<Result<Digested, Problem>>;
 
 enum Job {
     /// What an order node or an editor asks for.
     Write(Write),
     /// A handover: the last record of this master.
     Seal { heir: NodeId, reply: SealReply },
+    /// A verification: the digest of one range.
+    Digest { cursor: Cursor, reply: DigestReply },
+}
+
+/// What is done on its own, behind the requests that came before it.
+enum Last {
+    Seal { heir: NodeId, reply: SealReply },
+    Digest { cursor: Cursor, reply: DigestReply },
+}
+
+/// One range of a verification: its record is committed, and on its way to the replicas.
+#[derive(Debug)]
+pub struct Digested {
+    pub version: Version,
+    pub rows: u64,
+    pub next: Option<Cursor>,
 }
 
 /// The way to the writer.
@@ -73,6 +98,11 @@ impl Queue {
         self.submitted(|reply| Job::Seal { heir, reply }).await
     }
 
+    /// Commits what the rows at `cursor` add up to.
+    pub async fn digest(&self, cursor: Cursor) -> Result<Digested, Problem> {
+        self.submitted(|reply| Job::Digest { cursor, reply }).await
+    }
+
     async fn submitted<T>(
         &self,
         job: impl FnOnce(oneshot::Sender<Result<T, Problem>>) -> Job,
@@ -93,6 +123,7 @@ pub struct Behind {
     pub leases: Arc<Leases>,
     pub feed: Arc<Feed>,
     pub mastership: Arc<Mastership>,
+    pub pins: Arc<Pins>,
     /// Instead of the store's own protocol.
     pub recipe: Option<Recipe>,
 }
@@ -112,6 +143,7 @@ pub fn new(
     behind: Behind,
     not_before: Moment,
     may_draw_again: bool,
+    keep: Keep,
     end: Shutdown,
 ) -> (Queue, Tasks) {
     let (jobs, queue) = mpsc::channel(QUEUE);
@@ -126,6 +158,9 @@ pub fn new(
         not_before,
         may_draw_again,
         told: false,
+        forgetting: Forgetting::new(keep),
+        batches: 0,
+        complained: false,
         end,
         committed,
     };
@@ -160,6 +195,11 @@ struct WriterTask {
     may_draw_again: bool,
     /// That this master was deposed is on disk and in the log.
     told: bool,
+    forgetting: Forgetting,
+    /// Since the log was trimmed last.
+    batches: u32,
+    /// Whether the last attempt to keep the house failed: a change is logged, a state is not.
+    complained: bool,
     end: Shutdown,
     committed: mpsc::Sender<Committed>,
 }
@@ -167,15 +207,28 @@ struct WriterTask {
 enum Event {
     Job(Job),
     Deposed(Epoch),
+    /// Nobody wanted anything for a while.
+    Idle,
     Stop,
 }
 
 impl WriterTask {
     async fn run(mut self, stop: Shutdown) -> Result<(), CatalogError> {
+        let mut idle = IDLE;
         loop {
-            match self.next(&stop).await {
-                Event::Job(job) => self.work(job).await?,
+            match self.next(&stop, idle).await {
+                Event::Job(job) => {
+                    self.work(job).await?;
+                    self.batches += 1;
+                    let trim = self.batches >= BATCHES_PER_TRIM;
+                    self.keep_house(true, trim).await?;
+                    idle = IDLE;
+                }
                 Event::Deposed(by) => self.deposed(by).await?,
+                Event::Idle => {
+                    let more = self.keep_house(false, true).await?;
+                    idle = if more { Duration::ZERO } else { IDLE };
+                }
                 Event::Stop => break,
             }
         }
@@ -184,14 +237,59 @@ impl WriterTask {
         Ok(())
     }
 
-    async fn next(&mut self, stop: &Shutdown) -> Event {
+    /// What to do next; `idle` is how long to wait for a job.
+    async fn next(&mut self, stop: &Shutdown, idle: Duration) -> Event {
         tokio::select! {
             biased;
             by = self.behind.mastership.deposed(), if !self.told => Event::Deposed(by),
             job = self.jobs.recv() => job.map_or(Event::Stop, Event::Job),
             () = stop.cancelled() => Event::Stop,
             () = self.end.cancelled() => Event::Stop,
+            () = tokio::time::sleep(idle) => Event::Idle,
         }
+    }
+
+    /// Forgets old answers in a batch of its own unless the shop is busy, where the next batch does, and
+    /// trims the log if asked to. Returns whether there is more to trim.
+    async fn keep_house(&mut self, busy: bool, trim: bool) -> Result<bool, CatalogError> {
+        let waiting = !clock::now().until(self.not_before).is_zero();
+        if waiting || !self.behind.mastership.leads() {
+            return Ok(false);
+        }
+        match self.try_to_keep_house(busy, trim).await {
+            Ok(more) => {
+                self.complained = false;
+                Ok(more)
+            }
+            Err(error) if error.ends_writer() => Err(CatalogError::Commit(error)),
+            Err(error) => {
+                if !std::mem::replace(&mut self.complained, true) {
+                    log::warn!("the log and the stored answers cannot be trimmed: {}", cause(&error));
+                }
+                Ok(false)
+            }
+        }
+    }
+
+    async fn try_to_keep_house(&mut self, busy: bool, trim: bool) -> Result<bool, StoreError> {
+        let (now, wall_ms) = (clock::now(), clock::wall_ms());
+        if self.forgetting.wants_to_look(now, wall_ms) {
+            let oldest = self.store.oldest_answers().await?;
+            self.forgetting.looked(now, wall_ms, oldest);
+        }
+        if let Some(forget) = self.forgetting.due().filter(|_| !busy) {
+            let prepared = self.store.prepare(&[], wall_ms, Some(forget)).await?;
+            if self.commit(prepared).await? {
+                self.forgetting.forgot(false);
+            }
+        }
+        if !trim {
+            return Ok(false);
+        }
+        self.batches = 0;
+        let end = self.store.position().await?.seq;
+        let pinned = self.behind.pins.lowest(now);
+        self.store.trim_log(keep_from(end, self.behind.feed.positions(), pinned)).await
     }
 
     /// Another epoch has begun. A start by force that has written nothing begins another one; everybody
@@ -226,8 +324,35 @@ impl WriterTask {
             self.write(batch).await?;
         }
         match last {
-            Some((heir, reply)) => self.seal(heir, reply).await,
+            Some(Last::Seal { heir, reply }) => self.seal(heir, reply).await,
+            Some(Last::Digest { cursor, reply }) => {
+                let _ = reply.send(self.digest(cursor).await?);
+                Ok(())
+            }
             None => Ok(()),
+        }
+    }
+
+    async fn digest(&mut self, cursor: Cursor) -> Result<Result<Digested, Problem>, CatalogError> {
+        if let Err(not_master) = self.behind.mastership.require() {
+            return Ok(Err(not_master));
+        }
+        self.may_draw_again = false;
+        match self.store.digest_range(cursor).await {
+            Ok((record, next)) => {
+                let version = record.version;
+                let rows = match &record.body {
+                    Body::Digest(range) => range.rows,
+                    Body::Start { .. } | Body::Batch(_) | Body::Seal { .. } => 0,
+                };
+                self.behind.feed.publish(&Arc::new(record));
+                Ok(Ok(Digested { version, rows, next }))
+            }
+            Err(error) if error.ends_writer() => Err(CatalogError::Commit(error)),
+            Err(error) => {
+                log::error!("a digest could not be written: {}", cause(&error));
+                Ok(Err(ErrorCode::Unavailable.into()))
+            }
         }
     }
 
@@ -277,7 +402,7 @@ impl WriterTask {
 
     /// Everything that has queued up since the last batch, up to a bound. No timer: a lonely buyer waits
     /// for nobody.
-    fn batch(&mut self, first: Job) -> (Vec<Write>, Option<(NodeId, SealReply)>) {
+    fn batch(&mut self, first: Job) -> (Vec<Write>, Option<Last>) {
         let mut size = 0;
         let mut batch = Vec::new();
         let mut next = Some(first);
@@ -287,7 +412,8 @@ impl WriterTask {
                     size += write.0.len();
                     batch.push(write);
                 }
-                Job::Seal { heir, reply } => return (batch, Some((heir, reply))),
+                Job::Seal { heir, reply } => return (batch, Some(Last::Seal { heir, reply })),
+                Job::Digest { cursor, reply } => return (batch, Some(Last::Digest { cursor, reply })),
             }
             next = if size < MAX_BATCH { self.jobs.try_recv().ok() } else { None };
         }
@@ -333,13 +459,14 @@ impl WriterTask {
     ) -> Result<(Vec<Option<Outcome>>, Version), CatalogError> {
         let mut outcomes = vec![None; requests.len()];
         let mut version = Version::GENESIS;
+        let mut forget = self.forgetting.due();
         let mut ranges: Vec<Range<usize>> = Vec::new();
         ranges.push(0..requests.len());
         while let Some(range) = ranges.pop() {
             if !self.behind.mastership.leads() {
                 break;
             }
-            match self.store.prepare(&requests[range.clone()], clock::wall_ms()).await {
+            match self.store.prepare(&requests[range.clone()], clock::wall_ms(), forget).await {
                 Ok(prepared) => {
                     let (decided, at) = (prepared.outcomes.clone(), prepared.version);
                     match self.commit(prepared).await {
@@ -352,6 +479,9 @@ impl WriterTask {
                         Err(error) => return Err(CatalogError::Commit(error)),
                     }
                     version = at;
+                    if forget.take().is_some() {
+                        self.forgetting.forgot(true);
+                    }
                     for (outcome, decided) in outcomes[range].iter_mut().zip(decided) {
                         *outcome = Some(decided);
                     }
@@ -428,5 +558,93 @@ impl Acknowledger {
                 let _ = reply.send(outcomes);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Ack, MasterConfig, master};
+    use super::*;
+    use crate::domain::{BookId, IdempotencyKey, OrderId, Purchase, Quantity};
+    use crate::member::Member;
+    use crate::store::{NewEpoch, current_file};
+
+    const DAY: Duration = Duration::from_secs(86_400);
+    const KEEP: Keep = Keep { answers: DAY, refusals: DAY };
+
+    fn purchase(n: u128) -> Request {
+        Request::Purchase(Purchase {
+            order_id: OrderId::draw(0, n),
+            key: IdempotencyKey::parse(format!("key-{n}")).unwrap(),
+            book_id: BookId::new(1 + i64::try_from(n % 11).unwrap()).unwrap(),
+            quantity: Quantity::ONE,
+            offer: None,
+        })
+    }
+
+    async fn answers(data: &std::path::Path) -> i64 {
+        use sqlx::Connection;
+        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(current_file(data).unwrap());
+        let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
+        sqlx::query_scalar("SELECT count(*) FROM answers").fetch_one(&mut connection).await.unwrap()
+    }
+
+    /// A master whose file has `old` answers of two days ago.
+    async fn master_with_old_answers(data: &std::path::Path, old: u128) -> (Arc<master::Master>, Tasks) {
+        let dir = DataDir::lock(data, "test").unwrap();
+        let (store, mut writer) = dir.open(1).await.unwrap();
+        let epoch = NewEpoch { identity: 1, at_least: 0, lease_term_ms: 0, node: dir.node() };
+        writer.start_epoch(epoch).await.unwrap();
+        let requests: Vec<Request> = (0..old).map(purchase).collect();
+        let then = clock::wall_ms() - 2 * i64::try_from(DAY.as_millis()).unwrap();
+        writer.prepare(&requests, then, None).await.unwrap();
+        writer.commit().await.unwrap();
+        store.close().await;
+        writer.checkpoint_and_close().await.unwrap();
+        drop(dir);
+        let config = MasterConfig {
+            ack: Ack::Sync,
+            lease: Duration::from_secs(1),
+            leases_outlive_process: false,
+            force: false,
+            keep: KEEP,
+        };
+        let member = Member::of_nothing();
+        let opened = master::open(data, config, &member).await.unwrap();
+        let (master, mut tasks) = master::start(opened, data.into(), config, None, &member).await.unwrap();
+        tasks.writer.forgetting = Forgetting::after_the_first_minute(KEEP, clock::now(), clock::wall_ms());
+        (master, tasks)
+    }
+
+    #[actix_web::test]
+    async fn old_answers_are_forgotten_when_nobody_buys() {
+        let dir = tempfile::tempdir().unwrap();
+        let (_master, tasks) = master_with_old_answers(dir.path(), 300).await;
+        let stop = Shutdown::new();
+        let running = actix_web::rt::spawn(tasks.run(stop.clone()));
+        let forgotten = async {
+            while answers(dir.path()).await > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(20), forgotten).await.unwrap();
+        stop.cancel();
+        running.await.unwrap().unwrap();
+    }
+
+    #[actix_web::test]
+    async fn each_batch_of_a_busy_shop_forgets_more_than_it_adds() {
+        let dir = tempfile::tempdir().unwrap();
+        let (master, tasks) = master_with_old_answers(dir.path(), 511).await;
+        let stop = Shutdown::new();
+        let running = actix_web::rt::spawn(tasks.run(stop.clone()));
+        // The first look is behind the first batch.
+        for n in 1_000..1_004 {
+            master.queue.submit(vec![purchase(n)]).await.unwrap();
+        }
+        stop.cancel();
+        running.await.unwrap().unwrap();
+        // 130 copies of the first 511 were sold, and as many answers of each kind fit one batch.
+        assert!(answers(dir.path()).await <= 4 + 512 - 256, "{}", answers(dir.path()).await);
     }
 }

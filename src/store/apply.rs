@@ -5,7 +5,7 @@
 //! than the statements. Each statement takes its group as one JSON array of rows. (`jsonb_each`, because
 //! picking the fields of a row of text would parse it once per field.)
 
-use super::{StoreError, rows};
+use super::{StoreError, digest, rows};
 use crate::domain::{Answer, Batch, Body, Book, BookId, Forget, NodeId, Order, Record, StockLevel, Version};
 use futures_util::TryStreamExt;
 use serde::Serialize;
@@ -14,6 +14,7 @@ use std::ops::RangeInclusive;
 
 /// Applies `record` to a store that stands at `position`, and gives the new position. The transaction is
 /// the caller's, who must roll back on an error; with `begin` the same call opens it before the writes.
+/// [`StoreError::Diverged`] where a digest says that the rows here are not the master's.
 pub(super) async fn apply(
     connection: &mut SqliteConnection,
     begin: bool,
@@ -39,9 +40,25 @@ pub(super) async fn apply(
             writes.insert_epoch(record.version, term, *node)?;
         }
         Body::Batch(batch) => writes.batch(batch)?,
-        Body::Seal { .. } | Body::Digest(_) => {}
+        Body::Seal { .. } => {}
+        Body::Digest(range) => {
+            if begin {
+                sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
+            }
+            digest::compare(connection, range).await?;
+            return append(connection, record).await;
+        }
     }
     writes.run(connection, begin, record).await?;
+    Ok(record.version)
+}
+
+/// Writes a record to the log that changes no rows, in the transaction that is open.
+pub(super) async fn append(
+    connection: &mut SqliteConnection,
+    record: &Record,
+) -> Result<Version, StoreError> {
+    Writes::default().run(connection, false, record).await?;
     Ok(record.version)
 }
 

@@ -88,9 +88,12 @@ pub(super) async fn standing(connection: &mut SqliteConnection) -> Result<Standi
     })
 }
 
-/// Remembers that `by` exists, unless a later epoch is remembered already. Durable when it returns.
+/// Remembers that `by` exists, unless a later epoch is remembered already. Begins a transaction for it, and
+/// leaves it open.
 pub(super) async fn set_deposed(connection: &mut SqliteConnection, by: Epoch) -> Result<(), StoreError> {
-    let marked = sqlx::query("SELECT number, identity FROM deposed").fetch_optional(&mut *connection).await?;
+    let marked = sqlx::query("BEGIN IMMEDIATE; SELECT number, identity FROM deposed")
+        .fetch_optional(&mut *connection)
+        .await?;
     let marked = match marked {
         Some(row) => Some(Epoch {
             number: row.try_get::<i64, _>(0)?.cast_unsigned(),

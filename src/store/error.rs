@@ -1,7 +1,7 @@
 //! What can go wrong. [`OpenError`]: a data directory cannot be used, said in one sentence for the
 //! operator, and nothing in it was changed. [`StoreError`]: a statement on an open store failed.
 
-use crate::domain::{Invalid, Version};
+use crate::domain::{Invalid, RangeDigest, Version};
 use std::{io, path::PathBuf};
 
 #[derive(Debug, thiserror::Error)]
@@ -18,6 +18,9 @@ pub enum StoreError {
     /// A commit failed in such a way that only the next open can tell whether it happened.
     #[error("whether a commit happened is not known")]
     InDoubt(#[source] sqlx::Error),
+    /// The rows here are not those that the record was made from. Nothing was applied.
+    #[error("the rows differ from the master's: {0}")]
+    Diverged(Box<RangeDigest>),
     /// This writer has written its last record, the seal.
     #[error("the log is sealed for its heir")]
     Sealed,

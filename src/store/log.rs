@@ -1,7 +1,7 @@
 //! The log as others read it: the records behind a version.
 //!
 //! Invariant: records are served only behind a version that is in this log with its epoch's number *and*
-//! identity, so that nobody continues another history with ours.
+//! identity, so that nobody continues another history with ours, and without a hole.
 
 use super::{Store, StoreError, rows};
 use crate::domain::{Record, Version};
@@ -12,7 +12,7 @@ use sqlx::Row;
 pub enum LogPage {
     /// What follows, in order; empty at the end of the log.
     Records(Vec<Record>),
-    /// The version asked about is not in this log: the asker needs a snapshot.
+    /// The version asked about is not in this log, or not any more: the asker needs a snapshot.
     Unknown,
 }
 
@@ -46,7 +46,12 @@ impl Store {
             if bytes > max_bytes && !records.is_empty() {
                 break;
             }
-            records.push(serde_json::from_str(json)?);
+            let record: Record = serde_json::from_str(json)?;
+            let before = records.last().map_or(predecessor, |before: &Record| before.version);
+            if record.predecessor != before {
+                return Err(StoreError::Corrupt(format!("the log has a hole before {}", record.version)));
+            }
+            records.push(record);
         }
         Ok(if known { LogPage::Records(records) } else { LogPage::Unknown })
     }

@@ -9,7 +9,8 @@ use super::{
     rows,
     schema::{self, Inspection},
 };
-use crate::domain::Version;
+use crate::domain::{Sha256Sum, Version};
+use sha2::{Digest, Sha256};
 use sqlx::Connection;
 use std::{
     fs, io,
@@ -60,6 +61,19 @@ impl Incoming {
         &self.file
     }
 
+    /// Whether what was written is, byte for byte, what was announced.
+    pub async fn check(&self, announced: Sha256Sum) -> Result<(), OpenError> {
+        let path = self.file.clone();
+        let not_readable = |source| OpenError::NotReadable { path, source };
+        match sha256_of(self.file.clone()).await.map_err(not_readable)? {
+            written if written == announced => Ok(()),
+            _ => {
+                let why = "it is not what its sender announced".into();
+                Err(OpenError::Damaged { path: self.file.clone(), why })
+            }
+        }
+    }
+
     /// Checks what was written and makes it what the next [`open`](super::DataDir::open) opens; gives its
     /// version. The store that is open goes on with the old file, which that open removes.
     pub async fn install(self) -> Result<Version, OpenError> {
@@ -78,6 +92,29 @@ impl Drop for Incoming {
         // What cannot be removed now is removed by the next one.
         remove(&self.dir).ok();
         self.held.receiving.store(false, Ordering::Release);
+    }
+}
+
+/// The sum of a whole file, read on a thread of its own.
+pub async fn sha256_of(file: PathBuf) -> io::Result<Sha256Sum> {
+    let read = move || {
+        let mut sum = Sha256::new();
+        io::copy(&mut fs::File::open(file)?, &mut IntoSum(&mut sum))?;
+        Ok(Sha256Sum(sum.finalize().into()))
+    };
+    tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
+}
+
+struct IntoSum<'a>(&'a mut Sha256);
+
+impl io::Write for IntoSum<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

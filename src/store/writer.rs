@@ -12,9 +12,17 @@
 //! Therefore a batch is one call that begins and reads, one that writes, and the commit; and the writer,
 //! which nobody else writes beside, remembers where the log stands.
 
-use super::{Standing, StoreError, apply::apply, directory::Held, epochs, error::primary_code, rows};
+use super::{
+    Standing, StoreError,
+    apply::{append, apply},
+    digest::{self, Cursor},
+    directory::Held,
+    epochs,
+    error::primary_code,
+    rows,
+};
 use crate::domain::{
-    Answer, Body, Book, Edit, Epoch, Ledger, NodeId, Outcome, Record, Request, Touched, Version,
+    Answer, Body, Book, Edit, Epoch, Forget, Ledger, NodeId, Outcome, Record, Request, Touched, Version,
 };
 use serde::Serialize;
 use sqlx::{Connection, Row, SqliteConnection};
@@ -30,6 +38,9 @@ const BEGIN_AND_READ: &str = "BEGIN IMMEDIATE;
     WHERE id IN (SELECT value FROM json_each(?));
     SELECT 'highest', seq FROM sqlite_sequence WHERE name = 'books' AND ?";
 
+/// Records that are removed from the log in one transaction: a few milliseconds.
+const TRIM_STEP: u64 = 512;
+
 #[derive(Debug)]
 pub struct Writer {
     connection: SqliteConnection,
@@ -38,6 +49,8 @@ pub struct Writer {
     epoch: Option<Epoch>,
     /// Whether this writer has written its seal.
     sealed: bool,
+    /// The first record that the log still has; `None` until it was asked for.
+    oldest: Option<u64>,
     /// The directory stays locked for as long as somebody can write to it.
     _held: Arc<Held>,
 }
@@ -72,6 +85,13 @@ pub struct Started {
     pub wait_ms: u64,
 }
 
+/// When the oldest stored answers were stored, in milliseconds since 1970; `None` where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OldestAnswers {
+    pub receipt_ms: Option<i64>,
+    pub refusal_ms: Option<i64>,
+}
+
 /// A decided batch. With a `record`, its transaction is open: all statements have run, and
 /// [`Writer::commit`] is all that is left. Without one there was nothing to write, and none is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,7 +115,14 @@ struct Basis {
 
 impl Writer {
     pub(super) fn new(connection: SqliteConnection, held: Arc<Held>) -> Self {
-        Self { connection, transaction: Transaction::Closed(None), epoch: None, sealed: false, _held: held }
+        Self {
+            connection,
+            transaction: Transaction::Closed(None),
+            epoch: None,
+            sealed: false,
+            oldest: None,
+            _held: held,
+        }
     }
 
     /// The version of the last record, that of an open transaction included.
@@ -122,11 +149,56 @@ impl Writer {
         self.transaction = Transaction::Unknown;
         match epochs::set_deposed(&mut self.connection, by).await {
             Ok(()) => {
-                self.transaction = Transaction::Closed(Some(position));
-                Ok(())
+                self.transaction = Transaction::Open(position);
+                self.commit().await
             }
             Err(error) => Err(self.give_up(error).await),
         }
+    }
+
+    /// When the oldest stored answers were stored.
+    pub async fn oldest_answers(&mut self) -> Result<OldestAnswers, StoreError> {
+        let row = sqlx::query(
+            "SELECT (SELECT min(stored_at_ms) FROM answers WHERE order_id IS NOT NULL),
+                    (SELECT min(stored_at_ms) FROM answers WHERE order_id IS NULL)",
+        )
+        .fetch_one(&mut self.connection)
+        .await?;
+        Ok(OldestAnswers { receipt_ms: row.try_get(0)?, refusal_ms: row.try_get(1)? })
+    }
+
+    /// Removes the oldest records of the log, a step of them in a transaction of its own, if so many lie
+    /// before the record `keep_from`. The last record always stays. Returns whether it did, and may so find
+    /// more.
+    pub async fn trim_log(&mut self, keep_from: u64) -> Result<bool, StoreError> {
+        let position = self.closed_position().await?;
+        let oldest = match self.oldest {
+            Some(oldest) => oldest,
+            None => self.read_oldest().await?,
+        };
+        if keep_from.min(position.seq).saturating_sub(oldest) < TRIM_STEP {
+            return Ok(false);
+        }
+        self.transaction = Transaction::Unknown;
+        let delete = sqlx::query("BEGIN IMMEDIATE; DELETE FROM log WHERE seq < ?")
+            .bind(rows::to_column(oldest + TRIM_STEP))
+            .execute(&mut self.connection)
+            .await;
+        if let Err(error) = delete {
+            return Err(self.give_up(error.into()).await);
+        }
+        self.transaction = Transaction::Open(position);
+        self.commit().await?;
+        self.oldest = Some(oldest + TRIM_STEP);
+        Ok(true)
+    }
+
+    async fn read_oldest(&mut self) -> Result<u64, StoreError> {
+        let oldest: Option<i64> =
+            sqlx::query_scalar("SELECT min(seq) FROM log").fetch_one(&mut self.connection).await?;
+        let oldest = oldest.map(i64::cast_unsigned).ok_or_else(rows::empty_log)?;
+        self.oldest = Some(oldest);
+        Ok(oldest)
     }
 
     /// Commits the start of a new epoch.
@@ -159,13 +231,46 @@ impl Writer {
         Ok(record)
     }
 
-    /// Decides `requests` in order and runs all statements of the batch. Nothing is durable or visible
-    /// before [`commit`](Writer::commit). On an error nothing is left of it, and no transaction is open;
-    /// [`StoreError::Constraint`] means that one of the requests is impossible.
-    pub async fn prepare(&mut self, requests: &[Request], now_ms: i64) -> Result<Prepared, StoreError> {
+    /// Commits a record of what the range of rows at `cursor` adds up to, so that whoever applies it compares
+    /// its own. Returns it, and where the next range begins. Like a batch, it may be written only when the
+    /// wait of the start is over.
+    pub async fn digest_range(&mut self, cursor: Cursor) -> Result<(Record, Option<Cursor>), StoreError> {
         let position = self.master_position().await?;
         self.transaction = Transaction::Unknown;
-        match self.write_batch(position, requests, now_ms).await {
+        match self.write_digest(position, cursor).await {
+            Ok((record, next)) => {
+                self.transaction = Transaction::Open(record.version);
+                self.commit().await?;
+                Ok((record, next))
+            }
+            Err(error) => Err(self.give_up(error).await),
+        }
+    }
+
+    async fn write_digest(
+        &mut self,
+        predecessor: Version,
+        cursor: Cursor,
+    ) -> Result<(Record, Option<Cursor>), StoreError> {
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut self.connection).await?;
+        let (range, next) = digest::of_range(&mut self.connection, cursor).await?;
+        let record = Record { version: predecessor.next(), predecessor, body: Body::Digest(range) };
+        append(&mut self.connection, &record).await?;
+        Ok((record, next))
+    }
+
+    /// Decides `requests` in order, forgets what is to be forgotten, and runs all statements of the batch. Nothing is durable or visible
+    /// before [`commit`](Writer::commit). On an error nothing is left of it, and no transaction is open;
+    /// [`StoreError::Constraint`] means that one of the requests is impossible.
+    pub async fn prepare(
+        &mut self,
+        requests: &[Request],
+        now_ms: i64,
+        forget: Option<Forget>,
+    ) -> Result<Prepared, StoreError> {
+        let position = self.master_position().await?;
+        self.transaction = Transaction::Unknown;
+        match self.write_batch(position, requests, now_ms, forget).await {
             Ok(prepared) if prepared.record.is_some() => {
                 self.transaction = Transaction::Open(prepared.version);
                 Ok(prepared)
@@ -282,12 +387,14 @@ impl Writer {
         position: Version,
         requests: &[Request],
         now_ms: i64,
+        forget: Option<Forget>,
     ) -> Result<Prepared, StoreError> {
         let Basis { highest_id, books, answers } = self.begin_and_read(requests).await?;
         let version = position.next();
         let mut ledger = Ledger::new(version, now_ms, highest_id.saturating_add(1), books, answers);
         let mut outcomes: Vec<Outcome> = requests.iter().map(|request| ledger.decide(request)).collect();
-        let (batch, touched) = ledger.finish();
+        let (mut batch, touched) = ledger.finish();
+        batch.forget = forget;
         if batch.is_empty() {
             // An edit that changes nothing succeeds, but the version that it was promised never comes.
             for outcome in &mut outcomes {
@@ -373,12 +480,12 @@ mod tests {
         let (store, mut writer) = DataDir::lock(dir.path(), "test").unwrap().open(1).await.unwrap();
         let position = writer.start_epoch(EPOCH).await.unwrap().record.version;
         limit_pages(&mut writer, "PRAGMA max_page_count = 1").await;
-        let refused = writer.prepare(&purchases(0..500), 0).await;
+        let refused = writer.prepare(&purchases(0..500), 0, None).await;
         assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
         assert_eq!(writer.position().await.unwrap(), position);
 
         limit_pages(&mut writer, "PRAGMA max_page_count = 100000").await;
-        let prepared = writer.prepare(&purchases(0..500), 0).await.unwrap();
+        let prepared = writer.prepare(&purchases(0..500), 0, None).await.unwrap();
         writer.commit().await.unwrap();
         assert_eq!(store.position().await.unwrap(), prepared.version);
     }
@@ -412,7 +519,7 @@ mod tests {
         let wal = crate::store::current_file(dir.path()).unwrap().with_file_name("bazar.db-wal");
         let size = || std::fs::metadata(&wal).unwrap().len();
         let before = size();
-        writer.prepare(&purchases(0..1), 0).await.unwrap();
+        writer.prepare(&purchases(0..1), 0, None).await.unwrap();
         writer.commit().await.unwrap();
         let frames = (size() - before) / FRAME;
         let position = writer.position().await.unwrap();
@@ -421,7 +528,7 @@ mod tests {
         let fits = (0..frames).flat_map(|n| [n * FRAME, n * FRAME + 24, n * FRAME + 2000]);
         for fits in fits.chain([frames * FRAME - 1]) {
             limit_files(Some(size().min(before + frames * FRAME) + fits));
-            let prepared = writer.prepare(&purchases(1..2), 0).await.unwrap();
+            let prepared = writer.prepare(&purchases(1..2), 0, None).await.unwrap();
             assert_eq!(prepared.version, position.next());
             let refused = writer.commit().await;
             assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
@@ -429,7 +536,7 @@ mod tests {
             assert_eq!(store.position().await.unwrap(), position);
         }
         limit_files(None);
-        let prepared = writer.prepare(&purchases(2..4), 0).await.unwrap();
+        let prepared = writer.prepare(&purchases(2..4), 0, None).await.unwrap();
         assert_eq!(prepared.version, position.next());
         writer.commit().await.unwrap();
         // As after a crash: what the WAL holds is what is there.
@@ -463,14 +570,22 @@ mod tests {
         let version = Version::new(epoch, start.version.next().seq);
         let body = Body::Start { lease_term_ms: 0, node: None };
         let next = Record { version, predecessor: start.version, body };
-        assert!(matches!(writer.prepare(&purchases(0..1), 0).await, Err(StoreError::Busy(_))));
+        assert!(matches!(writer.prepare(&purchases(0..1), 0, None).await, Err(StoreError::Busy(_))));
         assert!(matches!(writer.apply(std::slice::from_ref(&next)).await, Err(StoreError::Busy(_))));
 
         sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
         other.close().await.unwrap();
-        let prepared = writer.prepare(&purchases(0..1), 0).await.unwrap();
+        let prepared = writer.prepare(&purchases(0..1), 0, None).await.unwrap();
         writer.commit().await.unwrap();
         assert_eq!(store.position().await.unwrap(), prepared.version);
+    }
+
+    /// For a moment the connection's thread has something else to do, so that it answers nothing at once.
+    async fn keep_busy(writer: &mut Writer) {
+        let long = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000)
+                    SELECT count(*) FROM n";
+        let mut counting = std::pin::pin!(sqlx::query(long).execute(&mut writer.connection));
+        assert!(futures_util::poll!(&mut counting).is_pending());
     }
 
     #[tokio::test]
@@ -479,14 +594,15 @@ mod tests {
         let data = DataDir::lock(dir.path(), "test").unwrap();
         let (_store, mut writer) = data.open(1).await.unwrap();
         writer.start_epoch(EPOCH).await.unwrap();
-        writer.prepare(&purchases(0..1), 0).await.unwrap();
+        writer.prepare(&purchases(0..1), 0, None).await.unwrap();
+        keep_busy(&mut writer).await;
         {
             // Polled once, as a time-out that fires would leave it.
             let mut commit = std::pin::pin!(writer.commit());
             assert!(futures_util::poll!(&mut commit).is_pending());
         }
         assert!(matches!(writer.commit().await, Err(StoreError::Misuse(_))));
-        assert!(matches!(writer.prepare(&[], 0).await, Err(StoreError::Misuse(_))));
+        assert!(matches!(writer.prepare(&[], 0, None).await, Err(StoreError::Misuse(_))));
         assert!(matches!(writer.apply(&[]).await, Err(StoreError::Misuse(_))));
     }
 
@@ -497,11 +613,12 @@ mod tests {
         let (_store, mut writer) = data.open(1).await.unwrap();
         writer.start_epoch(EPOCH).await.unwrap();
         let requests = purchases(0..1);
+        keep_busy(&mut writer).await;
         {
-            let mut prepare = std::pin::pin!(writer.prepare(&requests, 0));
+            let mut prepare = std::pin::pin!(writer.prepare(&requests, 0, None));
             assert!(futures_util::poll!(&mut prepare).is_pending());
         }
         assert!(matches!(writer.commit().await, Err(StoreError::Misuse(_))));
-        assert!(matches!(writer.prepare(&requests, 0).await, Err(StoreError::Misuse(_))));
+        assert!(matches!(writer.prepare(&requests, 0, None).await, Err(StoreError::Misuse(_))));
     }
 }

@@ -4,6 +4,7 @@ use crate::coherence::lease::Ask;
 use crate::coherence::{HolderId, LeaseId, ReplicaId};
 use crate::domain::{Edit, Epoch, Known, NodeId, Outcome, Purchase, Record, Version};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 pub const BOOKS: &str = "/books";
 pub const TOPICS: &str = "/topics";
@@ -19,6 +20,7 @@ pub const LOG: &str = "/log";
 pub const VERSIONS: &str = "/versions";
 pub const SNAPSHOT: &str = "/snapshot";
 pub const SYNC_WRITE: &str = "/sync-write";
+pub const VERIFY: &str = "/verify";
 pub const HANDOVER: &str = "/handover";
 /// Which data directory is served here?
 pub const NODE: &str = "/node";
@@ -120,6 +122,16 @@ pub struct ReplicaReport {
     pub replica: ReplicaId,
     pub address: Reachable,
     pub position: Version,
+    /// Which digests its own rows were found equal to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked: Option<Checked>,
+}
+
+/// A process has applied every digest from the record `from` up to `to`, and its rows were equal each time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    pub from: Version,
+    pub to: Version,
 }
 
 /// The master's answer to a [`ReplicaReport`].
@@ -141,6 +153,39 @@ pub struct LogQuery {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Records {
     pub records: Vec<Record>,
+}
+
+/// For a whole snapshot. So long the log is kept for its taker.
+pub const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(600);
+
+/// Query of [`SNAPSHOT`]: who takes it.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct SnapshotQuery {
+    pub node: NodeId,
+}
+
+/// For a whole verification.
+pub const VERIFY_DEADLINE: Duration = Duration::from_secs(600);
+
+/// Answer of [`VERIFY`]: every row of the master was compared with those of the replicas that were linked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verification {
+    /// The master's own.
+    pub node: NodeId,
+    /// Of the last digest.
+    pub version: Version,
+    pub ranges: u64,
+    pub rows: u64,
+    pub replicas: Vec<VerifiedReplica>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifiedReplica {
+    pub node: NodeId,
+    pub url: String,
+    /// It has found all its rows equal. Otherwise it has found some that are not, or could not be asked for
+    /// all of them: it was away, or started anew.
+    pub verified: bool,
 }
 
 /// Answer of [`SYNC_WRITE`]: how far the replica is, durably. Behind the last record that was sent, it

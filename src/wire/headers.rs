@@ -9,6 +9,8 @@ pub const BAZAR_VERSION: &str = "bazar-version";
 pub const IDEMPOTENCY_KEY: &str = "idempotency-key";
 /// `true` on an answer that an earlier request with the same key got first.
 pub const IDEMPOTENCY_REPLAYED: &str = "idempotency-replayed";
+/// The SHA-256 sum of the snapshot that is the body, in hexadecimal digits.
+pub const BAZAR_SHA256: &str = "bazar-sha256";
 /// The highest epoch that the sender of an internal request or answer has met.
 pub const BAZAR_MET: &str = "bazar-met";
 /// Follows one request through all roles and their logs.

@@ -21,5 +21,7 @@ mod overload;
 mod recipes;
 mod redis;
 mod replica;
+mod snapshot;
 mod stock;
+mod verify;
 mod walkthrough;

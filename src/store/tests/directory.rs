@@ -1,7 +1,7 @@
 //! Locks, generations and files that must be refused without being touched.
 
 use super::*;
-use crate::store::{LogPage, OpenError};
+use crate::store::{OpenError, sha256_of};
 use std::fs;
 
 fn generations(dir: &Path) -> Vec<String> {
@@ -108,7 +108,7 @@ async fn existing_data_is_kept() {
 async fn what_was_committed_survives_a_crash_and_what_was_not_leaves_nothing() {
     let mut node = Node::master().await;
     let committed = node.write(&[buy(1, 9)]).await.version;
-    node.writer.prepare(&[buy(2, 9)], NOW_MS).await.unwrap();
+    node.writer.prepare(&[buy(2, 9)], NOW_MS, None).await.unwrap();
     // What the disk holds at this moment, the WAL that nobody has checkpointed included.
     let disk = TempDir::new().unwrap();
     let generation = disk.path().join("generation-1");
@@ -227,13 +227,9 @@ async fn an_older_schema_is_brought_up_to_date() {
     assert!(standing.has_start && standing.last_start_node.is_none());
     let started = writer.start_epoch(new_epoch(9, 0, 10)).await.unwrap();
     assert_eq!((started.record.version.epoch.number, started.wait_ms), (3, 4000));
-    let copy = Node::fresh().await;
-    let mut copy = copy.writer;
-    let LogPage::Records(log) = store.log_after(Version::GENESIS, 10, u64::MAX).await.unwrap() else {
-        panic!("genesis is unknown");
-    };
-    copy.apply(&log).await.unwrap();
-    assert_eq!(copy.standing().await.unwrap(), store.standing().await.unwrap());
+    let mut copy = Node::fresh().await;
+    copy.writer.apply(&log_behind(&store, Version::GENESIS).await).await.unwrap();
+    assert_eq!(copy.store.standing().await.unwrap(), store.standing().await.unwrap());
 }
 
 #[tokio::test]
@@ -276,6 +272,36 @@ async fn a_snapshot_that_is_damaged_or_foreign_is_not_installed() {
     }
     let missing = node.data.receive().unwrap();
     assert!(missing.install().await.is_err());
+    let node = node.restart().await;
+    assert_eq!(node.dump().await, before);
+    assert_eq!(generations(node.dir.path()), ["generation-1"]);
+}
+
+#[tokio::test]
+async fn a_snapshot_that_is_not_byte_for_byte_what_was_announced_is_not_taken() {
+    let node = Node::master().await;
+    let before = node.dump().await;
+    let good = node.dir.path().join("good.db");
+    node.store.export(&good).await.unwrap();
+    let announced = sha256_of(good.clone()).await.unwrap();
+    let bytes = fs::read(&good).unwrap();
+    let cut = [0, 1, 100, 4096, bytes.len() / 2, bytes.len() - 1].map(|end| bytes[..end].to_vec());
+    let flipped = [0, 30, 5000, bytes.len() / 2, bytes.len() - 1].map(|at| {
+        let mut bytes = bytes.clone();
+        bytes[at] ^= 1;
+        bytes
+    });
+    for wrong in cut.into_iter().chain(flipped) {
+        let incoming = node.data.receive().unwrap();
+        fs::write(incoming.path(), wrong).unwrap();
+        let refused = incoming.check(announced).await.unwrap_err();
+        assert!(refused.to_string().contains("not what its sender announced"), "{refused}");
+    }
+    let incoming = node.data.receive().unwrap();
+    assert!(matches!(incoming.check(announced).await, Err(OpenError::NotReadable { .. })));
+    fs::write(incoming.path(), bytes).unwrap();
+    incoming.check(announced).await.unwrap();
+    drop(incoming);
     let node = node.restart().await;
     assert_eq!(node.dump().await, before);
     assert_eq!(generations(node.dir.path()), ["generation-1"]);

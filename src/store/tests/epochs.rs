@@ -36,17 +36,12 @@ async fn a_seal_is_the_last_record_of_its_master_and_only_a_start_follows() {
     assert_eq!(seal.body, Body::Seal { heir: HEIR });
     let standing = node.store.standing().await.unwrap();
     assert_eq!((standing.end, standing.end_is_seal_for), (seal.version, Some(HEIR)));
-    let refused = node.writer.prepare(&[buy(2, 9)], NOW_MS).await;
+    let refused = node.writer.prepare(&[buy(2, 9)], NOW_MS, None).await;
     assert!(matches!(refused, Err(StoreError::Sealed)), "{refused:?}");
     assert!(matches!(node.writer.seal(HEIR).await, Err(StoreError::Sealed)));
 
     let mut heir = Node::fresh().await;
-    let crate::store::LogPage::Records(log) =
-        node.store.log_after(Version::GENESIS, 10, u64::MAX).await.unwrap()
-    else {
-        panic!("genesis is unknown");
-    };
-    heir.writer.apply(&log).await.unwrap();
+    heir.writer.apply(&log_behind(&node.store, Version::GENESIS).await).await.unwrap();
     assert_eq!(heir.store.standing().await.unwrap(), standing);
     let start = heir.writer.start_epoch(new_epoch(5, 0, LEASE_MS)).await.unwrap().record;
     let sold = heir.write(&[buy(2, 9)]).await.record.unwrap();
@@ -71,7 +66,7 @@ async fn a_deposed_master_stays_so_until_its_file_has_that_epoch_or_a_later_one(
     let lower = node.writer.start_epoch(new_epoch(2, 0, LEASE_MS)).await.unwrap().record.version;
     assert_eq!(lower.epoch.number, 2);
     assert_eq!(node.writer.standing().await.unwrap().deposed_by, Some(by));
-    let start = crate::domain::Record {
+    let start = Record {
         version: Version::new(by, lower.seq + 1),
         predecessor: lower,
         body: Body::Start { lease_term_ms: 0, node: Some(HEIR) },
@@ -79,13 +74,13 @@ async fn a_deposed_master_stays_so_until_its_file_has_that_epoch_or_a_later_one(
     node.writer.apply(&[start]).await.unwrap();
     let standing = node.writer.standing().await.unwrap();
     assert_eq!((standing.deposed_by, standing.last_start_node), (None, Some(HEIR)));
-    assert!(matches!(node.writer.prepare(&[buy(1, 9)], NOW_MS).await, Err(StoreError::Misuse(_))));
+    assert!(matches!(node.writer.prepare(&[buy(1, 9)], NOW_MS, None).await, Err(StoreError::Misuse(_))));
 }
 
 #[tokio::test]
 async fn a_mark_cannot_be_made_while_a_batch_is_open() {
     let mut node = Node::master().await;
-    node.writer.prepare(&[buy(1, 9)], NOW_MS).await.unwrap();
+    node.writer.prepare(&[buy(1, 9)], NOW_MS, None).await.unwrap();
     let refused = node.writer.set_deposed(Epoch { number: 9, identity: 9 }).await;
     assert!(matches!(refused, Err(StoreError::Misuse(_))), "{refused:?}");
     node.writer.commit().await.unwrap();

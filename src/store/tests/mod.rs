@@ -1,15 +1,18 @@
 //! The store as its callers see it, on real files.
 
+mod digest;
 mod directory;
 mod epochs;
+mod keeping;
+mod parsing;
 mod reading;
 mod replication;
 mod writing;
 
-use super::{DataDir, NewEpoch, Prepared, Store, Writer, current_file};
+use super::{DataDir, LogPage, NewEpoch, Prepared, Store, Writer, current_file};
 use crate::domain::{
     Book, BookId, Cents, Edit, IdempotencyKey, NewBook, NodeId, OrderId, Outcome, Purchase, Quantity,
-    Receipt, Refusal, Request, Stock, Title, Topic, Version,
+    Receipt, Record, Refusal, Request, Stock, Title, Topic, Version,
 };
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use std::path::Path;
@@ -50,7 +53,7 @@ impl Node {
     }
 
     async fn write(&mut self, requests: &[Request]) -> Prepared {
-        let prepared = self.writer.prepare(requests, NOW_MS).await.unwrap();
+        let prepared = self.writer.prepare(requests, NOW_MS, None).await.unwrap();
         if prepared.record.is_some() {
             self.writer.commit().await.unwrap();
         }
@@ -93,14 +96,33 @@ async fn dump(path: &Path) -> String {
             .await
             .unwrap();
         let quoted: Vec<String> = columns.iter().map(|column| format!("quote({column})")).collect();
-        let sql =
-            format!("SELECT concat_ws(', ', {}) FROM {table} ORDER BY {}", quoted.join(", "), columns[0]);
-        let rows: Vec<String> =
+        let sql = format!(
+            "SELECT CAST(concat_ws(', ', {}) AS BLOB) FROM {table} ORDER BY {}",
+            quoted.join(", "),
+            columns[0]
+        );
+        let rows: Vec<Vec<u8>> =
             sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap();
+        let rows: Vec<_> = rows.iter().map(|row| String::from_utf8_lossy(row)).collect();
         dump.push_str(&format!("{table}: {}\n{}\n", columns.join(", "), rows.join("\n")));
     }
     connection.close().await.unwrap();
     dump
+}
+
+/// The records behind `predecessor`, which must be known.
+async fn log_behind(store: &Store, predecessor: Version) -> Vec<Record> {
+    match store.log_after(predecessor, u32::MAX, u64::MAX).await.unwrap() {
+        LogPage::Records(records) => records,
+        LogPage::Unknown => panic!("{predecessor} is unknown"),
+    }
+}
+
+/// Changes a file behind the back of whoever has it open.
+async fn alter(node: &Node, sql: &'static str) {
+    let mut connection = connect(&current_file(node.dir.path()).unwrap()).await;
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
 }
 
 fn id(number: i64) -> BookId {

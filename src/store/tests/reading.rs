@@ -92,7 +92,7 @@ async fn asof_is_the_version_whose_rows_are_shown() {
     let mut node = Node::master().await;
     for n in 0..5 {
         let before = node.store.book(id(4)).await.unwrap();
-        let prepared = node.writer.prepare(&[buy(n, 4)], NOW_MS).await.unwrap();
+        let prepared = node.writer.prepare(&[buy(n, 4)], NOW_MS, None).await.unwrap();
         assert_eq!(node.store.book(id(4)).await.unwrap(), before, "an open batch is not seen");
         node.writer.commit().await.unwrap();
 

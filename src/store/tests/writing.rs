@@ -69,7 +69,7 @@ async fn a_key_has_one_answer_across_batches_and_restarts() {
 async fn a_rolled_back_batch_leaves_nothing() {
     let mut node = Node::master().await;
     let before = node.dump().await;
-    node.writer.prepare(&[buy(1, 9), create("Title", "topic"), delete(3)], NOW_MS).await.unwrap();
+    node.writer.prepare(&[buy(1, 9), create("Title", "topic"), delete(3)], NOW_MS, None).await.unwrap();
     node.writer.rollback().await.unwrap();
     assert_eq!(node.dump().await, before);
     let written = node.write(&[buy(1, 9)]).await;
@@ -82,7 +82,7 @@ async fn an_order_id_of_another_key_is_a_constraint_and_rolls_back_its_whole_bat
     node.write(&[buy(1, 9)]).await;
     let before = node.dump().await;
     let thief = Purchase { key: IdempotencyKey::parse("another").unwrap(), ..purchase(1, 9) };
-    let failed = node.writer.prepare(&[buy(2, 9), Request::Purchase(thief)], NOW_MS).await;
+    let failed = node.writer.prepare(&[buy(2, 9), Request::Purchase(thief)], NOW_MS, None).await;
     assert!(matches!(failed, Err(StoreError::Constraint(_))), "{failed:?}");
     assert_eq!(node.dump().await, before);
     assert!(sold(&node.write(&[buy(2, 9)]).await.outcomes[0]).is_ok());
@@ -176,19 +176,19 @@ async fn a_start_waits_for_every_lease_that_may_still_run() {
 #[tokio::test]
 async fn calls_out_of_order_are_refused_and_change_nothing() {
     let mut node = Node::fresh().await;
-    let without_epoch = node.writer.prepare(&[buy(1, 9)], NOW_MS).await;
+    let without_epoch = node.writer.prepare(&[buy(1, 9)], NOW_MS, None).await;
     assert!(matches!(without_epoch, Err(StoreError::Misuse(_))));
     assert!(matches!(node.writer.commit().await, Err(StoreError::Misuse(_))));
     node.writer.rollback().await.unwrap();
 
     node.writer.start_epoch(new_epoch(IDENTITY, 0, LEASE_MS)).await.unwrap();
-    node.writer.prepare(&[buy(1, 9)], NOW_MS).await.unwrap();
-    assert!(matches!(node.writer.prepare(&[buy(2, 9)], NOW_MS).await, Err(StoreError::Misuse(_))));
+    node.writer.prepare(&[buy(1, 9)], NOW_MS, None).await.unwrap();
+    assert!(matches!(node.writer.prepare(&[buy(2, 9)], NOW_MS, None).await, Err(StoreError::Misuse(_))));
     assert!(matches!(node.writer.start_epoch(new_epoch(1, 0, 0)).await, Err(StoreError::Misuse(_))));
     node.writer.commit().await.unwrap();
     assert!(node.store.order(OrderId::draw(0, 1)).await.unwrap().value.is_some());
 
     // After a restart the old epoch is over, even if nobody has started another.
     let mut node = node.restart().await;
-    assert!(matches!(node.writer.prepare(&[buy(3, 9)], NOW_MS).await, Err(StoreError::Misuse(_))));
+    assert!(matches!(node.writer.prepare(&[buy(3, 9)], NOW_MS, None).await, Err(StoreError::Misuse(_))));
 }

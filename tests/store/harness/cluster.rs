@@ -87,8 +87,12 @@ impl Cluster {
 
     /// A replica on the data directory of that name.
     pub fn start_replica(&self, name: &str) -> Process {
+        self.start_replica_of(self.master.url(), name)
+    }
+
+    /// The same, which finds its master at another address.
+    pub fn start_replica_of(&self, master: &str, name: &str) -> Process {
         let data = self.data(name);
-        let master = self.master.url();
         let args = ["catalog", "--replica", "--listen", "127.0.0.1:0", "--master-url", master, "--data"];
         let args = [&args[..], &[data.to_str().unwrap()]].concat();
         start_on_disk(self.dir.path(), name, &args, self.shape)

@@ -6,12 +6,14 @@
 //! | `cluster` | a whole store of processes |
 //! | `client` | HTTP with deadlines |
 //! | `rows` | what a data directory holds |
-//! | `redis`, `nginx`, `gate`, `disk` | the neighbours: Redis, nginx, a link that can be held, a failing disk |
+//! | `redis`, `nginx` | the neighbours: a Redis server, nginx |
+//! | `gate`, `meddler`, `disk` | links that can be held or damage what they carry, a failing disk |
 
 mod client;
 mod cluster;
 mod disk;
 mod gate;
+mod meddler;
 mod nginx;
 mod process;
 mod redis;
@@ -21,10 +23,11 @@ pub use client::{Answer, Client, raw};
 pub use cluster::{Cluster, Shape, TOKEN, start_nodes};
 pub use disk::Disk;
 pub use gate::Gate;
+pub use meddler::{Damage, Meddler};
 pub use nginx::Nginx;
 pub use process::{Finished, Process, run};
 pub use redis::RedisServer;
-pub use rows::{Rows, rows};
+pub use rows::{Rows, alter, oldest_record, rows};
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
