@@ -300,8 +300,14 @@ impl Follower {
                 self.snapshot(replica, "its rows are not the master's").await?;
             }
             let standing = match self.report(replica).await {
-                Err(error) if error.code() == Some(ErrorCode::UnknownHistory) => {
+                Err(error) if error.code() == Some(ErrorCode::LogTrimmed) => {
                     self.snapshot(replica, "the master's log does not go back to it").await?;
+                    continue;
+                }
+                Err(error) if error.code() == Some(ErrorCode::UnknownHistory) => {
+                    // Nobody but this file may have what the master lacks.
+                    self.dir.keep_current().map_err(CatalogError::from)?;
+                    self.snapshot(replica, "the master's history is another one").await?;
                     continue;
                 }
                 other => other?,

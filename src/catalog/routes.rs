@@ -6,11 +6,11 @@ use super::reads::{Reads, unavailable};
 use super::replica::Replica;
 use crate::client::BaseUrl;
 use crate::clock;
-use crate::domain::{BookId, NodeId, OrderId, Outcome, PublicVersion, Request, Topic};
+use crate::domain::{BookId, NodeId, OrderId, Outcome, PublicVersion, Request, Topic, Version};
 use crate::member::Member;
 use crate::recipe::Recipe;
 use crate::server::{ApiError, healthz, read_json, read_query, request_id, require_token, resource};
-use crate::store::{LogPage, Snapshot, sha256_of};
+use crate::store::{LogPage, Snapshot, Store, sha256_of};
 use crate::wire::catalog::{
     BOOKS, EDITS, Edits, HANDOVER, HandoverRequest, LEASES, LOG, LeaseRequest, LogQuery, MAX_BATCH, Minimum,
     NODE, NodeIs, NodeState, ORDERS, Outcomes, PURCHASES, Purchases, RELEASE, REPLICAS, Reachable, Records,
@@ -262,7 +262,7 @@ async fn register(master: web::Data<Master>, request: HttpRequest, payload: web:
     let store = master.reads.at(None).await?;
     let known = store.log_after(report.position, 1, 1).await.map_err(|error| unavailable(&error))?;
     if matches!(known, LogPage::Unknown) {
-        return Err(ErrorCode::UnknownHistory.into());
+        return Err(not_in_log(&store, report.position).await.into());
     }
     master.pins.reported(report.node, report.position.seq);
     let in_sync = master.feed.register(&report, address);
@@ -277,7 +277,16 @@ async fn log_page(master: web::Data<Master>, request: HttpRequest) -> Answer {
     let store = master.reads.at(None).await?;
     match store.log_after(query.after, LOG_RECORDS, LOG_BYTES).await.map_err(|error| unavailable(&error))? {
         LogPage::Records(records) => Ok(HttpResponse::Ok().json(Records { records })),
-        LogPage::Unknown => Err(ErrorCode::UnknownHistory.into()),
+        LogPage::Unknown => Err(not_in_log(&store, query.after).await.into()),
+    }
+}
+
+/// Why the log does not go on from `position`: it is too old, or was never ours.
+async fn not_in_log(store: &Store, position: Version) -> Problem {
+    match store.passed(position).await {
+        Ok(true) => ErrorCode::LogTrimmed.into(),
+        Ok(false) => ErrorCode::UnknownHistory.into(),
+        Err(error) => unavailable(&error),
     }
 }
 

@@ -7,6 +7,7 @@
 //! CURRENT         the name of the generation in use
 //! generation-3/   bazar.db, bazar.db-wal, bazar.db-shm
 //! incoming/       a snapshot on its way, of no meaning to anybody but its taker
+//! set-aside/      the last generation that a snapshot of another history replaced, for people
 //! ```
 //!
 //! Invariant: CURRENT names a complete generation or is not there; it changes by one rename. A
@@ -34,6 +35,10 @@ const IN_SYNC: &str = "IN_SYNC";
 const CURRENT: &str = "CURRENT";
 const GENERATION: &str = "generation-";
 const INCOMING: &str = "incoming";
+const SET_ASIDE: &str = "set-aside";
+
+/// In a generation: it is not to be removed but set aside.
+const KEEP: &str = "KEEP";
 
 /// More than any of the small files has: a name, or the identities of some dozens of replicas.
 const SMALL_FILE: u64 = 64 << 10;
@@ -127,6 +132,16 @@ impl DataDir {
         Incoming::new(Arc::clone(&self.held), self.held.dir.join(INCOMING))
     }
 
+    /// The generation in use is to be kept when another one takes its place: it may be the only one that
+    /// has what is in it.
+    pub fn keep_current(&self) -> Result<(), OpenError> {
+        let Some(current) = read_current(&self.held.dir)? else { return Ok(()) };
+        let path = self.held.dir.join(current).join(KEEP);
+        File::create(&path)
+            .and_then(|file| file.sync_all())
+            .map_err(|source| OpenError::NotWritable { path, source })
+    }
+
     /// Made aside and installed like a snapshot, so that a crash on the way leaves no half-made store.
     async fn create_first_generation(&self) -> Result<String, OpenError> {
         let incoming = self.receive()?;
@@ -189,9 +204,17 @@ impl Held {
     /// Only room is lost when it fails; the next open tries again.
     fn remove_other_generations(&self, current: &str) {
         for (_, name) in self.generations().unwrap_or_default() {
-            if name != current
-                && let Err(error) = fs::remove_dir_all(self.dir.join(&name))
-            {
+            if name == current {
+                continue;
+            }
+            let (old, aside) = (self.dir.join(&name), self.dir.join(SET_ASIDE));
+            let done = match old.join(KEEP).exists() {
+                true => remove_dir(&aside).and_then(|()| fs::rename(&old, &aside)).map(|()| {
+                    log::warn!("what was here before is in {} now, until next time", aside.display());
+                }),
+                false => fs::remove_dir_all(&old),
+            };
+            if let Err(error) = done {
                 log::warn!("cannot remove the old {name} in {}: {error}", self.dir.display());
             }
         }
@@ -228,6 +251,13 @@ pub fn current_file(dir: &Path) -> Result<PathBuf, OpenError> {
     match read_current(dir)? {
         Some(generation) => Ok(dir.join(generation).join(DATABASE)),
         None => Err(OpenError::Empty { path: dir.into() }),
+    }
+}
+
+pub(super) fn remove_dir(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
     }
 }
 

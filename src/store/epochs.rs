@@ -59,6 +59,22 @@ impl Store {
     }
 }
 
+impl Store {
+    /// Whether this history once ended at `version`, whether or not the log still has it.
+    pub async fn passed(&self, version: Version) -> Result<bool, StoreError> {
+        let Version { epoch, seq } = version;
+        let [number, identity, seq] = [epoch.number, epoch.identity, seq].map(rows::to_column);
+        let passed = sqlx::query_scalar(
+            "SELECT EXISTS (
+                 SELECT 1 FROM epochs WHERE number = ? AND identity = ? AND start_seq <= ?
+                     AND ? < coalesce((SELECT min(start_seq) FROM epochs AS later
+                                       WHERE later.start_seq > epochs.start_seq),
+                                      (SELECT max(seq) + 1 FROM log)))",
+        );
+        Ok(passed.bind(number).bind(identity).bind(seq).bind(seq).fetch_one(&self.pool).await?)
+    }
+}
+
 pub(super) async fn standing(connection: &mut SqliteConnection) -> Result<Standing, StoreError> {
     let row = sqlx::query(
         "SELECT l.epoch_number, l.epoch_identity, l.seq, l.record,

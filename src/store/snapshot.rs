@@ -5,7 +5,7 @@
 
 use super::{
     OpenError, Store, StoreError, connection,
-    directory::{DATABASE, Held, sync_dir},
+    directory::{DATABASE, Held, remove_dir, sync_dir},
     rows,
     schema::{self, Inspection},
 };
@@ -50,7 +50,7 @@ impl Incoming {
             return Err(OpenError::Receiving { path: held.dir.clone() });
         }
         let incoming = Incoming { held, file: dir.join(DATABASE), dir };
-        remove(&incoming.dir)
+        remove_dir(&incoming.dir)
             .and_then(|()| fs::create_dir(&incoming.dir))
             .map_err(|source| OpenError::NotWritable { path: incoming.dir.clone(), source })?;
         Ok(incoming)
@@ -90,7 +90,7 @@ impl Incoming {
 impl Drop for Incoming {
     fn drop(&mut self) {
         // What cannot be removed now is removed by the next one.
-        remove(&self.dir).ok();
+        remove_dir(&self.dir).ok();
         self.held.receiving.store(false, Ordering::Release);
     }
 }
@@ -115,12 +115,5 @@ impl io::Write for IntoSum<'_> {
 
     fn flush(&mut self) -> io::Result<()> {
         Ok(())
-    }
-}
-
-fn remove(dir: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
     }
 }

@@ -54,8 +54,10 @@ codes! {
     NotAnHeir = "not_an_heir", 409, "this node cannot take over";
     /// Internal: no lease is granted now.
     NoLease = "no_lease", 409, "no lease";
-    /// Internal: that predecessor is not in this master's log.
-    UnknownHistory = "unknown_history", 409, "that version is not in this log";
+    /// Internal: that predecessor is of this master's history, and no longer in its log.
+    LogTrimmed = "log_trimmed", 409, "the log does not go back to that version";
+    /// Internal: that predecessor is not of this master's history.
+    UnknownHistory = "unknown_history", 409, "that version is not of this history";
     /// Internal: a replica has not got that version yet.
     Behind = "behind", 412, "this replica is behind";
     VersionUnavailable = "version_unavailable", 412, "this store has no such version";

@@ -65,6 +65,7 @@ fn a_replica_with_another_history_takes_a_snapshot() {
     cluster.replicas.push(replica);
     cluster.in_sync(1);
     assert!(cluster.replicas[0].log().contains("snapshot"));
+    assert!(data.join("set-aside").is_dir(), "nobody else may have had what was in it");
     client.buy(9).ok();
     assert_eq!(cluster.stop_and_compare()["orders"].len(), 2);
 }
