@@ -5,6 +5,7 @@ use super::holders::Leases;
 use super::reads::{Reads, unavailable};
 use super::replica::Replica;
 use super::writer::Queue;
+use crate::abort;
 use crate::client::BaseUrl;
 use crate::domain::{BookId, OrderId, Outcome, Request, Topic};
 use crate::server::{ApiError, healthz, read_json, read_query, request_id, require_token, resource};
@@ -278,7 +279,9 @@ async fn snapshot(master: web::Data<Master>) -> Answer {
 
 async fn sync_write(replica: web::Data<Replica>, payload: web::Payload) -> Answer {
     let body: Records = read_json(payload, MAX_RECORDS_BODY).await?;
+    abort::point(abort::SYNC_WRITE_RECEIVED);
     let position = replica.apply(body.records).await?;
+    abort::point(abort::APPLIED);
     Ok(HttpResponse::Ok().json(Synced { replica: replica.id, position }))
 }
 

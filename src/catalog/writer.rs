@@ -8,6 +8,7 @@
 use super::CatalogError;
 use super::feed::Feed;
 use super::holders::Leases;
+use crate::abort;
 use crate::clock;
 use crate::coherence::{Moment, touched_keys};
 use crate::domain::{Outcome, Request, Version};
@@ -179,6 +180,7 @@ impl WriterTask {
         let mut ranges: Vec<Range<usize>> = Vec::new();
         ranges.push(0..requests.len());
         while let Some(range) = ranges.pop() {
+            abort::point(abort::BEFORE_PREPARE);
             match self.store.prepare(&requests[range.clone()], clock::wall_ms()).await {
                 Ok(prepared) => {
                     version = prepared.version;
@@ -208,6 +210,7 @@ impl WriterTask {
     }
 
     async fn commit(&mut self, prepared: Prepared) -> Result<(), CatalogError> {
+        abort::point(abort::PREPARED);
         let Some(record) = prepared.record else { return Ok(()) };
         let mut keys = BTreeSet::new();
         for touched in &prepared.touched {
@@ -216,8 +219,11 @@ impl WriterTask {
         if !keys.is_empty() {
             self.leases.fence(record.version, keys.into_iter().collect()).await;
         }
+        abort::point(abort::FENCED);
         self.store.commit().await.map_err(CatalogError::Commit)?;
+        abort::point(abort::COMMITTED);
         self.feed.publish(&Arc::new(record));
+        abort::point(abort::PUBLISHED);
         Ok(())
     }
 }
@@ -232,9 +238,11 @@ impl Acknowledger {
     async fn run(mut self) {
         while let Some(batch) = self.committed.recv().await {
             self.feed.replicated(batch.version).await;
+            abort::point(abort::REPLICATED);
             for (reply, outcomes) in batch.replies {
                 // Who asked may have gone; that cancels nothing.
                 let _ = reply.send(outcomes);
+                abort::point(abort::ACKNOWLEDGING);
             }
         }
     }
