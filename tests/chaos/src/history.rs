@@ -377,8 +377,8 @@ pub struct Initial {
     pub books: Vec<Book>,
     /// Pages that are read.
     pub pages: Vec<Want>,
-    /// Books without restocks that are bought one by one.
-    pub falling: Vec<i64>,
+    /// Books without restocks that are bought one by one, and their counts before the first purchase.
+    pub falling: Vec<(i64, i64)>,
 }
 
 /// A history as it was recorded.
@@ -417,7 +417,7 @@ pub fn read(path: &Path) -> Result<Recorded, String> {
         match (line.f, line.kind) {
             ("initial", _) => {
                 let first: Initial = serde_json::from_str(line.value.get()).map_err(|error| wrong(&error))?;
-                recorder.falling = Arc::new(first.falling.iter().copied().collect());
+                recorder.falling = Arc::new(first.falling.iter().map(|(book, _)| *book).collect());
                 initial = Some(first);
             }
             ("record", _) => {

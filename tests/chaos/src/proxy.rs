@@ -69,10 +69,6 @@ impl Link {
         self.mode.send_replace(mode);
     }
 
-    pub fn mode(&self) -> Mode {
-        *self.mode.borrow()
-    }
-
     /// Requests that arrived a second time.
     pub fn replays(&self) -> u64 {
         self.replays.load(Ordering::Relaxed)

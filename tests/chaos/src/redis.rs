@@ -29,10 +29,6 @@ impl Redis {
         Ok(redis)
     }
 
-    pub fn addr(&self) -> SocketAddr {
-        self.addr
-    }
-
     /// Starts it, empty.
     pub fn restart(&mut self) -> io::Result<()> {
         let port = self.addr.port().to_string();

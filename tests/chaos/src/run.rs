@@ -3,7 +3,7 @@
 use crate::faults::{Faults, Minima};
 use crate::files;
 use crate::follower::Follower;
-use crate::history::{Clock, Count, Edit, Initial, Op, Recorder, Sink, Wants, What};
+use crate::history::{self, Change, Clock, Count, Edit, Initial, Op, Recorder, Sink, Wants, What};
 use crate::http::Client;
 use crate::judge::{Case, Kind, Verdict, judge};
 use crate::process::Process;
@@ -217,12 +217,14 @@ impl Stage {
         let mut store = Store::new(plan.store.clone(), dir.path(), plan.seed).map_err(text)?;
         store.start_all(RECOVERY)?;
         let mut master = store.master_client();
-        stock(&mut master)?;
-        let (version, books) = state(&mut master)?;
+        // Every master's log begins here, and a replica that has nothing yet shows it.
+        let version = Version { epoch: 0, identity: 0, seq: 0 };
+        let books = state(&mut master)?;
         let clock = Clock::start();
         let file = plan.history.as_deref().map(Sink::create).transpose().map_err(text)?;
         let falling: HashMap<i64, i64> = books
             .iter()
+            .chain(&first_books())
             .filter(|book| FALLING.contains(&book.id) || FEW.contains(&book.id))
             .map(|book| (book.id, book.stock))
             .collect();
@@ -230,7 +232,7 @@ impl Stage {
             version: version.to_string(),
             books: books.clone(),
             pages: pages(),
-            falling: falling.keys().copied().collect(),
+            falling: falling.iter().map(|(&book, &count)| (book, count)).collect(),
         };
         if let Some(file) = &file {
             let value = serde_json::to_string(&initial).map_err(|error| error.to_string())?;
@@ -265,7 +267,26 @@ impl Stage {
             .map(|_| Recorder::new(Arc::clone(&falling_ids), Arc::clone(&wants), file.clone()))
             .map(|recorder| Arc::new(Mutex::new(recorder)))
             .collect();
-        Ok(Self { store, shop, follower, recorders, wants, falling, dir })
+        let stage = Self { store, shop, follower, recorders, wants, falling, dir };
+        stage.stock(&mut master)?;
+        Ok(stage)
+    }
+
+    /// Puts the first books there, as the first edits of the history.
+    fn stock(&self, master: &mut Client) -> Result<(), String> {
+        let begin = self.shop.clock.now();
+        let versions = stock(master)?;
+        let end = self.shop.clock.now();
+        let poisoned = || "a client panicked".to_owned();
+        let mut edits = self.shop.edits.lock().map_err(|_| poisoned())?;
+        let mut recorder = self.recorders[CUSTOMERS].lock().map_err(|_| poisoned())?;
+        for (book, version) in first_books().into_iter().zip(versions) {
+            let edit = Edit { number: edits.len() as u32 + 1, change: Change::Put(book) };
+            edits.push(edit.clone());
+            let value = history::Value::Edit { edit, version };
+            recorder.ended(CUSTOMERS as u32, begin, end, &value).map_err(|error| error.to_string())?;
+        }
+        Ok(())
     }
 
     /// A data directory whose history is another one.
@@ -433,18 +454,27 @@ fn spawn<T: Send + 'static>(
     std::thread::Builder::new().name(name).spawn(work).map_err(|error| error.to_string())
 }
 
-/// Puts the first books there.
-fn stock(master: &mut Client) -> Result<(), String> {
+/// Puts the first books there. Returns the version that shows each of them.
+fn stock(master: &mut Client) -> Result<Vec<String>, String> {
     let edits: Vec<Value> = first_books().iter().map(|book| json!({"put": book})).collect();
     let body = json!({ "edits": edits }).to_string();
-    match master.post("/edits", "", body.as_bytes(), ASK * 5) {
-        Ok(answer) if answer.status == 200 => Ok(()),
-        other => Err(format!("the shop cannot be stocked: {other:?}")),
+    let answer = master.post("/edits", "", body.as_bytes(), ASK * 5);
+    let body: Value = match &answer {
+        Ok(answer) if answer.status == 200 => serde_json::from_slice(&answer.body).unwrap_or_default(),
+        _ => Value::Null,
+    };
+    let version = |outcome: &Value| Version::parse(outcome["edit"]["Ok"]["version"].as_str()?);
+    let versions: Option<Vec<Version>> = body["outcomes"].as_array().into_iter().flatten().map(version).collect();
+    match versions {
+        Some(versions) if !versions.is_empty() => {
+            Ok(versions.iter().map(|version| format!("{}.{}", version.epoch, version.seq)).collect())
+        }
+        _ => Err(format!("the shop cannot be stocked: {answer:?}")),
     }
 }
 
-/// All books, and the version that they are of. Nothing else must be going on.
-fn state(master: &mut Client) -> Result<(Version, Vec<Book>), String> {
+/// All books. Nothing else must be going on.
+fn state(master: &mut Client) -> Result<Vec<Book>, String> {
     let mut read = |path: &str| -> Result<Value, String> {
         let answer = master.get(path, ASK).map_err(|failure| format!("{path}: {failure:?}"))?;
         serde_json::from_slice(&answer.body).map_err(|error| format!("{path}: {error}"))
@@ -453,17 +483,14 @@ fn state(master: &mut Client) -> Result<(Version, Vec<Book>), String> {
     let mut books = Vec::new();
     let names: Vec<&str> =
         topics["value"].as_array().into_iter().flatten().filter_map(|topic| topic["topic"].as_str()).collect();
-    let mut asof = topics["asof"].clone();
     for topic in names {
         let page = read(&format!("/search?topic={topic}&limit=1000"))?;
         let of_topic: Vec<Book> =
             serde_json::from_value(page["value"]["books"].clone()).map_err(|error| error.to_string())?;
         books.extend(of_topic);
-        asof = page["asof"].clone();
     }
-    let version = asof.as_str().and_then(Version::parse).ok_or("no version")?;
     books.sort_by_key(|book| book.id);
-    Ok((version, books))
+    Ok(books)
 }
 
 /// Judges a recorded history alone.
@@ -471,12 +498,7 @@ pub fn check(path: &Path) -> Result<Verdict, String> {
     let recorded = crate::history::read(path)?;
     let initial = recorded.initial;
     let version = Version::parse(&initial.version).ok_or("the first state has no version")?;
-    let falling: HashMap<i64, i64> = initial
-        .books
-        .iter()
-        .filter(|book| initial.falling.contains(&book.id))
-        .map(|book| (book.id, book.stock))
-        .collect();
+    let falling: HashMap<i64, i64> = initial.falling.into_iter().collect();
     let mut truth = Truth::new(version, initial.books, initial.pages);
     recorded.records.iter().for_each(|record| truth.apply(record));
     let wants = recorded.wants.all();

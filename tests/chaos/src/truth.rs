@@ -236,11 +236,7 @@ impl Truth {
         }
     }
 
-    /// The numbers of the books that there are now.
-    pub fn ids(&self) -> impl Iterator<Item = i64> {
-        self.books.keys().copied()
-    }
-
+    /// A book as it is now.
     pub fn book(&self, id: i64) -> Option<&Book> {
         self.books.get(&id)
     }
