@@ -40,6 +40,13 @@ pub enum Command {
     /// Run an order node: stateless purchase processing
     #[command(after_help = "Example:\n  bazar order --master http://127.0.0.1:3000")]
     Order(OrderArgs),
+    /// Let the write master hand over to a replica: it seals its log for it and ends
+    #[command(
+        after_help = "The heir is then started with --master on its data, and the old master, if it is \
+                            to stay, with --replica.\n\nExample:\n  bazar handover --to \
+                            http://127.0.0.1:3001 --master http://127.0.0.1:3000"
+    )]
+    Handover(HandoverArgs),
     /// Ask a node for its health: exit code 0 or 1
     #[command(after_help = "Example:\n  bazar healthcheck http://127.0.0.1:3005/readyz")]
     Healthcheck {
@@ -147,6 +154,10 @@ pub struct CatalogArgs {
     /// Master: how long a frontend's lease runs, 100ms to 5s [default: 1000ms]
     #[arg(long, value_name = "TIME", env = "BAZAR_LEASE")]
     pub lease: Option<String>,
+    /// Master: start although the data says that another node is master, because that one is gone for good.
+    /// Orders that were acknowledged without this node are lost
+    #[arg(long, env = "BAZAR_FORCE")]
+    pub force: bool,
     /// Replica: candidates for the write master
     #[arg(long, value_name = "URL[,URL...]", env = "BAZAR_MASTER_URL")]
     pub master_url: Option<String>,
@@ -163,6 +174,18 @@ pub struct OrderArgs {
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:3006", env = "BAZAR_LISTEN")]
     pub listen: String,
     /// Candidates for the write master
+    #[arg(long, value_name = "URL[,URL...]", env = "BAZAR_MASTER")]
+    pub master: Option<String>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct HandoverArgs {
+    /// The replica that takes over, as the master reaches it
+    #[arg(long, value_name = "URL", env = "BAZAR_TO")]
+    pub to: String,
+    /// Candidates for the write master [default: the one that the heir follows]
     #[arg(long, value_name = "URL[,URL...]", env = "BAZAR_MASTER")]
     pub master: Option<String>,
     #[command(flatten)]

@@ -2,11 +2,12 @@
 //! before anything is bound.
 
 use crate::catalog::{self, Ack, Kind, MasterConfig, ReplicaConfig};
-use crate::cli::{self, CatalogArgs, Common, FrontendArgs, OrderArgs, UpArgs};
+use crate::cli::{self, CatalogArgs, Common, FrontendArgs, HandoverArgs, OrderArgs, UpArgs};
 use crate::client::BaseUrl;
+use crate::coherence::mastership::LONGEST_LEASE;
 use crate::telemetry::LogFormat;
 use crate::token::InternalToken;
-use crate::{frontend, order, up};
+use crate::{frontend, handover, order, up};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,7 +15,7 @@ use std::time::Duration;
 
 /// A lease shorter than this is renewed more often than a busy machine schedules; one that is longer
 /// stalls writers for longer than a customer waits.
-const LEASE: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(5);
+const LEASE: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=LONGEST_LEASE;
 
 /// Nodes of one kind in one process.
 const MAX_NODES: usize = 16;
@@ -98,7 +99,9 @@ pub fn catalog(args: CatalogArgs) -> Result<Checked<catalog::Config>, Mistakes> 
         check.mistake("--data must name the directory of this node's data");
     }
     let kind = if args.replica && !args.master {
-        for (flag, given) in [("--ack", args.ack.is_some()), ("--lease", args.lease.is_some())] {
+        let of_master =
+            [("--ack", args.ack.is_some()), ("--lease", args.lease.is_some()), ("--force", args.force)];
+        for (flag, given) in of_master {
             if given {
                 check.mistake(format!("{flag} is for --master"));
             }
@@ -120,7 +123,7 @@ pub fn catalog(args: CatalogArgs) -> Result<Checked<catalog::Config>, Mistakes> 
             check.mistake("--lease must be between 100ms and 5s");
         }
         let ack = args.ack.map_or(Ack::Sync, |ack| check.ack(&ack));
-        Kind::Master(MasterConfig { ack, lease, leases_outlive_process: true })
+        Kind::Master(MasterConfig { ack, lease, leases_outlive_process: true, force: args.force })
     };
     let token = check.required_token(&args.common);
     check.done(catalog::Config { kind, listen, data: args.data.unwrap_or_default() }, token, &args.common)
@@ -131,6 +134,16 @@ pub fn order(args: OrderArgs) -> Result<Checked<order::Config>, Mistakes> {
     let config = order::Config {
         listen: check.addr("--listen", &args.listen),
         masters: check.urls("--master", args.master.as_deref()),
+    };
+    let token = check.required_token(&args.common);
+    check.done(config, token, &args.common)
+}
+
+pub fn handover(args: HandoverArgs) -> Result<Checked<handover::Config>, Mistakes> {
+    let mut check = Check::default();
+    let config = handover::Config {
+        heir: check.url("--to", &args.to).unwrap_or_else(|| BaseUrl::from_addr(([127, 0, 0, 1], 0).into())),
+        masters: args.master.as_deref().map_or_else(Vec::new, |urls| check.urls("--master", Some(urls))),
     };
     let token = check.required_token(&args.common);
     check.done(config, token, &args.common)

@@ -1,5 +1,6 @@
 //! Parse, check, run, exit code.
 
+use bazar::catalog::CatalogError;
 use bazar::cli::{Cli, Command};
 use bazar::client::BaseUrl;
 use bazar::config::{self, Checked, Mistakes};
@@ -34,6 +35,10 @@ fn main() -> ExitCode {
             let app = config.build(token).await?;
             ready("order", &[app.addr()]);
             Ok(app.run(stop).await?)
+        }),
+        Command::Handover(args) => start(config::handover(args), async |config, token, _| {
+            println!("{}", config.run(token).await?);
+            Ok(())
         }),
         Command::Healthcheck { url } => {
             exit_code(actix_web::rt::System::new().block_on(bazar::client::healthcheck(&url)))
@@ -74,7 +79,11 @@ fn exit_code(outcome: Outcome) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::FAILURE
+            // Started as what its data forbids: a mistake of the caller, like a wrong flag.
+            match error.downcast_ref::<CatalogError>() {
+                Some(CatalogError::Refused(_)) => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

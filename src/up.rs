@@ -63,6 +63,7 @@ impl Config {
             ack: self.ack,
             lease: self.lease,
             leases_outlive_process: self.token_is_shared,
+            force: false,
         });
         // The public address first: it is the one that somebody else may have.
         let mut public = Vec::new();

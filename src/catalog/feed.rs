@@ -6,12 +6,13 @@
 
 use crate::client::{BaseUrl, CallError, Peer};
 use crate::coherence::{InSync, ReplicaId};
-use crate::domain::{Record, Version};
-use crate::token::InternalToken;
-use crate::wire::catalog::{ReplicaReport, SYNC_WRITE, Synced};
+use crate::domain::{NodeId, Record, Version};
+use crate::member::Member;
+use crate::store::InSyncFile;
+use crate::wire::catalog::{ReplicaReport, ReplicaState, SYNC_WRITE, Synced};
 use parking_lot::Mutex;
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
@@ -39,15 +40,26 @@ const MAX_PUSH: usize = 64;
 /// Replicas at a time.
 const MAX_REPLICAS: usize = 64;
 
+/// Before another attempt to write the set down.
+const RECORD_AGAIN: Duration = Duration::from_millis(200);
+
 /// How long a replica that missed a deadline is not waited for; doubles each time, so that one that can
 /// report but not be reached does not stall the shop every second.
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 
+/// What an acknowledgement needs next.
+enum Next {
+    Acknowledge,
+    WaitFor(Vec<NodeId>),
+    Record(BTreeSet<NodeId>),
+}
+
 pub struct Feed {
     epoch_start: Version,
     ack: Ack,
-    token: InternalToken,
+    member: Member,
+    file: InSyncFile,
     state: Mutex<State>,
     /// A replica got further, or left.
     changed: Notify,
@@ -55,14 +67,18 @@ pub struct Feed {
 
 struct State {
     in_sync: InSync,
-    links: HashMap<ReplicaId, Link>,
-    back_offs: HashMap<ReplicaId, BackOff>,
+    /// The set as it is on disk.
+    recorded: BTreeSet<NodeId>,
+    links: HashMap<NodeId, Link>,
+    back_offs: HashMap<NodeId, BackOff>,
     /// Names links, so that a task of an old one does nothing to the new one.
     generation: u64,
 }
 
 struct Link {
     generation: u64,
+    /// Which process of the node: what another one has is to be reported anew.
+    process: ReplicaId,
     address: BaseUrl,
     records: mpsc::Sender<Arc<Record>>,
     /// What the replica reported last; it is in this master's log.
@@ -79,7 +95,7 @@ struct BackOff {
 
 impl State {
     /// Enters what a replica says of itself, if it is one that may be waited for.
-    fn reported(&mut self, replica: ReplicaId, position: Version) {
+    fn reported(&mut self, replica: NodeId, position: Version) {
         let proven = self.links.get(&replica).is_some_and(|link| link.proven);
         let resting = self.back_offs.get(&replica).is_some_and(|back_off| Instant::now() < back_off.until);
         if proven && !resting && self.in_sync.reported(replica, position.seq) {
@@ -87,7 +103,7 @@ impl State {
         }
     }
 
-    fn lost(&mut self, replica: ReplicaId) {
+    fn lost(&mut self, replica: NodeId) {
         if self.in_sync.is_member(replica) {
             log::warn!("replica {replica} is out of the in-sync set");
         }
@@ -103,15 +119,24 @@ impl State {
 }
 
 impl Feed {
-    /// `start` is the version of this master's start record, the end of its log.
-    pub fn new(start: Version, ack: Ack, token: InternalToken) -> Self {
+    /// `start` is the version of this master's start record, the end of its log; `recorded` is what `file`
+    /// says: the set that the same master had before.
+    pub fn new(
+        start: Version,
+        ack: Ack,
+        member: Member,
+        file: InSyncFile,
+        recorded: BTreeSet<NodeId>,
+    ) -> Self {
         let state = State {
-            in_sync: InSync::new(start.seq),
+            in_sync: InSync::new(start.seq, &recorded),
+            recorded,
             links: HashMap::new(),
             back_offs: HashMap::new(),
             generation: 0,
         };
-        Self { epoch_start: start, ack, token, state: Mutex::new(state), changed: Notify::new() }
+        let changed = Notify::new();
+        Self { epoch_start: start, ack, member, file, state: Mutex::new(state), changed }
     }
 
     /// Sends a committed record on its way to every replica. Never waits.
@@ -128,27 +153,77 @@ impl Feed {
         });
     }
 
-    /// Returns when `version` may be acknowledged.
-    pub async fn replicated(&self, version: Version) {
+    /// Returns when `version` may be acknowledged: true; or never may, because another epoch has begun:
+    /// false.
+    pub async fn replicated(&self, version: Version) -> bool {
         let deadline = Instant::now() + SYNC_DEADLINE;
         loop {
-            let missing = {
-                let mut state = self.state.lock();
-                let missing = match self.ack {
-                    Ack::Sync => state.in_sync.missing(version.seq),
-                    Ack::Async => Vec::new(),
-                };
-                if missing.is_empty() {
-                    // In one step with the check: who enters the set from here on has this version.
-                    state.in_sync.acknowledged(version.seq);
-                    return;
-                }
-                missing
-            };
-            if tokio::time::timeout_at(deadline, self.changed.notified()).await.is_err() {
-                let mut state = self.state.lock();
-                missing.into_iter().for_each(|replica| state.lost(replica));
+            // Before the look, so that no change falls between the two.
+            let changed = self.changed.notified();
+            if self.member.deposed_by().is_some() {
+                return false;
             }
+            match self.next(version) {
+                Next::Acknowledge => return true,
+                Next::Record(members) => self.record(members).await,
+                Next::WaitFor(missing) => {
+                    if tokio::time::timeout_at(deadline, changed).await.is_err() {
+                        let mut state = self.state.lock();
+                        missing.into_iter().for_each(|replica| state.lost(replica));
+                    }
+                }
+            }
+        }
+    }
+
+    fn next(&self, version: Version) -> Next {
+        let mut state = self.state.lock();
+        if self.ack == Ack::Sync {
+            let missing = state.in_sync.missing(version.seq);
+            if !missing.is_empty() {
+                return Next::WaitFor(missing);
+            }
+            let members = state.in_sync.members();
+            if members != state.recorded {
+                return Next::Record(members);
+            }
+        }
+        // In one step with the check: who enters the set from here on has this version.
+        state.in_sync.acknowledged(version.seq);
+        Next::Acknowledge
+    }
+
+    /// Writes down who is in the set: before an acknowledgement that does not wait for who left.
+    async fn record(&self, members: BTreeSet<NodeId>) {
+        let (file, record) = (self.file.clone(), members.clone());
+        match tokio::task::spawn_blocking(move || file.save(&record)).await {
+            Ok(Ok(())) => self.state.lock().recorded = members,
+            Ok(Err(error)) => {
+                log::error!("the in-sync set cannot be written down, so nothing is acknowledged: {error}");
+                tokio::time::sleep(RECORD_AGAIN).await;
+            }
+            Err(error) => log::error!("writing the in-sync set down failed: {error}"),
+        }
+    }
+
+    /// Whether the node may take over: it has everything that was acknowledged.
+    pub fn may_inherit(&self, node: NodeId) -> bool {
+        let state = self.state.lock();
+        match self.ack {
+            Ack::Sync => state.in_sync.is_member(node) && state.links.contains_key(&node),
+            // It is sealed first, and waited for then.
+            Ack::Async => state.links.contains_key(&node),
+        }
+    }
+
+    /// Returns when `node` has everything up to `version` on disk.
+    pub async fn reached(&self, node: NodeId, version: Version) {
+        loop {
+            let changed = self.changed.notified();
+            if self.state.lock().in_sync.durable(node).is_some_and(|durable| durable >= version.seq) {
+                return;
+            }
+            changed.await;
         }
     }
 
@@ -158,42 +233,60 @@ impl Feed {
         let mut state = self.state.lock();
         let linked = state
             .links
-            .get(&report.replica)
+            .get(&report.node)
+            .filter(|link| link.process == report.replica)
             .is_some_and(|link| link.address == address && !link.records.is_closed());
         if !linked {
             if state.links.len() >= MAX_REPLICAS {
                 return false;
+            }
+            if state.links.contains_key(&report.node) {
+                // What the process before had on disk says nothing about this one's file.
+                state.in_sync.forget(report.node);
             }
             state.generation += 1;
             let generation = state.generation;
             let (records, queue) = mpsc::channel(LINK_QUEUE);
             let push = Push {
                 feed: Arc::clone(self),
-                replica: report.replica,
+                node: report.node,
+                process: report.replica,
                 generation,
-                peer: Peer::new(address.clone(), &self.token),
+                peer: Peer::new(address.clone(), &self.member),
                 records: queue,
             };
             actix_web::rt::spawn(push.run());
-            let link = Link { generation, address, records, reported: report.position, proven: false };
-            state.links.insert(report.replica, link);
-        } else if let Some(link) = state.links.get_mut(&report.replica) {
+            let process = report.replica;
+            let link =
+                Link { generation, process, address, records, reported: report.position, proven: false };
+            state.links.insert(report.node, link);
+        } else if let Some(link) = state.links.get_mut(&report.node) {
             link.reported = report.position;
         }
-        state.reported(report.replica, report.position);
-        self.changed.notify_one();
-        state.in_sync.is_member(report.replica)
+        state.reported(report.node, report.position);
+        self.changed.notify_waiters();
+        state.in_sync.is_member(report.node)
     }
 
-    /// How many replicas acknowledgements wait for, and how many are linked.
-    pub fn count(&self) -> (usize, usize) {
+    /// The replicas that records are pushed to, in order of their identity.
+    pub fn replicas(&self) -> Vec<ReplicaState> {
         let state = self.state.lock();
-        let members = state.links.keys().filter(|&&replica| state.in_sync.is_member(replica)).count();
-        (members, state.links.len())
+        let mut replicas: Vec<ReplicaState> = state
+            .links
+            .iter()
+            .map(|(&node, link)| ReplicaState {
+                node,
+                url: link.address.to_string(),
+                durable: state.in_sync.durable(node).unwrap_or(0),
+                in_sync: state.in_sync.is_member(node),
+            })
+            .collect();
+        replicas.sort_by_key(|replica| replica.node);
+        replicas
     }
 
     /// A push on the link `generation` was answered. Returns whether that link is still in use.
-    fn pushed(&self, replica: ReplicaId, generation: u64, position: Version) -> bool {
+    fn pushed(&self, replica: NodeId, generation: u64, position: Version) -> bool {
         let mut state = self.state.lock();
         let Some(link) = state.links.get_mut(&replica).filter(|link| link.generation == generation) else {
             return false;
@@ -209,24 +302,25 @@ impl Feed {
             state.reported(replica, position);
         }
         drop(state);
-        self.changed.notify_one();
+        self.changed.notify_waiters();
         true
     }
 
-    fn lost(&self, replica: ReplicaId, generation: u64) {
+    fn lost(&self, replica: NodeId, generation: u64) {
         let mut state = self.state.lock();
         if state.links.get(&replica).is_some_and(|link| link.generation == generation) {
             state.lost(replica);
         }
         drop(state);
-        self.changed.notify_one();
+        self.changed.notify_waiters();
     }
 }
 
 /// Pushes records to one replica until it fails.
 struct Push {
     feed: Arc<Feed>,
-    replica: ReplicaId,
+    node: NodeId,
+    process: ReplicaId,
     generation: u64,
     peer: Peer,
     records: mpsc::Receiver<Arc<Record>>,
@@ -243,22 +337,18 @@ impl Push {
         let mut page = Vec::new();
         loop {
             match self.push(&page).await {
-                Ok(synced) if synced.replica == self.replica => {
-                    if !self.feed.pushed(self.replica, self.generation, synced.position) {
+                Ok(synced) if synced.replica == self.process => {
+                    if !self.feed.pushed(self.node, self.generation, synced.position) {
                         return;
                     }
                 }
                 Ok(_) => {
-                    log::info!("replica {} at {} is another process now", self.replica, self.peer.url());
-                    return self.feed.lost(self.replica, self.generation);
+                    log::info!("replica {} at {} is another process now", self.node, self.peer.url());
+                    return self.feed.lost(self.node, self.generation);
                 }
                 Err(error) => {
-                    log::debug!(
-                        "replica {} at {} cannot be pushed to: {error}",
-                        self.replica,
-                        self.peer.url()
-                    );
-                    return self.feed.lost(self.replica, self.generation);
+                    log::debug!("replica {} at {} cannot be pushed to: {error}", self.node, self.peer.url());
+                    return self.feed.lost(self.node, self.generation);
                 }
             }
             page.clear();
@@ -284,12 +374,20 @@ mod tests {
     #[actix_web::test]
     async fn a_replica_that_reports_but_cannot_be_pushed_to_is_never_waited_for() {
         let start = Version::new(Epoch { number: 1, identity: 1 }, 1);
-        let feed = Arc::new(Feed::new(start, Ack::Sync, InternalToken::random()));
-        let report = ReplicaReport { replica: ReplicaId(1), address: Reachable::Port(1), position: start };
+        let dir = tempfile::tempdir().unwrap();
+        let file = crate::store::DataDir::lock(dir.path(), "test").unwrap().in_sync_file();
+        let feed = Feed::new(start, Ack::Sync, Member::of_nothing(), file, BTreeSet::new());
+        let feed = Arc::new(feed);
+        let report = ReplicaReport {
+            node: NodeId(1),
+            replica: ReplicaId(1),
+            address: Reachable::Port(1),
+            position: start,
+        };
         let nowhere = BaseUrl::parse("http://127.0.0.1:1").unwrap();
         assert!(!feed.register(&report, nowhere));
         // Waits for nobody, so it returns at once; the test's own deadline is far away.
         feed.replicated(start.next()).await;
-        assert_eq!(feed.count().0, 0);
+        assert!(feed.replicas().iter().all(|replica| !replica.in_sync));
     }
 }

@@ -1,5 +1,6 @@
 //! Leases and fences over HTTP: the I/O around [`coherence::Holders`](crate::coherence::Holders).
 
+use super::mastership::Mastership;
 use crate::abort;
 use crate::client::{BaseUrl, Peer};
 use crate::clock;
@@ -7,13 +8,14 @@ use crate::coherence::holders::NoLease;
 use crate::coherence::lease::{Announced, Ask, Fence, Grant};
 use crate::coherence::{HolderId, Holders, LeaseId};
 use crate::domain::Version;
-use crate::token::InternalToken;
+use crate::member::Member;
 use crate::wire::catalog::{LeaseRequest, PROTOCOL};
 use crate::wire::frontend::{HOLDER, HolderAnswer, INVALIDATE};
 use crate::wire::{ErrorCode, Problem};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -31,14 +33,15 @@ pub struct Leases {
     fence_deadline: Duration,
     /// A lease was given back while a fence may be out.
     released: Notify,
-    token: InternalToken,
+    member: Member,
+    mastership: Arc<Mastership>,
 }
 
 impl Leases {
-    pub fn new(start: Version, term: Duration, token: InternalToken) -> Self {
+    pub fn new(start: Version, term: Duration, member: Member, mastership: Arc<Mastership>) -> Self {
         let holders = Holders::new(start, term);
         let fence_deadline = holders.fence_deadline();
-        Self { holders: Mutex::new(holders), fence_deadline, released: Notify::new(), token }
+        Self { holders: Mutex::new(holders), fence_deadline, released: Notify::new(), member, mastership }
     }
 
     /// Grants or renews. A join is granted only after the address has answered with the holder's id.
@@ -52,14 +55,16 @@ impl Leases {
             let sentence = format!("this master speaks coherence protocol {PROTOCOL}");
             return Err(Problem::new(ErrorCode::NoLease, sentence));
         }
-        let received = clock::now();
+        if let Ask::Join(_) = request.ask {
+            self.probe(&address, request.holder, request_id).await?;
+        }
+        let mut holders = self.holders.lock();
+        // Behind the probe, and with the holders locked: behind a seal nothing is granted any more.
+        self.mastership.require()?;
+        let now = clock::now();
         let granted = match request.ask {
-            Ask::Renew(lease) => self.holders.lock().renew(received, request.holder, lease),
-            Ask::Join(lease) => {
-                self.probe(&address, request.holder, request_id).await?;
-                let granted = clock::now();
-                self.holders.lock().join(granted, request.holder, lease, address.to_string())
-            }
+            Ask::Renew(lease) => holders.renew(now, request.holder, lease),
+            Ask::Join(lease) => holders.join(now, request.holder, lease, address.to_string()),
         };
         granted.map_err(|refused: NoLease| Problem::new(ErrorCode::NoLease, refused.to_string()))
     }
@@ -107,7 +112,7 @@ impl Leases {
         let request_id = fence.version.public().to_string();
         loop {
             if let Ok(url) = BaseUrl::parse(&address) {
-                let peer = Peer::new(url, &self.token);
+                let peer = Peer::new(url, &self.member);
                 let answer: Result<HolderAnswer, _> =
                     peer.post(INVALIDATE, &fence, &request_id, self.fence_deadline).await;
                 match answer {
@@ -122,7 +127,7 @@ impl Leases {
 
     /// A name may stand for several processes: only the one that asked may hold the lease.
     async fn probe(&self, address: &BaseUrl, holder: HolderId, request_id: &str) -> Result<(), Problem> {
-        let peer = Peer::new(address.clone(), &self.token);
+        let peer = Peer::new(address.clone(), &self.member);
         let answer: Result<HolderAnswer, _> = peer.get(HOLDER, request_id, PROBE_DEADLINE).await;
         match answer {
             Ok(answer) if answer.holder == holder => Ok(()),

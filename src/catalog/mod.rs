@@ -8,22 +8,30 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `routes` | the internal HTTP of both kinds of node |
-//! | `reads` | answers with their version; a replica waits for one it lacks |
+//! | `master` | the master's start |
+//! | `mastership` | whether this process still is the master |
+//! | `handover` | seals the log for an heir, and ends |
 //! | `writer` | the single writer: queue → batch → fence → commit |
 //! | `holders` | grants leases, sends fences |
 //! | `feed` | pushes records to replicas, and says when an acknowledgement may go out |
 //! | `replica` | applies records, fills gaps, takes snapshots |
+//! | `reads` | answers with their version; a replica waits for one it lacks |
+//! | `routes` | the internal HTTP of both kinds of node |
 
 mod feed;
+mod handover;
 mod holders;
+mod master;
+mod mastership;
 mod reads;
 mod replica;
 mod routes;
 mod writer;
 
 use crate::client::{BaseUrl, Masters};
-use crate::clock;
+use crate::coherence::mastership::Refused;
+use crate::domain::Epoch;
+use crate::member::Member;
 use crate::server;
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, OpenError, StoreError};
@@ -65,6 +73,8 @@ pub struct MasterConfig {
     /// Whether a lease can outlive this process. It cannot where all holders are threads of it (`bazar
     /// up`): then the next start has nobody to wait for.
     pub leases_outlive_process: bool,
+    /// The old master is gone for good: start whatever the data says about who is master.
+    pub force: bool,
 }
 
 #[derive(Debug, Clone)]
@@ -81,8 +91,14 @@ pub enum CatalogError {
     Listen(std::io::Error),
     #[error(transparent)]
     Open(#[from] OpenError),
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    #[error("the in-sync set cannot be read or written: {0}")]
+    InSync(std::io::Error),
     #[error("the write master stopped, because it could not commit: {0}")]
     Commit(StoreError),
+    #[error("epoch {} has begun somewhere else", met.number)]
+    DrawAgain { met: Epoch },
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the listener failed: {0}")]
@@ -93,52 +109,46 @@ pub enum CatalogError {
 pub struct App {
     listener: TcpListener,
     addr: SocketAddr,
-    token: InternalToken,
+    member: Member,
     node: Node,
+    again: Option<Again>,
+}
+
+/// What a master that started by force needs to begin another epoch.
+struct Again {
+    data: PathBuf,
+    config: MasterConfig,
 }
 
 enum Node {
-    Master { master: Arc<routes::Master>, tasks: writer::Tasks },
+    Master { master: Arc<master::Master>, tasks: writer::Tasks },
     Replica { replica: Arc<replica::Replica>, tasks: replica::Tasks },
 }
 
 impl Config {
     /// Binds, locks the data directory, opens the file; a master begins its epoch.
     pub async fn build(self, token: InternalToken) -> Result<App, CatalogError> {
-        let (listener, addr) = server::bind(self.listen).map_err(CatalogError::Listen)?;
-        let node = match self.kind {
+        let Self { kind, listen, data } = self;
+        let member = Member::new(token);
+        // First: an address that is taken is no reason to touch any data.
+        let (listener, addr) = server::bind(listen).map_err(CatalogError::Listen)?;
+        match kind {
             Kind::Master(config) => {
-                let dir = DataDir::lock(&self.data, "catalog master")?;
-                let (store, mut store_writer) = dir.open(READERS).await?;
-                let recorded = if config.leases_outlive_process { config.lease } else { Duration::ZERO };
-                let recorded_ms = u64::try_from(recorded.as_millis()).unwrap_or(u64::MAX);
-                let started = store_writer.start_epoch(rand::random(), 0, recorded_ms).await?;
-                let start = started.record.version;
-                log::info!("epoch {} begins at {start}", start.epoch.number);
-                let leases = Arc::new(holders::Leases::new(start, config.lease, token.clone()));
-                let feed = Arc::new(feed::Feed::new(start, config.ack, token.clone()));
-                let wait = Duration::from_millis(started.wait_ms);
-                if !wait.is_zero() {
-                    log::info!("purchases wait {wait:?} for the leases of the epoch before");
-                }
-                let not_before = clock::now().after(wait);
-                let (queue, tasks) =
-                    writer::new(dir, store_writer, Arc::clone(&leases), Arc::clone(&feed), not_before);
-                let reads = reads::Reads::of_master(store);
-                let exporting = tokio::sync::Semaphore::new(1);
-                let master = routes::Master { reads, queue, leases, feed, data: self.data, exporting };
-                Node::Master { master: Arc::new(master), tasks }
+                let opened = master::open(&data, config, &member).await?;
+                let (master, tasks) = master::start(opened, data.clone(), config, &member).await?;
+                let again = config.force.then_some(Again { data, config });
+                Ok(App { listener, addr, member, node: Node::Master { master, tasks }, again })
             }
             Kind::Replica(config) => {
-                let dir = DataDir::lock(&self.data, "catalog replica")?;
+                let dir = DataDir::lock(&data, "catalog replica")?;
                 let (store, store_writer) = dir.open(READERS).await?;
-                let masters = Masters::new(&config.masters, &token);
+                let masters = Masters::new(&config.masters, &member);
                 let (replica, tasks) =
-                    replica::new(dir, store, store_writer, masters, config.advertise, addr).await?;
-                Node::Replica { replica, tasks }
+                    replica::new(dir, store, store_writer, masters, config.advertise, addr, member.clone())
+                        .await?;
+                Ok(App { listener, addr, member, node: Node::Replica { replica, tasks }, again: None })
             }
-        };
-        Ok(App { listener, addr, token, node })
+        }
     }
 }
 
@@ -156,17 +166,39 @@ impl App {
     }
 
     /// Serves until `shutdown`, then answers what is under way, and closes the file with its log written
-    /// back.
+    /// back. A master that handed over ends by itself.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), CatalogError> {
-        let Self { listener, token, node, .. } = self;
+        let Self { listener, member, mut node, again, .. } = self;
+        loop {
+            let ended = node.run(listener.try_clone()?, member.clone(), shutdown.clone()).await;
+            match (ended, &again) {
+                (Err(CatalogError::DrawAgain { met }), Some(Again { data, config })) => {
+                    log::warn!("epoch {} has begun somewhere else: drawing a higher one", met.number);
+                    let opened = master::open(data, *config, &member).await?;
+                    let (master, tasks) = master::start(opened, data.clone(), *config, &member).await?;
+                    node = Node::Master { master, tasks };
+                }
+                (ended, _) => return ended,
+            }
+        }
+    }
+}
+
+impl Node {
+    async fn run(
+        self,
+        listener: TcpListener,
+        member: Member,
+        shutdown: Shutdown,
+    ) -> Result<(), CatalogError> {
         // The tasks behind the routes end after the last request, not with the first signal.
         let behind = Shutdown::new();
-        match node {
+        match self {
             Node::Master { master, tasks } => {
                 let work = actix_web::rt::spawn(tasks.run(behind.clone()));
                 let data = web::Data::from(Arc::clone(&master));
                 let routes = move |config: &mut web::ServiceConfig| {
-                    routes::master(config, data.clone(), token.clone());
+                    routes::master(config, data.clone(), member.clone());
                 };
                 serve(listener, shutdown, routes, &master.reads, work, behind).await
             }
@@ -174,7 +206,7 @@ impl App {
                 let work = actix_web::rt::spawn(tasks.run(Arc::clone(&replica), behind.clone()));
                 let data = web::Data::from(Arc::clone(&replica));
                 let routes = move |config: &mut web::ServiceConfig| {
-                    routes::replica(config, data.clone(), token.clone());
+                    routes::replica(config, data.clone(), member.clone());
                 };
                 serve(listener, shutdown, routes, &replica.reads, work, behind).await
             }
@@ -182,8 +214,9 @@ impl App {
     }
 }
 
-/// Serves until `shutdown`, then ends the `work` behind the routes. That ends by itself only when its file
-/// is in doubt: a node that cannot write any more must not look as if it were well.
+/// Serves until `shutdown`, then ends the `work` behind the routes. That ends by itself only when the node
+/// has handed over, or its file is in doubt: one that cannot write any more must not look as if it were
+/// well.
 async fn serve(
     listener: TcpListener,
     shutdown: Shutdown,
@@ -206,6 +239,7 @@ async fn serve(
         ended = &mut work => {
             stop_serving.cancel();
             let _ = serving.await;
+            reads.close().await;
             ended
         }
     };

@@ -1,13 +1,16 @@
 //! A read replica: follows the master, applies records in order and durably before it says so, fills a
 //! gap from the master's log, and starts over from a snapshot where its history is another.
 //!
-//! Invariant: the position that is reported or answered with is on disk.
+//! Invariants: the position that is reported or answered with is on disk. A replica tells everybody of the
+//! epoch that its file is of: so a master that lost its data, or an old one, ends when it hears of it,
+//! instead of giving its state to those who have more.
 
 use super::CatalogError;
 use super::reads::Reads;
 use crate::client::{BaseUrl, CallError, Masters};
 use crate::coherence::{Follow, ReplicaId, follow};
-use crate::domain::{Record, Version};
+use crate::domain::{NodeId, Record, Version};
+use crate::member::Member;
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, Incoming, Store, StoreError, Writer};
 use crate::wire::catalog::{
@@ -37,10 +40,12 @@ const QUEUE: usize = 4;
 
 /// What the routes see.
 pub struct Replica {
+    pub node: NodeId,
     pub id: ReplicaId,
     pub reads: Reads,
     position: watch::Receiver<Version>,
     work: mpsc::Sender<Work>,
+    masters: Masters,
     /// A push found a gap: catch up at once.
     behind: Notify,
 }
@@ -63,16 +68,26 @@ pub async fn new(
     masters: Masters,
     advertise: Option<BaseUrl>,
     addr: SocketAddr,
+    member: Member,
 ) -> Result<(Arc<Replica>, Tasks), CatalogError> {
     let position = writer.position().await?;
+    member.meet(position.epoch);
     let (at, position) = watch::channel(position);
     let (work, queue) = mpsc::channel(QUEUE);
     let reads = Reads::of_replica(store, position.clone());
-    let id = ReplicaId(rand::random());
+    let (node, id) = (dir.node(), ReplicaId(rand::random()));
     let dir = Arc::new(dir);
-    let replica = Arc::new(Replica { id, reads, position, work, behind: Notify::new() });
+    let replica = Arc::new(Replica {
+        node,
+        id,
+        reads,
+        position,
+        work,
+        masters: masters.clone(),
+        behind: Notify::new(),
+    });
     let address = advertise.map_or(Reachable::Port(addr.port()), |url| Reachable::Url(url.to_string()));
-    let applier = Applier { dir: Arc::clone(&dir), writer: Some(writer), at, queue };
+    let applier = Applier { dir: Arc::clone(&dir), writer: Some(writer), at, queue, member };
     Ok((replica, Tasks { applier, follower: Follower { dir, masters, address, reachable: true } }))
 }
 
@@ -91,6 +106,11 @@ impl Tasks {
 impl Replica {
     pub fn position(&self) -> Version {
         *self.position.borrow()
+    }
+
+    /// The candidate for the master that answered last.
+    pub fn follows(&self) -> String {
+        self.masters.preferred().url().to_string()
     }
 
     /// Applies what of `records` comes next, and returns the position after that.
@@ -116,6 +136,7 @@ struct Applier {
     writer: Option<Writer>,
     at: watch::Sender<Version>,
     queue: mpsc::Receiver<Work>,
+    member: Member,
 }
 
 impl Applier {
@@ -129,11 +150,13 @@ impl Applier {
             match work {
                 Some(Work::Apply(records, reply)) => {
                     let applied = self.apply(records, &replica).await;
-                    if let Err(error @ StoreError::Misuse(_)) = applied {
+                    match applied {
                         // The state of the file is unknown: the next start reads what is there.
-                        return Err(error.into());
+                        Err(error) if error.ends_writer() => return Err(error.into()),
+                        applied => {
+                            let _ = reply.send(applied.map_err(|error| super::reads::unavailable(&error)));
+                        }
                     }
-                    let _ = reply.send(applied.map_err(|error| super::reads::unavailable(&error)));
                 }
                 Some(Work::Install(incoming, reply)) => {
                     let installed = incoming.install().await;
@@ -170,6 +193,7 @@ impl Applier {
         }
         if let Some(writer) = self.writer.as_mut().filter(|_| !next.is_empty()) {
             let applied = writer.apply(&next).await?;
+            self.member.meet(applied.epoch);
             self.at.send_replace(applied);
         }
         Ok(*self.at.borrow())
@@ -183,6 +207,7 @@ impl Applier {
         let (store, mut writer) = self.dir.open(super::READERS).await?;
         let position = writer.position().await?;
         self.writer = Some(writer);
+        self.member.meet(position.epoch);
         let old = replica.reads.swap(store);
         self.at.send_replace(position);
         Store::clone(&old).close().await;
@@ -244,6 +269,7 @@ impl Follower {
 
     async fn report(&self, replica: &Replica) -> Result<ReplicaStanding, CallError> {
         let report = ReplicaReport {
+            node: replica.node,
             replica: replica.id,
             address: self.address.clone(),
             position: replica.position(),

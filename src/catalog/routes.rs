@@ -1,20 +1,20 @@
 //! The internal HTTP of a catalog node. Everything but the health probes wants the internal token.
 
-use super::feed::Feed;
-use super::holders::Leases;
+use super::master::Master;
+use super::mastership::Standing;
 use super::reads::{Reads, unavailable};
 use super::replica::Replica;
-use super::writer::Queue;
 use crate::abort;
 use crate::client::BaseUrl;
-use crate::domain::{BookId, OrderId, Outcome, Request, Topic};
+use crate::domain::{BookId, NodeId, OrderId, Outcome, Request, Topic};
+use crate::member::Member;
 use crate::server::{ApiError, healthz, read_json, read_query, request_id, require_token, resource};
 use crate::store::{LogPage, Snapshot};
-use crate::token::InternalToken;
 use crate::wire::catalog::{
-    BOOKS, EDITS, Edits, LEASES, LOG, LeaseRequest, LogQuery, MAX_BATCH, Minimum, NodeState, ORDERS,
-    Outcomes, PURCHASES, Purchases, RELEASE, REPLICAS, Reachable, Records, ReleaseRequest, ReplicaReport,
-    ReplicaStanding, SEARCH, SNAPSHOT, SYNC_WRITE, Stated, Synced, TOPICS, TopicQuery,
+    BOOKS, EDITS, Edits, HANDOVER, HandoverRequest, LEASES, LOG, LeaseRequest, LogQuery, MAX_BATCH, Minimum,
+    NODE, NodeIs, NodeState, ORDERS, Outcomes, PURCHASES, Purchases, RELEASE, REPLICAS, Reachable, Records,
+    ReleaseRequest, ReplicaReport, ReplicaStanding, SEARCH, SNAPSHOT, SYNC_WRITE, StateOf, Stated, Synced,
+    TOPICS, TopicQuery,
 };
 use crate::wire::public::MAX_LIMIT;
 use crate::wire::{ErrorCode, Problem};
@@ -25,7 +25,6 @@ use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::io::AsyncReadExt;
-use tokio::sync::Semaphore;
 
 /// A batch of 256 purchases with the longest keys, twice over.
 const MAX_BODY: usize = 512 << 10;
@@ -41,17 +40,6 @@ const LOG_BYTES: u64 = 1 << 20;
 const SNAPSHOT_CHUNK: usize = 64 << 10;
 
 type Answer = Result<HttpResponse, ApiError>;
-
-pub struct Master {
-    pub reads: Reads,
-    pub queue: Queue,
-    pub leases: Arc<Leases>,
-    pub feed: Arc<Feed>,
-    /// Where a snapshot is written before it is sent.
-    pub data: PathBuf,
-    /// Each export is a whole copy of the file.
-    pub exporting: Semaphore,
-}
 
 /// A file that goes away with its owner, also when that is a request whose client has hung up.
 struct Export(PathBuf);
@@ -74,9 +62,9 @@ impl Drop for Export {
     }
 }
 
-pub fn master(config: &mut ServiceConfig, master: web::Data<Master>, token: InternalToken) {
+pub fn master(config: &mut ServiceConfig, master: web::Data<Master>, member: Member) {
     config
-        .app_data(web::Data::new(token))
+        .app_data(web::Data::new(member))
         .app_data(master)
         .service(resource("/healthz", "GET", web::get().to(healthz)))
         .service(resource("/readyz", "GET", web::get().to(master_state)))
@@ -90,20 +78,23 @@ pub fn master(config: &mut ServiceConfig, master: web::Data<Master>, token: Inte
                 .service(resource(RELEASE, "POST", web::post().to(release)))
                 .service(resource(REPLICAS, "POST", web::post().to(register)))
                 .service(resource(LOG, "GET", web::get().to(log_page)))
-                .service(resource(SNAPSHOT, "GET", web::get().to(snapshot))),
+                .service(resource(SNAPSHOT, "GET", web::get().to(snapshot)))
+                .service(resource(NODE, "GET", web::get().to(node::<Master>)))
+                .service(resource(HANDOVER, "POST", web::post().to(hand_over))),
         );
 }
 
-pub fn replica(config: &mut ServiceConfig, replica: web::Data<Replica>, token: InternalToken) {
+pub fn replica(config: &mut ServiceConfig, replica: web::Data<Replica>, member: Member) {
     let mut scope = web::scope("")
         .wrap(from_fn(require_token))
         .configure(reads::<Replica>)
+        .service(resource(NODE, "GET", web::get().to(node::<Replica>)))
         .service(resource(SYNC_WRITE, "POST", web::post().to(sync_write)));
-    for of_the_master in [PURCHASES, EDITS, LEASES, RELEASE, REPLICAS, LOG, SNAPSHOT] {
+    for of_the_master in [PURCHASES, EDITS, LEASES, RELEASE, REPLICAS, LOG, SNAPSHOT, HANDOVER] {
         scope = scope.route(of_the_master, web::to(not_master));
     }
     config
-        .app_data(web::Data::new(token))
+        .app_data(web::Data::new(member))
         .app_data(replica)
         .service(resource("/healthz", "GET", web::get().to(healthz)))
         .service(resource("/readyz", "GET", web::get().to(replica_state)))
@@ -112,12 +103,14 @@ pub fn replica(config: &mut ServiceConfig, replica: web::Data<Replica>, token: I
 
 /// Something that can be read from.
 trait Node: 'static {
-    const MASTER: bool;
+    fn id(&self) -> NodeId;
     fn reads(&self) -> &Reads;
 }
 
 impl Node for Master {
-    const MASTER: bool = true;
+    fn id(&self) -> NodeId {
+        self.node
+    }
 
     fn reads(&self) -> &Reads {
         &self.reads
@@ -125,7 +118,9 @@ impl Node for Master {
 }
 
 impl Node for Replica {
-    const MASTER: bool = false;
+    fn id(&self) -> NodeId {
+        self.node
+    }
 
     fn reads(&self) -> &Reads {
         &self.reads
@@ -144,7 +139,7 @@ async fn book<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let id = BookId::parse(request.match_info().query("id"))?;
     let minimum: Minimum = read_query(&request)?;
     let store = node.reads().at(minimum.min).await?;
-    stated::<N, _>(store.book(id).await.map_err(|error| unavailable(&error))?)
+    stated(&**node, store.book(id).await.map_err(|error| unavailable(&error))?)
 }
 
 async fn search<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
@@ -153,23 +148,28 @@ async fn search<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let after = query.after.map(BookId::new).transpose()?;
     let store = node.reads().at(query.min).await?;
     let page = store.books_of_topic(&topic, after, query.limit.clamp(1, MAX_LIMIT)).await;
-    stated::<N, _>(page.map_err(|error| unavailable(&error))?)
+    stated(&**node, page.map_err(|error| unavailable(&error))?)
 }
 
 async fn topics<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let minimum: Minimum = read_query(&request)?;
     let store = node.reads().at(minimum.min).await?;
-    stated::<N, _>(store.topics().await.map_err(|error| unavailable(&error))?)
+    stated(&**node, store.topics().await.map_err(|error| unavailable(&error))?)
 }
 
 async fn order<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let id: OrderId = request.match_info().query("id").parse()?;
     let store = node.reads().at(None).await?;
-    stated::<N, _>(store.order(id).await.map_err(|error| unavailable(&error))?)
+    stated(&**node, store.order(id).await.map_err(|error| unavailable(&error))?)
 }
 
-fn stated<N: Node, T: Serialize>(snapshot: Snapshot<T>) -> Answer {
-    Ok(HttpResponse::Ok().json(Stated { asof: snapshot.asof, master: N::MASTER, value: snapshot.value }))
+fn stated<T: Serialize>(node: &impl Node, snapshot: Snapshot<T>) -> Answer {
+    let Snapshot { asof, value } = snapshot;
+    Ok(HttpResponse::Ok().json(Stated { asof, master: node.reads().is_master(), value }))
+}
+
+async fn node<N: Node>(node: web::Data<N>) -> HttpResponse {
+    HttpResponse::Ok().json(NodeIs { node: node.id() })
 }
 
 async fn purchases(master: web::Data<Master>, payload: web::Payload) -> Answer {
@@ -232,6 +232,7 @@ async fn release(master: web::Data<Master>, payload: web::Payload) -> Answer {
 
 async fn register(master: web::Data<Master>, request: HttpRequest, payload: web::Payload) -> Answer {
     let report: ReplicaReport = read_json(payload, MAX_BODY).await?;
+    require_replication(&master)?;
     let address = reach(&report.address, &request)?;
     let store = master.reads.at(None).await?;
     let known = store.log_after(report.position, 1, 1).await.map_err(|error| unavailable(&error))?;
@@ -245,6 +246,7 @@ async fn register(master: web::Data<Master>, request: HttpRequest, payload: web:
 
 async fn log_page(master: web::Data<Master>, request: HttpRequest) -> Answer {
     let query: LogQuery = read_query(&request)?;
+    require_replication(&master)?;
     let store = master.reads.at(None).await?;
     match store.log_after(query.after, LOG_RECORDS, LOG_BYTES).await.map_err(|error| unavailable(&error))? {
         LogPage::Records(records) => Ok(HttpResponse::Ok().json(Records { records })),
@@ -253,6 +255,7 @@ async fn log_page(master: web::Data<Master>, request: HttpRequest) -> Answer {
 }
 
 async fn snapshot(master: web::Data<Master>) -> Answer {
+    require_replication(&master)?;
     let _one_at_a_time = master.exporting.try_acquire().map_err(|_| ErrorCode::Unavailable)?;
     let store = master.reads.at(None).await?;
     let export = Export(master.data.join("export.db"));
@@ -285,24 +288,47 @@ async fn sync_write(replica: web::Data<Replica>, payload: web::Payload) -> Answe
     Ok(HttpResponse::Ok().json(Synced { replica: replica.id, position }))
 }
 
+async fn hand_over(master: web::Data<Master>, request: HttpRequest, payload: web::Payload) -> Answer {
+    let body: HandoverRequest = read_json(payload, MAX_BODY).await?;
+    let invalid = |sentence: String| Problem::new(ErrorCode::InvalidRequest, sentence);
+    let heir = BaseUrl::parse(&body.heir).map_err(invalid)?;
+    let request_id = request_id(&request);
+    // On its own: who asked may hang up, and a seal must be followed by its delivery.
+    let handed_over = actix_web::rt::spawn(Arc::clone(&master.handover).to(heir, request_id)).await;
+    Ok(HttpResponse::Ok().json(handed_over.map_err(|_| Problem::from(ErrorCode::Internal))??))
+}
+
+/// The log of a deposed master is not the store's any more; that of a sealed one still is.
+fn require_replication(master: &Master) -> Result<(), Problem> {
+    match master.mastership.standing() {
+        Standing::Deposed(_) => Err(ErrorCode::NotMaster.into()),
+        Standing::Leads | Standing::Sealed(_) => Ok(()),
+    }
+}
+
 async fn master_state(master: web::Data<Master>) -> Answer {
     let store = master.reads.at(None).await?;
     let position = store.position().await.map_err(|error| unavailable(&error))?;
-    let (in_sync, linked) = master.feed.count();
-    let role = "master".into();
-    Ok(HttpResponse::Ok().json(NodeState {
-        role,
-        position,
-        leases: Some(master.leases.count()),
-        replicas: Some(linked),
-        in_sync: Some(in_sync),
-    }))
+    let replicas = master.feed.replicas();
+    let (role, sealed_for, deposed_by) = match master.mastership.standing() {
+        Standing::Leads => ("master", None, None),
+        Standing::Sealed(heir) => ("sealed master", Some(heir), None),
+        Standing::Deposed(by) => ("deposed master", None, Some(by)),
+    };
+    let in_sync = replicas.iter().filter(|replica| replica.in_sync).count();
+    let leases = master.leases.count();
+    let of = StateOf::Master { leases, in_sync, replicas, sealed_for, deposed_by };
+    let mut answer = match role {
+        "master" => HttpResponse::Ok(),
+        _ => HttpResponse::ServiceUnavailable(),
+    };
+    Ok(answer.json(NodeState { role: role.into(), node: master.node, position, of }))
 }
 
 async fn replica_state(replica: web::Data<Replica>) -> HttpResponse {
+    let of = StateOf::Replica { follows: replica.follows() };
     let position = replica.position();
-    let role = "replica".into();
-    HttpResponse::Ok().json(NodeState { role, position, leases: None, replicas: None, in_sync: None })
+    HttpResponse::Ok().json(NodeState { role: "replica".into(), node: replica.node, position, of })
 }
 
 async fn not_master() -> Answer {

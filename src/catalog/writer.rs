@@ -2,16 +2,18 @@
 //! acknowledge, which overlaps with the next batch.
 //!
 //! Invariants: one task owns the one writer connection. Nothing is acknowledged before all that it rests
-//! on is committed, and replicated as `--ack` says. After a fence only COMMIT can follow: if that fails,
-//! the process ends, and the next start reads what is there.
+//! on is committed, and replicated as `--ack` says. After a fence only COMMIT can follow. If the disk
+//! refuses that, the batch is rolled back and answered with 503, and the next one may fit again; if it
+//! fails in any other way, the process ends, and the next start reads what is there.
 
 use super::CatalogError;
 use super::feed::Feed;
 use super::holders::Leases;
+use super::mastership::Mastership;
 use crate::abort;
 use crate::clock;
 use crate::coherence::{Moment, touched_keys};
-use crate::domain::{Outcome, Request, Version};
+use crate::domain::{Epoch, NodeId, Outcome, Request, Version};
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, Prepared, StoreError, Writer};
 use crate::wire::{ErrorCode, Problem};
@@ -36,29 +38,55 @@ const UNACKNOWLEDGED: usize = 16;
 const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
 
 type Reply = oneshot::Sender<Result<Vec<Outcome>, Problem>>;
+type SealReply = oneshot::Sender<Result<Version, Problem>>;
 
-/// What an order node or an editor asks for: requests that are answered together.
-struct Job {
-    requests: Vec<Request>,
-    reply: Reply,
+enum Job {
+    /// What an order node or an editor asks for: requests that are answered together.
+    Write { requests: Vec<Request>, reply: Reply },
+    /// A handover: the last record of this master.
+    Seal { heir: NodeId, reply: SealReply },
 }
 
 /// The way to the writer.
 #[derive(Clone)]
-pub struct Queue(mpsc::Sender<Job>);
+pub struct Queue {
+    jobs: mpsc::Sender<Job>,
+    mastership: Arc<Mastership>,
+}
 
 impl Queue {
     /// Waits until `requests` are decided, committed and replicated as `--ack` says; the outcomes are in
     /// their order. An error says nothing about what happened: repeat with the same keys.
     pub async fn submit(&self, requests: Vec<Request>) -> Result<Vec<Outcome>, Problem> {
+        self.submitted(|reply| Job::Write { requests, reply }).await
+    }
+
+    /// Finishes what is queued and then seals the log for `heir`; gives the seal's version. It is
+    /// committed then, and on its way to the replicas.
+    pub async fn seal(&self, heir: NodeId) -> Result<Version, Problem> {
+        self.submitted(|reply| Job::Seal { heir, reply }).await
+    }
+
+    async fn submitted<T>(
+        &self,
+        job: impl FnOnce(oneshot::Sender<Result<T, Problem>>) -> Job,
+    ) -> Result<T, Problem> {
+        self.mastership.require()?;
         let (reply, answer) = oneshot::channel();
         let full = |_| Problem::from(ErrorCode::Unavailable);
-        self.0.try_send(Job { requests, reply }).map_err(full)?;
+        self.jobs.try_send(job(reply)).map_err(full)?;
         match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
-            Ok(Ok(outcomes)) => outcomes,
+            Ok(Ok(answer)) => answer,
             _ => Err(ErrorCode::Unavailable.into()),
         }
     }
+}
+
+/// What comes after the writer's own work.
+pub struct Behind {
+    pub leases: Arc<Leases>,
+    pub feed: Arc<Feed>,
+    pub mastership: Arc<Mastership>,
 }
 
 /// The tasks behind the queue.
@@ -68,22 +96,36 @@ pub struct Tasks {
 }
 
 /// `not_before`: until then leases of an epoch before may be served from, so nothing is committed.
+/// `may_draw_again`: a master that has written nothing gives way to a higher epoch by drawing a higher
+/// one still. `end` ends the tasks when this master has handed over.
 pub fn new(
     dir: DataDir,
     store: Writer,
-    leases: Arc<Leases>,
-    feed: Arc<Feed>,
+    behind: Behind,
     not_before: Moment,
+    may_draw_again: bool,
+    end: Shutdown,
 ) -> (Queue, Tasks) {
-    let (queue, jobs) = mpsc::channel(QUEUE);
+    let (jobs, queue) = mpsc::channel(QUEUE);
     let (committed, to_acknowledge) = mpsc::channel(UNACKNOWLEDGED);
-    let acknowledger = Acknowledger { committed: to_acknowledge, feed: Arc::clone(&feed) };
-    let writer = WriterTask { dir, store, jobs, leases, feed, not_before, committed };
-    (Queue(queue), Tasks { writer, acknowledger })
+    let acknowledger = Acknowledger { committed: to_acknowledge, feed: Arc::clone(&behind.feed) };
+    let mastership = Arc::clone(&behind.mastership);
+    let writer = WriterTask {
+        dir,
+        store,
+        jobs: queue,
+        behind,
+        not_before,
+        may_draw_again,
+        told: false,
+        end,
+        committed,
+    };
+    (Queue { jobs, mastership }, Tasks { writer, acknowledger })
 }
 
 impl Tasks {
-    /// Runs until `stop`, then finishes what is queued, and closes the file.
+    /// Runs until `stop` or the end of a handover, then finishes what is queued, and closes the file.
     pub async fn run(self, stop: Shutdown) -> Result<(), CatalogError> {
         let acknowledging = actix_web::rt::spawn(self.acknowledger.run());
         let written = self.writer.run(stop).await;
@@ -104,55 +146,133 @@ struct WriterTask {
     dir: DataDir,
     store: Writer,
     jobs: mpsc::Receiver<Job>,
-    leases: Arc<Leases>,
-    feed: Arc<Feed>,
+    behind: Behind,
     not_before: Moment,
+    /// Until the first commit.
+    may_draw_again: bool,
+    /// That this master was deposed is on disk and in the log.
+    told: bool,
+    end: Shutdown,
     committed: mpsc::Sender<Committed>,
+}
+
+enum Event {
+    Job(Job),
+    Deposed(Epoch),
+    Stop,
 }
 
 impl WriterTask {
     async fn run(mut self, stop: Shutdown) -> Result<(), CatalogError> {
-        while let Some(first) = self.next(&stop).await {
-            let batch = self.batch(first);
-            let wait = clock::now().until(self.not_before);
-            // A sleep of nothing would still last until the timer's next millisecond.
-            if !wait.is_zero() {
-                tokio::time::sleep(wait).await;
+        loop {
+            match self.next(&stop).await {
+                Event::Job(job) => self.work(job).await?,
+                Event::Deposed(by) => self.deposed(by).await?,
+                Event::Stop => break,
             }
-            self.write(batch).await?;
         }
         self.store.checkpoint_and_close().await?;
         drop(self.dir);
         Ok(())
     }
 
-    async fn next(&mut self, stop: &Shutdown) -> Option<Job> {
+    async fn next(&mut self, stop: &Shutdown) -> Event {
         tokio::select! {
             biased;
-            job = self.jobs.recv() => job,
-            () = stop.cancelled() => None,
+            by = self.behind.mastership.deposed(), if !self.told => Event::Deposed(by),
+            job = self.jobs.recv() => job.map_or(Event::Stop, Event::Job),
+            () = stop.cancelled() => Event::Stop,
+            () = self.end.cancelled() => Event::Stop,
+        }
+    }
+
+    /// Another epoch has begun. A start by force that has written nothing begins another one; everybody
+    /// else remembers it for good, so that no restart of theirs draws a higher number.
+    async fn deposed(&mut self, by: Epoch) -> Result<(), CatalogError> {
+        if self.may_draw_again {
+            return Err(CatalogError::DrawAgain { met: by });
+        }
+        log::error!(
+            "epoch {} has begun somewhere else: this master writes, grants and acknowledges nothing any \
+             more. Start it with --replica, and it takes over what the new master has",
+            by.number
+        );
+        self.told = true;
+        if let Err(error) = self.store.set_deposed(by).await {
+            log::error!("that could not be written down: {error}");
+        }
+        Ok(())
+    }
+
+    async fn work(&mut self, first: Job) -> Result<(), CatalogError> {
+        let (batch, last) = self.batch(first);
+        self.wait_for_leases().await;
+        if !batch.is_empty() {
+            self.write(batch).await?;
+        }
+        if let Some((heir, reply)) = last {
+            let _ = reply.send(self.seal(heir).await);
+        }
+        Ok(())
+    }
+
+    /// Until leases of earlier epochs have run out, or this one is over.
+    async fn wait_for_leases(&self) {
+        let wait = clock::now().until(self.not_before);
+        // A sleep of nothing would still last until the timer's next millisecond.
+        if !wait.is_zero() {
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                _ = self.behind.mastership.deposed() => {}
+            }
+        }
+    }
+
+    async fn seal(&mut self, heir: NodeId) -> Result<Version, Problem> {
+        let mastership = &self.behind.mastership;
+        mastership.require()?;
+        // Before it is written: a reader must not be told anything in the master's name that the heir
+        // may have changed by then.
+        mastership.seal(heir);
+        match self.store.seal(heir).await {
+            Ok(record) => {
+                let version = record.version;
+                self.behind.feed.publish(&Arc::new(record));
+                Ok(version)
+            }
+            Err(error) => {
+                log::error!("the log could not be sealed: {error}");
+                mastership.unseal();
+                Err(ErrorCode::Unavailable.into())
+            }
         }
     }
 
     /// Everything that has queued up since the last batch, up to a bound. No timer: a lonely buyer waits
     /// for nobody.
-    fn batch(&mut self, first: Job) -> Vec<Job> {
-        let mut size = first.requests.len();
-        let mut batch = vec![first];
-        while size < MAX_BATCH {
-            let Ok(job) = self.jobs.try_recv() else { break };
-            size += job.requests.len();
-            batch.push(job);
+    fn batch(&mut self, first: Job) -> (Vec<(Vec<Request>, Reply)>, Option<(NodeId, SealReply)>) {
+        let mut size = 0;
+        let mut batch = Vec::new();
+        let mut next = Some(first);
+        while let Some(job) = next {
+            match job {
+                Job::Write { requests, reply } => {
+                    size += requests.len();
+                    batch.push((requests, reply));
+                }
+                Job::Seal { heir, reply } => return (batch, Some((heir, reply))),
+            }
+            next = if size < MAX_BATCH { self.jobs.try_recv().ok() } else { None };
         }
-        batch
+        (batch, None)
     }
 
-    async fn write(&mut self, batch: Vec<Job>) -> Result<(), CatalogError> {
+    async fn write(&mut self, batch: Vec<(Vec<Request>, Reply)>) -> Result<(), CatalogError> {
         let mut requests = Vec::new();
         let mut jobs = Vec::with_capacity(batch.len());
-        for job in batch {
-            jobs.push((job.reply, job.requests.len()));
-            requests.extend(job.requests);
+        for (asked, reply) in batch {
+            jobs.push((reply, asked.len()));
+            requests.extend(asked);
         }
         let (outcomes, version) = self.decide(&requests).await?;
         let mut outcomes = outcomes.into_iter();
@@ -160,12 +280,21 @@ impl WriterTask {
             .into_iter()
             .map(|(reply, count)| {
                 let outcomes: Option<Vec<Outcome>> = outcomes.by_ref().take(count).collect();
-                (reply, outcomes.ok_or_else(|| ErrorCode::Unavailable.into()))
+                (reply, outcomes.ok_or_else(|| self.why_not()))
             })
             .collect();
         // The acknowledger outlives this task, which holds its only sender.
         let _ = self.committed.send(Committed { version, replies }).await;
         Ok(())
+    }
+
+    /// Why requests have no outcome. They were not written, or it is not known: safe to repeat, and where
+    /// this is no master any more, somewhere else.
+    fn why_not(&self) -> Problem {
+        match self.behind.mastership.require() {
+            Ok(()) => ErrorCode::Unavailable.into(),
+            Err(not_master) => not_master,
+        }
     }
 
     /// Decides and commits `requests`, in one transaction unless one of them breaks a constraint: then
@@ -181,13 +310,25 @@ impl WriterTask {
         ranges.push(0..requests.len());
         while let Some(range) = ranges.pop() {
             abort::point(abort::BEFORE_PREPARE);
+            if !self.behind.mastership.leads() {
+                break;
+            }
             match self.store.prepare(&requests[range.clone()], clock::wall_ms()).await {
                 Ok(prepared) => {
-                    version = prepared.version;
-                    for (outcome, decided) in outcomes[range].iter_mut().zip(&prepared.outcomes) {
-                        *outcome = Some(decided.clone());
+                    let (decided, at) = (prepared.outcomes.clone(), prepared.version);
+                    match self.commit(prepared).await {
+                        Ok(true) => {}
+                        Ok(false) => break,
+                        Err(error @ StoreError::Full(_)) => {
+                            log::error!("a batch could not be committed: {}", cause(&error));
+                            break;
+                        }
+                        Err(error) => return Err(CatalogError::Commit(error)),
                     }
-                    self.commit(prepared).await?;
+                    version = at;
+                    for (outcome, decided) in outcomes[range].iter_mut().zip(decided) {
+                        *outcome = Some(decided);
+                    }
                 }
                 Err(StoreError::Constraint(_)) if range.len() > 1 => {
                     let middle = range.start + range.len() / 2;
@@ -199,9 +340,9 @@ impl WriterTask {
                     outcomes[range.start] = Some(Outcome::Rejected);
                 }
                 // The state of the file is unknown: the next start reads what is there.
-                Err(error @ StoreError::Misuse(_)) => return Err(error.into()),
+                Err(error) if error.ends_writer() => return Err(error.into()),
                 Err(error) => {
-                    log::error!("a batch of {} could not be written: {error}", requests.len());
+                    log::error!("a batch could not be written: {}", cause(&error));
                     break;
                 }
             }
@@ -209,22 +350,37 @@ impl WriterTask {
         Ok((outcomes, version))
     }
 
-    async fn commit(&mut self, prepared: Prepared) -> Result<(), CatalogError> {
+    /// Fences and commits. Returns false where another epoch has begun meanwhile: then nothing is left of
+    /// the batch. (It was announced, so nobody serves what is older from a cache; that costs misses.)
+    async fn commit(&mut self, prepared: Prepared) -> Result<bool, StoreError> {
         abort::point(abort::PREPARED);
-        let Some(record) = prepared.record else { return Ok(()) };
+        let Some(record) = prepared.record else { return Ok(true) };
         let mut keys = BTreeSet::new();
         for touched in &prepared.touched {
             touched_keys(touched.before.as_ref(), touched.after.as_ref(), &mut keys);
         }
         if !keys.is_empty() {
-            self.leases.fence(record.version, keys.into_iter().collect()).await;
+            self.behind.leases.fence(record.version, keys.into_iter().collect()).await;
         }
         abort::point(abort::FENCED);
-        self.store.commit().await.map_err(CatalogError::Commit)?;
+        if self.behind.mastership.deposed_by().is_some() {
+            self.store.rollback().await?;
+            return Ok(false);
+        }
+        self.may_draw_again = false;
+        self.store.commit().await?;
         abort::point(abort::COMMITTED);
-        self.feed.publish(&Arc::new(record));
+        self.behind.feed.publish(&Arc::new(record));
         abort::point(abort::PUBLISHED);
-        Ok(())
+        Ok(true)
+    }
+}
+
+/// An error with what lies beneath it, for the log.
+fn cause(error: &StoreError) -> String {
+    match std::error::Error::source(error) {
+        Some(source) => format!("{error}: {source}"),
+        None => error.to_string(),
     }
 }
 
@@ -237,9 +393,11 @@ struct Acknowledger {
 impl Acknowledger {
     async fn run(mut self) {
         while let Some(batch) = self.committed.recv().await {
-            self.feed.replicated(batch.version).await;
+            let acknowledged = self.feed.replicated(batch.version).await;
             abort::point(abort::REPLICATED);
             for (reply, outcomes) in batch.replies {
+                // Deposed: whether the new master has it is not known here, but there, under its key.
+                let outcomes = if acknowledged { outcomes } else { Err(ErrorCode::NotMaster.into()) };
                 // Who asked may have gone; that cancels nothing.
                 let _ = reply.send(outcomes);
                 abort::point(abort::ACKNOWLEDGING);

@@ -14,12 +14,14 @@
 //! | `serving` | **the serving rule**: may this entry answer this request? |
 //! | `position` | what a replica does with a record |
 //! | `in_sync` | which replicas an acknowledgement waits for |
+//! | `mastership` | who is the master, who was, and who may start as one |
 
 pub mod floors;
 pub mod holders;
 pub mod in_sync;
 pub mod keys;
 pub mod lease;
+pub mod mastership;
 pub mod position;
 pub mod serving;
 
@@ -28,11 +30,11 @@ pub use holders::Holders;
 pub use in_sync::InSync;
 pub use keys::{Key, touched_keys};
 pub use lease::{Lease, Session};
+pub use mastership::Met;
 pub use position::{Follow, follow};
 pub use serving::{Stamp, Verdict};
 
-use serde::{Deserialize, Serialize};
-use std::fmt;
+use crate::domain::random_id;
 use std::time::Duration;
 
 /// A point in time in nanoseconds on a clock that never goes back and runs on during suspend
@@ -52,50 +54,19 @@ impl Moment {
     }
 }
 
-macro_rules! random_id {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(pub u64);
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:016x}", self.0)
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(self, f)
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(id: $name) -> String {
-                id.to_string()
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = std::num::ParseIntError;
-            fn try_from(text: String) -> Result<Self, Self::Error> {
-                u64::from_str_radix(&text, 16).map(Self)
-            }
-        }
-    };
-}
-
 random_id!(
     /// One life of a frontend process, drawn at its start. An acknowledgement counts only from the holder
     /// that was fenced, whoever answers at its address.
-    HolderId
+    HolderId,
+    "a holder id"
 );
 random_id!(
     /// One unbroken lease, drawn by the holder when it asks.
-    LeaseId
+    LeaseId,
+    "a lease id"
 );
 random_id!(
     /// One life of a replica process.
-    ReplicaId
+    ReplicaId,
+    "a replica id"
 );

@@ -1,4 +1,4 @@
-//! The log as others read it: the records behind a version, and how long a starting master must wait.
+//! The log as others read it: the records behind a version.
 //!
 //! Invariant: records are served only behind a version that is in this log with its epoch's number *and*
 //! identity, so that nobody continues another history with ours.
@@ -6,7 +6,7 @@
 use super::{Store, StoreError, rows};
 use crate::domain::{Record, Version};
 use futures_util::TryStreamExt;
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogPage {
@@ -50,18 +50,4 @@ impl Store {
         }
         Ok(if known { LogPage::Records(records) } else { LogPage::Unknown })
     }
-}
-
-/// The longest lease, in milliseconds, that an earlier epoch may still have running: the longest term of
-/// all starts from that of the last batch's epoch on. Its batch proves that the waits before it were
-/// over. A start without a batch proves nothing: its master may have died while it waited.
-pub(super) async fn longest_open_lease_ms(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
-    let longest: Option<i64> = sqlx::query_scalar(
-        "SELECT max(lease_term_ms) FROM log WHERE lease_term_ms IS NOT NULL AND seq >= (
-             SELECT max(seq) FROM log WHERE lease_term_ms IS NOT NULL AND seq <=
-                 coalesce((SELECT seq FROM log WHERE lease_term_ms IS NULL ORDER BY seq DESC LIMIT 1), 0))",
-    )
-    .fetch_one(connection)
-    .await?;
-    longest.map(i64::cast_unsigned).ok_or_else(rows::empty_log)
 }

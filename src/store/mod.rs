@@ -10,6 +10,7 @@
 mod apply;
 mod connection;
 mod directory;
+mod epochs;
 mod error;
 mod log;
 mod read;
@@ -21,9 +22,10 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use directory::{DataDir, current_file};
+pub use directory::{DataDir, InSyncFile, current_file};
+pub use epochs::{Known, Standing};
 pub use error::{OpenError, StoreError};
 pub use log::LogPage;
 pub use read::{Snapshot, Store};
 pub use snapshot::Incoming;
-pub use writer::{Prepared, Started, Writer};
+pub use writer::{NewEpoch, Prepared, Started, Writer};

@@ -2,7 +2,7 @@
 
 use crate::coherence::lease::Ask;
 use crate::coherence::{HolderId, LeaseId, ReplicaId};
-use crate::domain::{Edit, Outcome, Purchase, Record, Version};
+use crate::domain::{Edit, Epoch, NodeId, Outcome, Purchase, Record, Version};
 use serde::{Deserialize, Serialize};
 
 pub const BOOKS: &str = "/books";
@@ -17,6 +17,9 @@ pub const REPLICAS: &str = "/replicas";
 pub const LOG: &str = "/log";
 pub const SNAPSHOT: &str = "/snapshot";
 pub const SYNC_WRITE: &str = "/sync-write";
+pub const HANDOVER: &str = "/handover";
+/// Which data directory is served here?
+pub const NODE: &str = "/node";
 
 /// The most purchases or edits in one request to the master: some 100 KB, a few milliseconds of work.
 pub const MAX_BATCH: usize = 256;
@@ -104,6 +107,7 @@ pub struct ReleaseRequest {
 /// Body of [`REPLICAS`]: a replica says where it is and how far, durably.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaReport {
+    pub node: NodeId,
     pub replica: ReplicaId,
     pub address: Reachable,
     pub position: Version,
@@ -138,18 +142,68 @@ pub struct Synced {
     pub position: Version,
 }
 
+/// Answer of [`NODE`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeIs {
+    pub node: NodeId,
+}
+
+/// Body of [`HANDOVER`]: where the heir listens, as the master reaches it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandoverRequest {
+    pub heir: String,
+}
+
+/// Answer of [`HANDOVER`]: the log ends with a seal for `heir`. `delivered`: the heir has it, and the
+/// master ends; otherwise it goes on sending until then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandedOver {
+    pub version: Version,
+    pub heir: NodeId,
+    pub delivered: bool,
+}
+
 /// Body of `/readyz` of a catalog node, for people and probes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeState {
+    /// `master`, `replica`, `sealed master` or `deposed master`.
     pub role: String,
+    pub node: NodeId,
     pub position: Version,
-    /// Leases that run now; of a master.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub leases: Option<usize>,
-    /// Replicas that records are pushed to; of a master.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replicas: Option<usize>,
-    /// Replicas that acknowledgements wait for; of a master.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub in_sync: Option<usize>,
+    #[serde(flatten)]
+    pub of: StateOf,
+}
+
+/// What only one kind of node has to say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum StateOf {
+    Master {
+        /// Leases that run now.
+        leases: usize,
+        /// How many of `replicas` acknowledgements wait for.
+        in_sync: usize,
+        /// Those that records are pushed to.
+        replicas: Vec<ReplicaState>,
+        /// Of a sealed master: who takes over.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sealed_for: Option<NodeId>,
+        /// Of a deposed master: the epoch that replaced its own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deposed_by: Option<Epoch>,
+    },
+    Replica {
+        /// The candidate for the master that it follows.
+        follows: String,
+    },
+}
+
+/// One replica as the master sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaState {
+    pub node: NodeId,
+    pub url: String,
+    /// Up to which `seq` it is known to have everything on disk.
+    pub durable: u64,
+    pub in_sync: bool,
 }

@@ -50,6 +50,8 @@ codes! {
     NotMaster = "not_master", 409, "this node is not the write master";
     /// Internal: the process behind this address is not the one that was meant.
     NotThisHolder = "not_this_holder", 409, "this frontend is another process";
+    /// Internal: a master hands over only to a replica that has everything.
+    NotAnHeir = "not_an_heir", 409, "this node cannot take over";
     /// Internal: no lease is granted now.
     NoLease = "no_lease", 409, "no lease";
     /// Internal: that predecessor is not in this master's log.

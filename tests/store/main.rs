@@ -8,6 +8,7 @@ mod command_line;
 mod crash;
 mod edits;
 mod freshness;
+mod handover;
 mod harness;
 mod idempotency;
 mod input;

@@ -5,6 +5,7 @@ use crate::clock;
 use crate::coherence::lease::{Ask, Fence, FenceAnswer, Grant, Granted};
 use crate::coherence::{HolderId, Lease, LeaseId, Session};
 use crate::domain::Epoch;
+use crate::member::Member;
 use crate::shutdown::Shutdown;
 use crate::wire::catalog::{LEASES, LeaseRequest, PROTOCOL, RELEASE, Reachable, ReleaseRequest};
 use arc_swap::{ArcSwapOption, Guard};
@@ -78,6 +79,20 @@ impl LeaseKeeper {
             session.lose();
             self.publish(&session);
             self.lost.notify_one();
+        }
+    }
+
+    /// Gives the lease up when a message shows a higher epoch, until `stop`.
+    pub async fn watch(&self, member: &Member, stop: Shutdown) {
+        let mut met = member.watch();
+        loop {
+            let epoch = *met.borrow_and_update();
+            self.met(epoch);
+            tokio::select! {
+                // The sender lives in the member that the caller holds.
+                _ = met.changed() => {}
+                () = stop.cancelled() => return,
+            }
         }
     }
 

@@ -1,7 +1,7 @@
 //! Locks, generations and files that must be refused without being touched.
 
 use super::*;
-use crate::store::OpenError;
+use crate::store::{LogPage, OpenError};
 use std::fs;
 
 fn generations(dir: &Path) -> Vec<String> {
@@ -60,6 +60,43 @@ async fn other_files_in_the_directory_do_not_matter_and_stay() {
 }
 
 #[tokio::test]
+async fn a_directory_keeps_the_identity_that_it_was_given_first() {
+    let (dir, other) = (TempDir::new().unwrap(), TempDir::new().unwrap());
+    let node = DataDir::lock(dir.path(), "test").unwrap().node();
+    assert_eq!(DataDir::lock(dir.path(), "test").unwrap().node(), node);
+    assert_ne!(DataDir::lock(other.path(), "test").unwrap().node(), node);
+    assert_eq!(fs::read_to_string(dir.path().join("NODE")).unwrap(), format!("{node}\n"));
+}
+
+#[tokio::test]
+async fn a_node_file_that_holds_no_identity_is_refused_and_left_as_it_is() {
+    let dir = closed().await;
+    let long = "0".repeat(1 << 20);
+    for wrong in [&b""[..], b"master", b"00000000deadbee", b"\xff\xfe", long.as_bytes()] {
+        fs::write(dir.path().join("NODE"), wrong).unwrap();
+        let refused = DataDir::lock(dir.path(), "test").unwrap_err();
+        assert!(matches!(refused, OpenError::Damaged { .. }), "{refused}");
+        assert!(refused.to_string().contains("16 hexadecimal digits"), "{refused}");
+        assert_eq!(fs::read(dir.path().join("NODE")).unwrap(), wrong);
+    }
+}
+
+#[tokio::test]
+async fn an_in_sync_set_is_what_was_saved_last_and_empty_before() {
+    let dir = TempDir::new().unwrap();
+    let file = DataDir::lock(dir.path(), "test").unwrap().in_sync_file();
+    assert!(file.load().unwrap().is_empty());
+    for nodes in [vec![NODE, NodeId(7)], vec![NodeId(u64::MAX)], vec![]] {
+        let nodes = nodes.into_iter().collect();
+        file.save(&nodes).unwrap();
+        assert_eq!(file.load().unwrap(), nodes);
+    }
+    fs::write(dir.path().join("IN_SYNC"), format!("{NODE}\nnobody\n")).unwrap();
+    let refused = file.load().unwrap_err().to_string();
+    assert!(refused.contains("IN_SYNC") && refused.contains("16 hexadecimal digits"), "{refused}");
+}
+
+#[tokio::test]
 async fn existing_data_is_kept() {
     let mut node = Node::master().await;
     node.write(&[buy(1, 9), create("Kept", "topic")]).await;
@@ -113,7 +150,7 @@ async fn a_newer_schema_is_refused_and_the_file_left_as_it_is() {
     connection.close().await.unwrap();
     let before = fs::read(&file).unwrap();
     let refused = open_error(dir.path()).await;
-    assert!(matches!(refused, OpenError::NewerSchema { found: 9000, known: 2, .. }), "{refused}");
+    assert!(matches!(refused, OpenError::NewerSchema { found: 9000, known: 3, .. }), "{refused}");
     assert_eq!(fs::read(&file).unwrap(), before);
 }
 
@@ -163,16 +200,40 @@ async fn a_current_that_leads_out_of_the_directory_is_refused() {
 
 #[tokio::test]
 async fn an_older_schema_is_brought_up_to_date() {
-    let dir = closed().await;
-    let file = current_file(dir.path()).unwrap();
-    let mut connection = connect(&file).await;
-    sqlx::raw_sql("DELETE FROM books; DELETE FROM _sqlx_migrations WHERE version = 2")
-        .execute(&mut connection)
-        .await
-        .unwrap();
+    let dir = TempDir::new().unwrap();
+    let generation = dir.path().join("generation-1");
+    fs::create_dir(&generation).unwrap();
+    let file = generation.join("bazar.db");
+    let mut old = sqlx::migrate!();
+    old.migrations = old.migrations.iter().filter(|m| m.version <= 2).cloned().collect::<Vec<_>>().into();
+    let create = SqliteConnectOptions::new().filename(&file).create_if_missing(true);
+    let mut connection = SqliteConnection::connect_with(&create).await.unwrap();
+    old.run_direct(None, &mut connection, false).await.unwrap();
+    // Two starts and a batch between them.
+    sqlx::raw_sql(
+        r#"INSERT INTO log VALUES
+             (1, 1, -5, 4000, '{"version":"1:fffffffffffffffb.1","predecessor":"0:0.0","body":{"start":{"lease_term_ms":4000}}}'),
+             (2, 1, -5, NULL, '{"version":"1:fffffffffffffffb.2","predecessor":"1:fffffffffffffffb.1","body":{"batch":{}}}'),
+             (3, 2, 6, 3000, '{"version":"2:6.3","predecessor":"1:fffffffffffffffb.2","body":{"start":{"lease_term_ms":3000}}}')"#,
+    )
+    .execute(&mut connection)
+    .await
+    .unwrap();
     connection.close().await.unwrap();
-    let (store, _writer) = DataDir::lock(dir.path(), "test").unwrap().open(1).await.unwrap();
+    let data = DataDir::lock(dir.path(), "test").unwrap();
+    let (store, mut writer) = data.open(1).await.unwrap();
     assert!(store.book(id(11)).await.unwrap().value.is_some());
+    let standing = store.standing().await.unwrap();
+    assert!(standing.has_start && standing.last_start_node.is_none());
+    let started = writer.start_epoch(new_epoch(9, 0, 10)).await.unwrap();
+    assert_eq!((started.record.version.epoch.number, started.wait_ms), (3, 4000));
+    let copy = Node::fresh().await;
+    let mut copy = copy.writer;
+    let LogPage::Records(log) = store.log_after(Version::GENESIS, 10, u64::MAX).await.unwrap() else {
+        panic!("genesis is unknown");
+    };
+    copy.apply(&log).await.unwrap();
+    assert_eq!(copy.standing().await.unwrap(), store.standing().await.unwrap());
 }
 
 #[tokio::test]

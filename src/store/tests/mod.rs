@@ -1,14 +1,15 @@
 //! The store as its callers see it, on real files.
 
 mod directory;
+mod epochs;
 mod reading;
 mod replication;
 mod writing;
 
-use super::{DataDir, Prepared, Store, Writer, current_file};
+use super::{DataDir, NewEpoch, Prepared, Store, Writer, current_file};
 use crate::domain::{
-    Book, BookId, Cents, Edit, IdempotencyKey, NewBook, OrderId, Outcome, Purchase, Quantity, Receipt,
-    Refusal, Request, Stock, Title, Topic, Version,
+    Book, BookId, Cents, Edit, IdempotencyKey, NewBook, NodeId, OrderId, Outcome, Purchase, Quantity,
+    Receipt, Refusal, Request, Stock, Title, Topic, Version,
 };
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use std::path::Path;
@@ -18,6 +19,11 @@ use tempfile::TempDir;
 const IDENTITY: u64 = 0xfedc_ba98_7654_3210;
 const NOW_MS: i64 = 1_700_000_000_000;
 const LEASE_MS: u64 = 3_000;
+const NODE: NodeId = NodeId(0xfeed_beef_dead_cafe);
+
+fn new_epoch(identity: u64, at_least: u64, lease_term_ms: u64) -> NewEpoch {
+    NewEpoch { identity, at_least, lease_term_ms, node: NODE }
+}
 
 /// An open store in a directory of its own.
 struct Node {
@@ -39,7 +45,7 @@ impl Node {
     /// A master in its first epoch.
     async fn master() -> Node {
         let mut node = Node::fresh().await;
-        node.writer.start_epoch(IDENTITY, 0, LEASE_MS).await.unwrap();
+        node.writer.start_epoch(new_epoch(IDENTITY, 0, LEASE_MS)).await.unwrap();
         node
     }
 
@@ -77,7 +83,8 @@ async fn dump(path: &Path) -> String {
     .fetch_all(&mut connection)
     .await
     .unwrap();
-    assert_eq!(tables, ["answers", "books", "log", "orders", "sqlite_sequence"]);
+    let expected = ["answers", "books", "deposed", "epochs", "log", "orders", "sqlite_sequence"];
+    assert_eq!(tables, expected);
     let mut dump = String::new();
     for table in tables {
         let columns: Vec<String> = sqlx::query_scalar("SELECT name FROM pragma_table_info(?1)")

@@ -11,7 +11,7 @@ async fn master_with_history() -> Node {
     let mut node = Node::master().await;
     node.write(&[buy(1, 4), buy(2, 4), create("New", "science")]).await;
     node.write(&[restock(4, 7), delete(5), buy(3, 5)]).await;
-    node.writer.start_epoch(u64::MAX, 0, 1).await.unwrap();
+    node.writer.start_epoch(new_epoch(u64::MAX, 0, 1)).await.unwrap();
     node.write(&[Request::Edit(Edit::Put(new_book("Put", "x").with_id(id(40)))), buy(4, 40)]).await;
     node.write(&[delete(40), delete(12)]).await;
     node
@@ -44,7 +44,7 @@ async fn a_replica_that_becomes_master_goes_on_where_the_log_ends() {
     let master = master_with_history().await;
     let mut replica = Node::fresh().await;
     replica.writer.apply(&records(&master.store, Version::GENESIS).await).await.unwrap();
-    replica.writer.start_epoch(5, 0, LEASE_MS).await.unwrap();
+    replica.writer.start_epoch(new_epoch(5, 0, LEASE_MS)).await.unwrap();
     let again = replica.write(&[buy(1, 4)]).await;
     assert!(matches!(again.outcomes[0], Outcome::Purchase { answer: Ok(_), replayed: true }));
     let (book, _) = edited(&replica.write(&[create("Next", "x")]).await.outcomes[0]);
@@ -87,7 +87,7 @@ async fn a_record_that_contradicts_itself_or_the_rows_is_refused() {
     for (version, body) in [
         (predecessor.next().next(), batch("{}")),
         (Version::new(older, 2), batch("{}")),
-        (Version::new(older, 2), Body::Start { lease_term_ms: 0 }),
+        (Version::new(older, 2), Body::Start { lease_term_ms: 0, node: None }),
         (predecessor.next(), batch(r#"{"deleted":[77]}"#)),
         (predecessor.next(), batch(r#"{"stocks":[{"book_id":77,"stock":1}]}"#)),
     ] {

@@ -67,7 +67,8 @@ fn check_book(case: &Case, book: i64, initial: i64, mut placed: Vec<Placed>, ver
         let bought = !group[0].place.1;
         if bought && group.len() > 1 {
             let all: Vec<String> = group.iter().map(|placed| told(case, &ops[placed.op])).collect();
-            let words = format!("one copy of book {book} was sold {} times: {}", group.len(), all.join("; and "));
+            let words =
+                format!("one copy of book {book} was sold {} times: {}", group.len(), all.join("; and "));
             verdict.add(ops[group[1].op].end, Kind::Doubled, words);
         }
         for placed in group {
@@ -98,7 +99,8 @@ fn explain(case: &Case, book: i64, later: &Op, earlier: &Op, verdict: &mut Verdi
     };
     let words = format!(
         "book {book}, by its counts alone: {} {what}: {gap:.3} ms before it began this had ended: {}",
-        told(case, earlier), told(case, later)
+        told(case, earlier),
+        told(case, later)
     );
     verdict.add(earlier.end, kind, words);
 }

@@ -4,14 +4,18 @@
 //! was begun is ended after a drawn time, so the store always gets a chance to go on. One thread does all
 //! of it, because the kernel ends a role with the thread that started it.
 
+use crate::follower::Follower;
 use crate::judge::Kind;
+use crate::process::tail;
 use crate::proxy::{Link, Mode};
 use crate::store::{CATALOGS, Event, Role, Store};
-use rand::rngs::SmallRng;
 use rand::RngExt;
+use rand::rngs::SmallRng;
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Things with a fault at one time: enough for faults to meet, few enough for the shop to sell now and
@@ -20,7 +24,14 @@ const MAX_AT_ONCE: usize = 5;
 
 /// Points in the code of each role at which it can end itself, as `src/abort.rs` of bazar has them.
 const OF_MASTER: [&str; 8] = [
-    "before-prepare", "prepared", "fence-sent", "fenced", "committed", "published", "replicated", "acknowledging",
+    "before-prepare",
+    "prepared",
+    "fence-sent",
+    "fenced",
+    "committed",
+    "published",
+    "replicated",
+    "acknowledging",
 ];
 const OF_REPLICA: [&str; 2] = ["sync-write-received", "applied"];
 const OF_FRONTEND: [&str; 2] = ["fence-received", "fence-raised"];
@@ -29,12 +40,16 @@ const OF_ORDER: [&str; 2] = ["gathered", "answered"];
 /// A role that was told to end itself is killed if it does not come to that point.
 const ARMED: Duration = Duration::from_secs(8);
 
+/// For each step of a handover; longer than the longest fault of a link.
+const HANDOVER: Duration = Duration::from_secs(15);
+
 /// What a run must have had at least.
 #[derive(Debug, Clone, Copy, Default)]
 pub struct Minima {
     pub kills: u64,
     pub pauses: u64,
     pub cuts: u64,
+    pub handovers: u64,
 }
 
 #[derive(Debug, Clone)]
@@ -60,6 +75,8 @@ pub struct Faults {
     lease: Duration,
     /// A data directory of another history.
     foreign: PathBuf,
+    /// Told who the master is.
+    follower: Arc<Follower>,
     /// When each role was started last.
     lives: BTreeMap<Role, Instant>,
     minima: Minima,
@@ -70,9 +87,18 @@ pub struct Faults {
 
 impl Faults {
     /// `gap`: mean time between the beginnings of two faults.
-    pub fn new(rng: SmallRng, store: &Store, gap: Duration, lease: Duration, foreign: PathBuf, minima: Minima) -> Self {
+    /// `lease`: how long one runs; pauses are drawn by it.
+    pub fn new(
+        rng: SmallRng,
+        store: &Store,
+        follower: Arc<Follower>,
+        (gap, lease): (Duration, Duration),
+        foreign: PathBuf,
+        minima: Minima,
+    ) -> Self {
         Self {
             rng,
+            follower,
             links: store.links(),
             due: Vec::new(),
             busy: BTreeSet::new(),
@@ -104,8 +130,15 @@ impl Faults {
         self.total("cut")
     }
 
+    pub fn handovers(&self) -> u64 {
+        self.total("handover")
+    }
+
     pub fn enough(&self) -> bool {
-        self.kills() >= self.minima.kills && self.pauses() >= self.minima.pauses && self.cuts() >= self.minima.cuts
+        self.kills() >= self.minima.kills
+            && self.pauses() >= self.minima.pauses
+            && self.cuts() >= self.minima.cuts
+            && self.handovers() >= self.minima.handovers
     }
 
     fn count(&mut self, name: impl Into<String>) {
@@ -115,16 +148,8 @@ impl Faults {
     /// Does what is due, and maybe begins something.
     pub fn tick(&mut self, store: &mut Store) -> io::Result<()> {
         self.look(store)?;
+        self.do_due(store)?;
         let now = Instant::now();
-        let mut index = 0;
-        while index < self.due.len() {
-            if self.due[index].0 <= now {
-                let (_, act) = self.due.swap_remove(index);
-                self.act(store, act)?;
-            } else {
-                index += 1;
-            }
-        }
         if now >= self.next {
             // Exponential, so that faults also come close together.
             let drawn: f64 = self.rng.random_range(0.02..1.0);
@@ -136,28 +161,47 @@ impl Faults {
         Ok(())
     }
 
-    /// Takes notice of who got ready and who ended.
-    fn look(&mut self, store: &mut Store) -> io::Result<()> {
-        for event in store.look()? {
-            match event {
-                Event::Up(role, after) => {
-                    self.recoveries.push((role, after));
-                    self.busy.remove(&role.to_string());
-                }
-                Event::Aborted(role, point) => {
-                    let point = point.split(':').next().unwrap_or_default();
-                    self.count(format!("abort at {point}"));
-                    self.busy.insert(role.to_string());
-                    self.later(50, 300, Act::Start(role));
-                }
-                Event::Died(role, words) => {
-                    self.findings.push((Kind::End, words));
-                    self.busy.insert(role.to_string());
-                    self.later(50, 300, Act::Start(role));
-                }
+    fn do_due(&mut self, store: &mut Store) -> io::Result<()> {
+        let now = Instant::now();
+        let mut index = 0;
+        while index < self.due.len() {
+            if self.due[index].0 <= now {
+                let (_, act) = self.due.swap_remove(index);
+                self.act(store, act)?;
+            } else {
+                index += 1;
             }
         }
         Ok(())
+    }
+
+    /// Takes notice of who got ready and who ended.
+    fn look(&mut self, store: &mut Store) -> io::Result<()> {
+        for event in store.look()? {
+            self.notice(event);
+        }
+        Ok(())
+    }
+
+    fn notice(&mut self, event: Event) {
+        match event {
+            Event::Up(role, after) => {
+                self.recoveries.push((role, after));
+                self.busy.remove(&role.to_string());
+            }
+            Event::Aborted(role, point) => {
+                let point = point.split(':').next().unwrap_or_default();
+                self.count(format!("abort at {point}"));
+                self.busy.insert(role.to_string());
+                self.later(50, 300, Act::Start(role));
+            }
+            Event::Ended => {}
+            Event::Died(role, _, words) => {
+                self.findings.push((Kind::End, words));
+                self.busy.insert(role.to_string());
+                self.later(50, 300, Act::Start(role));
+            }
+        }
     }
 
     fn later(&mut self, from_ms: u64, to_ms: u64, act: Act) {
@@ -231,7 +275,16 @@ impl Faults {
             missing(self.kills(), self.minima.kills, 8.0),
             missing(self.pauses(), self.minima.pauses, 5.0) / 2.0,
             missing(self.cuts(), self.minima.cuts, 5.0) / 2.0,
-            2.5, 3.0, 3.0, 4.0, 1.2,
+            2.5,
+            3.0,
+            3.0,
+            4.0,
+            1.2,
+            if self.minima.handovers > 0 {
+                missing(self.handovers(), self.minima.handovers, 8.0) / 8.0
+            } else {
+                0.0
+            },
         ];
         let mut drawn = self.rng.random_range(0.0..weights.iter().sum());
         let mut kind = 0;
@@ -269,7 +322,8 @@ impl Faults {
                 Ok(())
             }
             6 => self.redis(store),
-            _ => self.wipe(store),
+            7 => self.wipe(store),
+            _ => self.hand_over(store),
         }
     }
 
@@ -310,9 +364,8 @@ impl Faults {
     }
 
     fn link(&mut self, mode: Mode, name: &str) {
-        let free: Vec<usize> = (0..self.links.len())
-            .filter(|&index| !self.busy.contains(&*self.links[index].name))
-            .collect();
+        let free: Vec<usize> =
+            (0..self.links.len()).filter(|&index| !self.busy.contains(&*self.links[index].name)).collect();
         if free.is_empty() {
             return;
         }
@@ -356,7 +409,9 @@ impl Faults {
     /// snapshot, and is perhaps killed in the middle of it.
     fn wipe(&mut self, store: &mut Store) -> io::Result<()> {
         let replicas: Vec<usize> = (0..CATALOGS)
-            .filter(|&number| number != store.master && !self.busy.contains(&Role::Catalog(number).to_string()))
+            .filter(|&number| {
+                number != store.master && !self.busy.contains(&Role::Catalog(number).to_string())
+            })
             .collect();
         if replicas.is_empty() {
             return Ok(());
@@ -382,6 +437,129 @@ impl Faults {
             self.later(20, 400, Act::Kill(role, now));
         }
         Ok(())
+    }
+
+    /// The master hands over to a replica, the heir is started as master and the old master as replica; now
+    /// and then one of the two is killed on the way. Other faults go on and are healed meanwhile.
+    ///
+    /// If it fails, somebody must still be master: the heir if it has the seal, else the old one if it
+    /// wrote none, else the old one by force, which has everything there is.
+    fn hand_over(&mut self, store: &mut Store) -> io::Result<()> {
+        let (old, free) = (store.master, |faults: &Self, store: &mut Store, number: usize| {
+            let role = Role::Catalog(number);
+            !faults.busy.contains(&role.to_string()) && store.node(role).up && !store.node(role).paused
+        });
+        let heirs: Vec<usize> =
+            (0..CATALOGS).filter(|&number| number != old && free(self, store, number)).collect();
+        if heirs.is_empty() || !free(self, store, old) {
+            return Ok(());
+        }
+        let heir = heirs[self.rng.random_range(0..heirs.len())];
+        let (old_role, heir_role) = (Role::Catalog(old), Role::Catalog(heir));
+        self.busy.extend([old_role.to_string(), heir_role.to_string()]);
+        store.node(old_role).leaving = true;
+        let mut command = store.hand_over(heir)?;
+        if self.rng.random_bool(0.25) {
+            let now = Instant::now();
+            let victim = if self.rng.random_bool(0.5) { old_role } else { heir_role };
+            self.lives.insert(victim, now);
+            self.later(0, 60, Act::Kill(victim, now));
+        }
+        let mut accepted = None;
+        self.meanwhile(store, HANDOVER, |_, _| {
+            accepted = accepted.or(command.ended_within(Duration::ZERO).ok().flatten());
+            accepted.is_some()
+        })?;
+        drop(command);
+        let accepted = accepted.is_some_and(|status| status.success());
+        // Refused: it goes on as master. Sealed and not yet delivered: it ends when it has been.
+        let goes_on = !accepted && store.standing(old).is_some_and(|role| role == "master");
+        if goes_on {
+            self.count("(handover refused)");
+            store.node(old_role).leaving = false;
+            self.busy.remove(&old_role.to_string());
+            self.free_unless_down(heir_role);
+            return Ok(());
+        }
+        self.meanwhile(store, HANDOVER, |_, store| !store.node(old_role).runs())?;
+        // From here on both are started here and nowhere else.
+        self.due.retain(|(_, act)| !matches!(act, Act::Start(role) | Act::Kill(role, _) if *role == old_role || *role == heir_role));
+        let ended = !store.node(old_role).runs();
+        store.kill(old_role)?;
+        if self.rng.random_bool(0.5) {
+            store.terminate(heir_role);
+            self.meanwhile(store, HANDOVER, |_, store| !store.node(heir_role).runs())?;
+        }
+        store.kill(heir_role)?;
+        store.master = heir;
+        if self.comes_up(store, heir_role, &[])? {
+            self.count(if ended && accepted { "handover" } else { "handover, interrupted and completed" });
+            self.follower.master.store(heir, Ordering::Relaxed);
+            store.start(old_role, None)?;
+            return Ok(());
+        }
+        if accepted {
+            let words = format!(
+                "{heir_role} does not start as master, though the handover to it succeeded:\n{}",
+                tail(&store.log(heir_role))
+            );
+            self.findings.push((Kind::End, words));
+        }
+        store.master = old;
+        if self.comes_up(store, old_role, &[])? {
+            self.count("(handover interrupted before the seal)");
+        } else if self.comes_up(store, old_role, &["--force"])? {
+            self.count("(handover interrupted behind the seal; the old master goes on by force)");
+        } else {
+            let words = format!("nobody can be master after a handover:\n{}", tail(&store.log(old_role)));
+            self.findings.push((Kind::End, words));
+        }
+        store.start(heir_role, None)
+    }
+
+    /// Goes on with what is due until `done`, or until `patience` is over; begins nothing.
+    fn meanwhile(
+        &mut self,
+        store: &mut Store,
+        patience: Duration,
+        mut done: impl FnMut(&mut Self, &mut Store) -> bool,
+    ) -> io::Result<()> {
+        let until = Instant::now() + patience;
+        while !done(self, store) && Instant::now() < until {
+            self.look(store)?;
+            self.do_due(store)?;
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(())
+    }
+
+    /// Starts `role` and says whether it gets ready.
+    fn comes_up(&mut self, store: &mut Store, role: Role, more: &[&str]) -> io::Result<bool> {
+        store.start_with(role, None, more)?;
+        let until = Instant::now() + HANDOVER;
+        while Instant::now() < until {
+            for event in store.look()? {
+                match event {
+                    Event::Up(up, after) if up == role => {
+                        self.recoveries.push((role, after));
+                        self.busy.remove(&role.to_string());
+                        return Ok(true);
+                    }
+                    // That it may not is a clear word; everything else is noticed.
+                    Event::Died(died, Some(2), _) if died == role => return Ok(false),
+                    event => self.notice(event),
+                }
+            }
+            self.do_due(store)?;
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        Ok(false)
+    }
+
+    fn free_unless_down(&mut self, role: Role) {
+        if !self.is_down(role) {
+            self.busy.remove(&role.to_string());
+        }
     }
 
     /// Ends every fault. Then everybody runs, and nobody is told to end itself.

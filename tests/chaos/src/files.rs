@@ -16,7 +16,11 @@ type Rows = Vec<String>;
 
 /// Compares every replica's rows with the master's, and looks for every order that was acknowledged.
 /// Returns what is wrong, in words, and how many orders the master holds.
-pub fn compare(master: &Path, replicas: &[PathBuf], orders: &HashSet<u64>) -> Result<(Vec<String>, usize), String> {
+pub fn compare(
+    master: &Path,
+    replicas: &[PathBuf],
+    orders: &HashSet<u64>,
+) -> Result<(Vec<String>, usize), String> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
     let runtime = runtime.map_err(|error| error.to_string())?;
     runtime.block_on(async {
@@ -41,7 +45,8 @@ fn differences(table: &str, replica: &Path, master: &Rows, others: &Rows) -> Vec
     if master == others {
         return Vec::new();
     }
-    let (ours, theirs): (HashSet<&String>, HashSet<&String>) = (master.iter().collect(), others.iter().collect());
+    let (ours, theirs): (HashSet<&String>, HashSet<&String>) =
+        (master.iter().collect(), others.iter().collect());
     let name = replica.file_name().unwrap_or_default().to_string_lossy();
     let only = |of: &HashSet<&String>, other: &HashSet<&String>, whose: &str| -> Vec<String> {
         let rows: Vec<_> = of.difference(other).take(MAX_SHOWN).collect();
@@ -60,11 +65,16 @@ fn missing(rows: &Rows, orders: &HashSet<u64>) -> Result<Vec<String>, String> {
         held.insert(crate::truth::short(id));
     }
     let lost = orders.difference(&held).count();
-    Ok(if lost == 0 { Vec::new() } else { vec![format!("{lost} acknowledged orders are not in the master's file")] })
+    Ok(if lost == 0 {
+        Vec::new()
+    } else {
+        vec![format!("{lost} acknowledged orders are not in the master's file")]
+    })
 }
 
 async fn rows(dir: &Path, table: &str) -> Result<Rows, String> {
-    let current = std::fs::read_to_string(dir.join("CURRENT")).map_err(|error| format!("{}: {error}", dir.display()))?;
+    let current = std::fs::read_to_string(dir.join("CURRENT"))
+        .map_err(|error| format!("{}: {error}", dir.display()))?;
     let file = dir.join(current.trim()).join("bazar.db");
     let wrong = |error: sqlx::Error| format!("{}: {error}", file.display());
     let options = SqliteConnectOptions::new().filename(&file).read_only(true);

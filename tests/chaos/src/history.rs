@@ -74,7 +74,13 @@ pub struct Op {
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum What {
     /// `stale`: it said of itself that it may be (`Warning: 110`).
-    Read { want: WantId, version: Public, print: u64, cache: Cache, stale: bool },
+    Read {
+        want: WantId,
+        version: Public,
+        print: u64,
+        cache: Cache,
+        stale: bool,
+    },
     /// Names of key and order as [`short`](crate::truth::short) makes them; money in cents.
     /// `again`: asked for once more long after it was answered.
     Bought {
@@ -87,11 +93,21 @@ pub enum What {
         total: i64,
         again: bool,
     },
-    Refused { book: i64, key: u64, why: Refusal },
+    Refused {
+        book: i64,
+        key: u64,
+        why: Refusal,
+    },
     /// The order was looked up: when it was found, what it is.
-    Order { order: u64, found: Option<(Public, i64, i64)> },
+    Order {
+        order: u64,
+        found: Option<(Public, i64, i64)>,
+    },
     /// Which of the edits, and the version that shows it.
-    Edited { edit: u32, version: Public },
+    Edited {
+        edit: u32,
+        version: Public,
+    },
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -116,9 +132,19 @@ pub struct Edit {
 pub enum Change {
     /// A new book under a number that no book has.
     Put(Book),
-    Update { book_id: i64, title: String, price: i64, topic: Option<String> },
-    Restock { book_id: i64, copies: i64 },
-    Delete { book_id: i64 },
+    Update {
+        book_id: i64,
+        title: String,
+        price: i64,
+        topic: Option<String>,
+    },
+    Restock {
+        book_id: i64,
+        copies: i64,
+    },
+    Delete {
+        book_id: i64,
+    },
 }
 
 impl Change {
@@ -228,11 +254,32 @@ impl Clock {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Value {
-    Read { want: Want, version: String, cache: Cache, stale: bool, frontend: u8, shown: Shown },
+    Read {
+        want: Want,
+        version: String,
+        cache: Cache,
+        stale: bool,
+        frontend: u8,
+        shown: Shown,
+    },
     /// `again`: a key that has been answered long ago is asked for once more.
-    Buy { book: i64, key: String, quantity: i64, frontend: u8, again: bool, outcome: Outcome },
-    Order { order: String, frontend: u8, found: Option<(String, i64, i64)> },
-    Edit { edit: Edit, version: String },
+    Buy {
+        book: i64,
+        key: String,
+        quantity: i64,
+        frontend: u8,
+        again: bool,
+        outcome: Outcome,
+    },
+    Order {
+        order: String,
+        frontend: u8,
+        found: Option<(String, i64, i64)>,
+    },
+    Edit {
+        edit: Edit,
+        version: String,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -406,7 +453,8 @@ struct Line<'a> {
 pub fn read(path: &Path) -> Result<Recorded, String> {
     let file = File::open(path).map_err(|error| format!("{}: {error}", path.display()))?;
     let wants = Arc::new(Wants::default());
-    let (mut initial, mut records, mut edits): (Option<Initial>, Vec<_>, Vec<Edit>) = (None, Vec::new(), Vec::new());
+    let (mut initial, mut records, mut edits): (Option<Initial>, Vec<_>, Vec<Edit>) =
+        (None, Vec::new(), Vec::new());
     let mut recorder = Recorder::new(Arc::default(), Arc::clone(&wants), None);
     // An operation's two lines stand one behind the other, unless somebody has sorted them by time.
     let mut begun: HashMap<String, Nanos> = HashMap::new();
@@ -429,9 +477,8 @@ pub fn read(path: &Path) -> Result<Recorded, String> {
             (_, "ok" | "info") => {
                 let value: Value = serde_json::from_str(line.value.get()).map_err(|error| wrong(&error))?;
                 let process: u32 = line.process.get().parse().map_err(|error| wrong(&error))?;
-                let begin = begun
-                    .remove(line.process.get())
-                    .ok_or_else(|| wrong(&"it ends what did not begin"))?;
+                let begin =
+                    begun.remove(line.process.get()).ok_or_else(|| wrong(&"it ends what did not begin"))?;
                 if let Value::Edit { edit, .. } = &value {
                     edits.push(edit.clone());
                 }

@@ -56,7 +56,13 @@ impl Client {
     }
 
     /// `headers`: whole lines, each with its line break.
-    pub fn post(&mut self, path: &str, headers: &str, body: &[u8], deadline: Duration) -> Result<Answer, Failure> {
+    pub fn post(
+        &mut self,
+        path: &str,
+        headers: &str,
+        body: &[u8],
+        deadline: Duration,
+    ) -> Result<Answer, Failure> {
         self.call("POST", path, headers, body, deadline)
     }
 
@@ -78,7 +84,8 @@ impl Client {
             request.push_str(&format!("authorization: Bearer {bearer}\r\n"));
         }
         if method == "POST" {
-            request.push_str(&format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len()));
+            request
+                .push_str(&format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len()));
         }
         request.push_str("\r\n");
         let mut request = request.into_bytes();

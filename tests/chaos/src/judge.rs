@@ -117,7 +117,9 @@ pub fn judge(case: &Case) -> Verdict {
 fn span(case: &Case, op: &Op, verdict: &mut Verdict) -> Option<Span> {
     let truth = case.truth;
     let version = match op.what {
-        What::Read { version, .. } | What::Bought { version, .. } | What::Edited { version, .. } => Some(version),
+        What::Read { version, .. } | What::Bought { version, .. } | What::Edited { version, .. } => {
+            Some(version)
+        }
         What::Order { found, .. } => found.map(|(version, ..)| version),
         What::Refused { .. } => None,
     };
@@ -151,10 +153,14 @@ fn span(case: &Case, op: &Op, verdict: &mut Verdict) -> Option<Span> {
             let expected = (version.seq, book, quantity, total);
             let row = truth.orders.get(&order).map(|row| (row.seq, row.book, row.quantity, row.total));
             if row != Some(expected) {
-                let words = format!("{}: the log has {} of it", told(case, op), match row {
-                    Some(row) => format!("{row:?} (version, book, quantity, total)"),
-                    None => "nothing".into(),
-                });
+                let words = format!(
+                    "{}: the log has {} of it",
+                    told(case, op),
+                    match row {
+                        Some(row) => format!("{row:?} (version, book, quantity, total)"),
+                        None => "nothing".into(),
+                    }
+                );
                 verdict.add(op.end, Kind::Lost, words);
                 return None;
             }
@@ -164,7 +170,11 @@ fn span(case: &Case, op: &Op, verdict: &mut Verdict) -> Option<Span> {
                 verdict.add(op.end, Kind::Doubled, words);
                 return None;
             }
-            Some(Span { made: !again, last: if again { u64::MAX } else { version.seq }, ..point(version.seq) })
+            Some(Span {
+                made: !again,
+                last: if again { u64::MAX } else { version.seq },
+                ..point(version.seq)
+            })
         }
         What::Refused { key, why, .. } => {
             let Some(decision) = truth.decisions.get(&key) else {
@@ -197,7 +207,11 @@ fn span(case: &Case, op: &Op, verdict: &mut Verdict) -> Option<Span> {
                 }
                 (Some(row), None) => Some(Span { first: 0, last: row.seq - 1, made: false, stale: false }),
                 (None, Some(_)) => {
-                    verdict.add(op.end, Kind::NeverSo, format!("{}: the log has no such order", told(case, op)));
+                    verdict.add(
+                        op.end,
+                        Kind::NeverSo,
+                        format!("{}: the log has no such order", told(case, op)),
+                    );
                     None
                 }
                 (None, None) => None,
@@ -215,7 +229,8 @@ fn span(case: &Case, op: &Op, verdict: &mut Verdict) -> Option<Span> {
 
 /// What is wrong with an acknowledged edit: it must have made its book what it says, at its version.
 fn unseen(case: &Case, edit: u32, version: Public) -> Option<String> {
-    let edit = case.edits.binary_search_by_key(&edit, |known| known.number).ok().map(|index| &case.edits[index])?;
+    let edit =
+        case.edits.binary_search_by_key(&edit, |known| known.number).ok().map(|index| &case.edits[index])?;
     let book = edit.change.book();
     let (point, _) = case.truth.state(&Want::Book(book), version.seq)?;
     let there = point.stock >= 0;
@@ -277,7 +292,10 @@ fn effects(case: &Case, verdict: &mut Verdict) {
     }
     let sold = case.truth.decisions.values().filter(|decision| decision.sold.is_some()).count();
     if sold != case.truth.orders.len() {
-        let words = format!("{sold} keys were told that they bought, and there are {} orders", case.truth.orders.len());
+        let words = format!(
+            "{sold} keys were told that they bought, and there are {} orders",
+            case.truth.orders.len()
+        );
         verdict.add(0, Kind::Doubled, words);
     }
     deliveries(case, verdict);
@@ -314,13 +332,16 @@ fn deliveries(case: &Case, verdict: &mut Verdict) {
         }
         let words = format!(
             "in version {} book {} has {} copies more than before it and its sales and deliveries explain",
-            case.truth.public(delivery.seq), delivery.book, beyond
+            case.truth.public(delivery.seq),
+            delivery.book,
+            beyond
         );
         let kind = if beyond < 0 { Kind::Lost } else { Kind::Oversold };
         verdict.add(0, kind, words);
     }
     for ((seq, book), copies) in expected.into_iter().filter(|(_, copies)| *copies != 0) {
-        let words = format!("{copies} copies of book {book} that version {seq} acknowledged are not in its record");
+        let words =
+            format!("{copies} copies of book {book} that version {seq} acknowledged are not in its record");
         verdict.add(0, Kind::Lost, words);
     }
 }
@@ -333,7 +354,9 @@ fn take(amounts: Option<&mut Vec<i64>>, sum: i64) -> bool {
         return true;
     }
     for first in 0..amounts.len() {
-        if let Some(second) = (first + 1..amounts.len()).find(|&second| amounts[first] + amounts[second] == sum) {
+        if let Some(second) =
+            (first + 1..amounts.len()).find(|&second| amounts[first] + amounts[second] == sum)
+        {
             amounts.swap_remove(second);
             amounts.swap_remove(first);
             return true;
@@ -374,10 +397,17 @@ pub fn told(case: &Case, op: &Op) -> String {
         }
         What::Order { found: None, .. } => format!("looked up an order {through} and was told there is none"),
         What::Edited { edit, version } => {
-            let change = case.edits.binary_search_by_key(&edit, |known| known.number).ok().map(|index| &case.edits[index]);
-            format!("made edit {edit} ({}), version {version}", change.map_or_else(String::new, |edit| {
-                serde_json::to_string(&edit.change).unwrap_or_default()
-            }))
+            let change = case
+                .edits
+                .binary_search_by_key(&edit, |known| known.number)
+                .ok()
+                .map(|index| &case.edits[index]);
+            format!(
+                "made edit {edit} ({}), version {version}",
+                change.map_or_else(String::new, |edit| {
+                    serde_json::to_string(&edit.change).unwrap_or_default()
+                })
+            )
         }
     };
     format!("from {} to {} client {} {what}", seconds(op.begin), seconds(op.end), op.process)
@@ -393,7 +423,8 @@ fn stale(case: &Case, op: &Op, span: Span, bound: u64, by: Option<&Op>) -> Strin
             let later = (op.begin - by.end) as f64 / 1e6;
             format!(
                 "But {later:.3} ms before it began this had ended, which shows version {} or later: {}",
-                case.truth.public(bound), told(case, by)
+                case.truth.public(bound),
+                told(case, by)
             )
         }
         None => String::new(),
@@ -405,7 +436,8 @@ fn future(case: &Case, op: &Op, span: Span, by: Option<&Op>) -> String {
     let before = by.map_or_else(String::new, |by| told(case, by));
     format!(
         "{}. It made version {}, but before it began, that version or a later one had been seen: {before}",
-        told(case, op), span.first
+        told(case, op),
+        span.first
     )
 }
 
@@ -421,7 +453,9 @@ fn never_so(case: &Case, op: &Op, want: &Want, version: Public, print: u64) -> S
         })
         .take(3)
         .collect();
-    let truth = if when.is_empty() { "no version ever showed that".into() } else {
+    let truth = if when.is_empty() {
+        "no version ever showed that".into()
+    } else {
         format!("that was so {} only", when.join(", "))
     };
     format!("{}: version {version} does not show that; {truth}", told(case, op))

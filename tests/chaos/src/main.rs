@@ -70,6 +70,9 @@ struct RunArgs {
     /// Go on until so many links were cut
     #[arg(long, value_name = "N", default_value_t = 0)]
     cuts: u64,
+    /// Go on until the master was handed over so often; 0: never
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    handovers: u64,
     /// Go on until so many operations had an outcome
     #[arg(long, value_name = "N", default_value_t = 0)]
     operations: u64,
@@ -134,14 +137,14 @@ fn plan(args: RunArgs) -> Plan {
             bazar: args.bazar,
             lease: format!("{}ms", args.lease),
             unsafe_coherence: args.unsafe_coherence,
-            handovers: false,
+            handovers: args.handovers > 0,
             log: args.log,
         },
         lease: Duration::from_millis(args.lease),
         seed,
         seconds: args.seconds,
         limit: args.limit.max(args.seconds),
-        minima: Minima { kills: args.kills, pauses: args.pauses, cuts: args.cuts },
+        minima: Minima { kills: args.kills, pauses: args.pauses, cuts: args.cuts, handovers: args.handovers },
         operations: args.operations,
         gap: Duration::from_millis(args.gap.max(1)),
         history: args.history,
@@ -165,6 +168,7 @@ fn run_once(args: RunArgs) -> Result<bool, String> {
     let enough = report.kills >= plan.minima.kills
         && report.pauses >= plan.minima.pauses
         && report.cuts >= plan.minima.cuts
+        && report.handovers >= plan.minima.handovers
         && report.verdict.judged >= plan.operations;
     if !enough {
         println!("The run ended before it had what was asked for.");
@@ -184,7 +188,8 @@ fn check(file: &std::path::Path) -> Result<bool, String> {
 fn control(args: ControlArgs) -> Result<bool, String> {
     let stop = stopped_by_signals()?;
     let mut all_caught = true;
-    let mut text = String::from("# Negative control\n\nThe same run, on a store that works by a well-known recipe.\n");
+    let mut text =
+        String::from("# Negative control\n\nThe same run, on a store that works by a well-known recipe.\n");
     for recipe in RECIPES {
         let plan = Plan {
             until_caught: true,
@@ -196,6 +201,7 @@ fn control(args: ControlArgs) -> Result<bool, String> {
                 kills: 0,
                 pauses: 0,
                 cuts: 0,
+                handovers: 0,
                 operations: 0,
                 gap: 250,
                 lease: 300,
@@ -211,7 +217,12 @@ fn control(args: ControlArgs) -> Result<bool, String> {
         let first = report.verdict.violations.iter().find(|violation| violation.kind == judge::Kind::Stale);
         let words = match (caught, report.caught_after, first) {
             (true, Some(after), Some(first)) => {
-                format!("caught after {:.1} s, {} violations. The first: {}", after.as_secs_f64(), report.verdict.found, first.words)
+                format!(
+                    "caught after {:.1} s, {} violations. The first: {}",
+                    after.as_secs_f64(),
+                    report.verdict.found,
+                    first.words
+                )
             }
             (true, None, Some(first)) => format!("caught at the end: {}", first.words),
             _ => format!("NOT caught: {}", report.summary()),

@@ -152,9 +152,8 @@ pub fn tail(log: &PathBuf) -> String {
 
 /// Also when the harness is killed without a chance to clean up.
 fn dies_with_us(command: &mut Command) {
-    let set = || {
-        rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(io::Error::from)
-    };
+    let set =
+        || rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(io::Error::from);
     // SAFETY: between fork and exec only this one system call is made; it allocates nothing and locks
     // nothing.
     #[allow(unsafe_code)]

@@ -264,7 +264,10 @@ impl Carrier {
                     return;
                 }
                 let request = self.request.take();
-                if !request.is_empty() && request.len() < MAX_REPLAY && self.rng.borrow_mut().random_bool(REPLAYED) {
+                if !request.is_empty()
+                    && request.len() < MAX_REPLAY
+                    && self.rng.borrow_mut().random_bool(REPLAYED)
+                {
                     let delay = self.rng.borrow_mut().random_range(0..LATEST_REPLAY_MS);
                     self.replays.fetch_add(1, Ordering::Relaxed);
                     tokio::task::spawn_local(replay(self.target, request, Duration::from_millis(delay)));

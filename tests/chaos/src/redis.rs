@@ -33,9 +33,13 @@ impl Redis {
     pub fn restart(&mut self) -> io::Result<()> {
         let port = self.addr.port().to_string();
         let bind = self.addr.ip().to_string();
-        let args = ["--port", &port, "--bind", &bind, "--save", "", "--appendonly", "no", "--protected-mode", "no"];
-        let args: Vec<String> =
-            args.iter().map(|&arg| arg.to_owned()).chain(["--dir".into(), self.dir.display().to_string()]).collect();
+        let args =
+            ["--port", &port, "--bind", &bind, "--save", "", "--appendonly", "no", "--protected-mode", "no"];
+        let args: Vec<String> = args
+            .iter()
+            .map(|&arg| arg.to_owned())
+            .chain(["--dir".into(), self.dir.display().to_string()])
+            .collect();
         let log = self.dir.join("redis.log");
         self.process = Some(Process::start(Path::new("redis-server"), &args, &[], &log)?);
         Ok(())

@@ -27,6 +27,7 @@ pub struct Report {
     pub kills: u64,
     pub pauses: u64,
     pub cuts: u64,
+    pub handovers: u64,
     pub recoveries: Vec<(Role, Duration)>,
     /// Requests that arrived twice.
     pub replays: u64,
@@ -44,11 +45,12 @@ impl Report {
     /// One line.
     pub fn summary(&self) -> String {
         format!(
-            "{} operations judged, {} kills, {} pauses, {} cuts, {} violations, {:.0} s under fire ({:.0} operations a second)",
+            "{} operations judged, {} kills, {} pauses, {} cuts, {} handovers, {} violations, {:.0} s under fire ({:.0} operations a second)",
             self.verdict.judged,
             self.kills,
             self.pauses,
             self.cuts,
+            self.handovers,
             self.verdict.found,
             self.under_fire.as_secs_f64(),
             self.operations as f64 / self.under_fire.as_secs_f64().max(0.001),
@@ -82,13 +84,17 @@ impl Report {
         writeln!(
             to,
             "- the whole run took {:.0} s, the judgement {:.1} s of it",
-            self.took.as_secs_f64(), self.judging.as_secs_f64()
+            self.took.as_secs_f64(),
+            self.judging.as_secs_f64()
         )?;
         writeln!(to, "\n## Operations\n\n| what | outcome | count |\n|---|---|---|")?;
         for ((what, outcome), count) in self.outcomes() {
             writeln!(to, "| {what} | {outcome} | {count} |")?;
         }
-        writeln!(to, "\nRequests without an outcome (purchases are repeated with their key):\n\n| what | count |\n|---|---|")?;
+        writeln!(
+            to,
+            "\nRequests without an outcome (purchases are repeated with their key):\n\n| what | count |\n|---|---|"
+        )?;
         for (what, count) in &self.failures {
             writeln!(to, "| {what} | {count} |")?;
         }
@@ -97,20 +103,31 @@ impl Report {
             writeln!(to, "| {what} | {count} |")?;
         }
         writeln!(to, "| requests that arrived twice | {} |", self.replays)?;
-        writeln!(to, "\n## Latency under faults, in milliseconds\n\n| what | count | 50 % | 90 % | 99 % | 99.9 % | longest |\n|---|---|---|---|---|---|---|")?;
+        writeln!(
+            to,
+            "\n## Latency under faults, in milliseconds\n\n| what | count | 50 % | 90 % | 99 % | 99.9 % | longest |\n|---|---|---|---|---|---|---|"
+        )?;
         for (what, mut took) in self.latencies() {
             took.sort_unstable();
             let at = |share: f64| took[((took.len() - 1) as f64 * share) as usize] as f64 / 1e6;
             writeln!(
                 to,
                 "| {what} | {} | {:.2} | {:.2} | {:.2} | {:.1} | {:.0} |",
-                took.len(), at(0.5), at(0.9), at(0.99), at(0.999), at(1.0)
+                took.len(),
+                at(0.5),
+                at(0.9),
+                at(0.99),
+                at(0.999),
+                at(1.0)
             )?;
         }
         let mut ready: Vec<u128> = self.recoveries.iter().map(|(_, took)| took.as_millis()).collect();
         ready.sort_unstable();
         if let (Some(median), Some(longest)) = (ready.get(ready.len() / 2), ready.last()) {
-            writeln!(to, "\nA role that was started was ready after {median} ms (median), {longest} ms at most.")?;
+            writeln!(
+                to,
+                "\nA role that was started was ready after {median} ms (median), {longest} ms at most."
+            )?;
         }
         writeln!(to, "\n## At the end\n")?;
         self.notes.iter().try_for_each(|note| writeln!(to, "- {note}"))?;
@@ -126,7 +143,9 @@ impl Report {
         let mut outcomes = BTreeMap::new();
         for op in &self.ops {
             let outcome = match op.what {
-                What::Read { cache, stale, .. } => ("read", format!("X-Cache: {cache}{}", if stale { ", Warning: 110" } else { "" })),
+                What::Read { cache, stale, .. } => {
+                    ("read", format!("X-Cache: {cache}{}", if stale { ", Warning: 110" } else { "" }))
+                }
                 What::Bought { again: false, .. } => ("buy", "sold".into()),
                 What::Bought { again: true, .. } => ("buy again with the same key", "the same answer".into()),
                 What::Refused { why, .. } => ("buy", format!("{why:?}")),
@@ -165,5 +184,10 @@ fn machine() -> String {
         line.split_once(':').map_or(String::new(), |(_, value)| value.trim().to_owned())
     };
     let memory: u64 = value(&read("/proc/meminfo"), "MemTotal").trim_end_matches(" kB").parse().unwrap_or(0);
-    format!("{cores} cores ({}), {} GiB, Linux {}", value(&info, "model name"), memory >> 20, read("/proc/sys/kernel/osrelease").trim())
+    format!(
+        "{cores} cores ({}), {} GiB, Linux {}",
+        value(&info, "model name"),
+        memory >> 20,
+        read("/proc/sys/kernel/osrelease").trim()
+    )
 }

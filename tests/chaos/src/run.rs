@@ -86,7 +86,14 @@ pub fn run(plan: &Plan, stop: &AtomicBool) -> Result<Report, String> {
     let mut stage = Stage::set(plan)?;
     let foreign = stage.foreign(plan)?;
     let rng = SmallRng::seed_from_u64(plan.seed);
-    let mut faults = Faults::new(rng, &stage.store, plan.gap, plan.lease, foreign, plan.minima);
+    let mut faults = Faults::new(
+        rng,
+        &stage.store,
+        Arc::clone(&stage.follower),
+        (plan.gap, plan.lease),
+        foreign,
+        plan.minima,
+    );
     let following = std::thread::spawn({
         let follower = Arc::clone(&stage.follower);
         move || follower.run()
@@ -106,8 +113,13 @@ pub fn run(plan: &Plan, stop: &AtomicBool) -> Result<Report, String> {
         if told.elapsed() > Duration::from_secs(10) {
             told = Instant::now();
             eprintln!(
-                "{:>4} s: {} operations, {} kills, {} pauses, {} cuts",
-                elapsed.as_secs(), shop.done.load(Ordering::Relaxed), faults.kills(), faults.pauses(), faults.cuts()
+                "{:>4} s: {} operations, {} kills, {} pauses, {} cuts, {} handovers",
+                elapsed.as_secs(),
+                shop.done.load(Ordering::Relaxed),
+                faults.kills(),
+                faults.pauses(),
+                faults.cuts(),
+                faults.handovers()
             );
         }
         if plan.until_caught && judged.elapsed() > JUDGE_EVERY {
@@ -120,7 +132,11 @@ pub fn run(plan: &Plan, stop: &AtomicBool) -> Result<Report, String> {
         }
         let enough = faults.enough() && shop.done.load(Ordering::Relaxed) >= plan.operations;
         let over = elapsed.as_secs() >= plan.seconds && enough;
-        if over || elapsed.as_secs() >= plan.limit || stop.load(Ordering::Relaxed) || !faults.findings.is_empty() {
+        if over
+            || elapsed.as_secs() >= plan.limit
+            || stop.load(Ordering::Relaxed)
+            || !faults.findings.is_empty()
+        {
             break;
         }
     }
@@ -186,6 +202,7 @@ pub fn run(plan: &Plan, stop: &AtomicBool) -> Result<Report, String> {
         kills: faults.kills(),
         pauses: faults.pauses(),
         cuts: faults.cuts(),
+        handovers: faults.handovers(),
         recoveries: faults.recoveries.clone(),
         replays: stage.store.links().iter().map(crate::proxy::Link::replays).sum(),
         caught_after,
@@ -215,6 +232,10 @@ impl Stage {
         let text = |error: std::io::Error| error.to_string();
         let dir = tempfile::Builder::new().prefix("bazar-chaos-").tempdir().map_err(text)?;
         let mut store = Store::new(plan.store.clone(), dir.path(), plan.seed).map_err(text)?;
+        store.start_all(RECOVERY)?;
+        // The first epoch is for the other history: who shows the store's own number under another
+        // identity deposes its master, as it should.
+        store.kill(Role::Catalog(store.master)).map_err(text)?;
         store.start_all(RECOVERY)?;
         let mut master = store.master_client();
         // Every master's log begins here, and a replica that has nothing yet shows it.
@@ -387,7 +408,8 @@ impl Stage {
             if same {
                 return vec![format!(
                     "All catalog nodes were at version {}, {:.1} s after the last answer.",
-                    followed.unwrap_or_default(), begun.elapsed().as_secs_f64()
+                    followed.unwrap_or_default(),
+                    begun.elapsed().as_secs_f64()
                 )];
             }
             if begun.elapsed() > RECOVERY {
@@ -464,7 +486,8 @@ fn stock(master: &mut Client) -> Result<Vec<String>, String> {
         _ => Value::Null,
     };
     let version = |outcome: &Value| Version::parse(outcome["edit"]["Ok"]["version"].as_str()?);
-    let versions: Option<Vec<Version>> = body["outcomes"].as_array().into_iter().flatten().map(version).collect();
+    let versions: Option<Vec<Version>> =
+        body["outcomes"].as_array().into_iter().flatten().map(version).collect();
     match versions {
         Some(versions) if !versions.is_empty() => {
             Ok(versions.iter().map(|version| format!("{}.{}", version.epoch, version.seq)).collect())
@@ -481,8 +504,12 @@ fn state(master: &mut Client) -> Result<Vec<Book>, String> {
     };
     let topics = read("/topics")?;
     let mut books = Vec::new();
-    let names: Vec<&str> =
-        topics["value"].as_array().into_iter().flatten().filter_map(|topic| topic["topic"].as_str()).collect();
+    let names: Vec<&str> = topics["value"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(|topic| topic["topic"].as_str())
+        .collect();
     for topic in names {
         let page = read(&format!("/search?topic={topic}&limit=1000"))?;
         let of_topic: Vec<Book> =

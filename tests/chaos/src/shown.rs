@@ -55,7 +55,10 @@ pub enum Shown {
     /// `None`: there is no such book.
     Book(Option<Book>),
     /// `next`: the number to go on after.
-    Page { books: Vec<Book>, next: Option<i64> },
+    Page {
+        books: Vec<Book>,
+        next: Option<i64>,
+    },
     Topics(Vec<(String, u64)>),
 }
 
@@ -168,7 +171,8 @@ mod tests {
 
     #[test]
     fn an_answer_reads_as_what_it_shows() {
-        let body = br#"{"items":[{"id":9,"bookTitle":"t","bookTopic":"x","numberOfItems":15,"bookCost":19.99}],
+        let body =
+            br#"{"items":[{"id":9,"bookTitle":"t","bookTopic":"x","numberOfItems":15,"bookCost":19.99}],
             "next":"/catalog-service/search/x?limit=1&after=9","cached":true,"responseTime":0.04}"#;
         let want = Want::Page { topic: "x".into(), after: 0, limit: 1 };
         let book = Book { id: 9, title: "t".into(), topic: "x".into(), stock: 15, price: 1999 };

@@ -67,6 +67,15 @@ pub struct Node {
     pub abort_at: Option<String>,
     pub paused: bool,
     pub up: bool,
+    /// It may end by itself: it hands over.
+    pub leaving: bool,
+}
+
+impl Node {
+    /// Whether there is a process, ready or not.
+    pub fn runs(&self) -> bool {
+        self.process.is_some()
+    }
 }
 
 /// What the scheduler must know of.
@@ -76,8 +85,10 @@ pub enum Event {
     Up(Role, Duration),
     /// It reached its abort point.
     Aborted(Role, String),
-    /// It ended or failed to start, and nobody had asked for it.
-    Died(Role, String),
+    /// It ended cleanly, as it was to be expected.
+    Ended,
+    /// It ended or failed to start, and nobody had asked for it; with its exit code.
+    Died(Role, Option<i32>, String),
 }
 
 pub struct Store {
@@ -136,7 +147,14 @@ impl Store {
         }
         let redis = Redis::start(at(REDIS_PORT), dir)?;
         let nodes = Role::all()
-            .map(|role| Node { role, process: None, abort_at: None, paused: false, up: false })
+            .map(|role| Node {
+                role,
+                process: None,
+                abort_at: None,
+                paused: false,
+                up: false,
+                leaving: false,
+            })
             .collect();
         Ok(Self { options, ip, dir: dir.into(), nodes, master: 0, redis, proxy })
     }
@@ -159,7 +177,11 @@ impl Store {
     /// Where clients reach a frontend over a link that can be cut.
     pub fn linked_addr(&self, frontend: usize) -> SocketAddr {
         let name = format!("client to {}", Role::Frontend(frontend));
-        self.proxy.links().iter().find(|link| *link.name == *name).map_or_else(|| self.addr(Role::Frontend(frontend)), |link| link.addr)
+        self.proxy
+            .links()
+            .iter()
+            .find(|link| *link.name == *name)
+            .map_or_else(|| self.addr(Role::Frontend(frontend)), |link| link.addr)
     }
 
     pub fn data(&self, catalog: usize) -> PathBuf {
@@ -217,9 +239,21 @@ impl Store {
                     (0..ORDERS).map(|to| self.url_of(&format!("{role} to {}", Role::Order(to)))).collect();
                 let redis = self.url_of(&format!("{role} to redis")).replace("http:", "redis:");
                 [
-                    "frontend", "--listen", &listen, "--internal-listen", &internal, "--advertise", &advertise,
-                    "--master", &masters(role), "--replica", &replicas.join(","), "--order", &orders.join(","),
-                    "--redis", &redis,
+                    "frontend",
+                    "--listen",
+                    &listen,
+                    "--internal-listen",
+                    &internal,
+                    "--advertise",
+                    &advertise,
+                    "--master",
+                    &masters(role),
+                    "--replica",
+                    &replicas.join(","),
+                    "--order",
+                    &orders.join(","),
+                    "--redis",
+                    &redis,
                 ]
                 .map(str::to_owned)
                 .into()
@@ -235,21 +269,47 @@ impl Store {
 
     /// Starts a role that is down; `abort_at`: where it shall end itself.
     pub fn start(&mut self, role: Role, abort_at: Option<String>) -> io::Result<()> {
-        let mut env = vec![("BAZAR_INTERNAL_TOKEN", TOKEN.to_owned()), ("RUST_LOG", self.options.log.clone())];
+        self.start_with(role, abort_at, &[])
+    }
+
+    pub fn start_with(&mut self, role: Role, abort_at: Option<String>, more: &[&str]) -> io::Result<()> {
+        let mut env =
+            vec![("BAZAR_INTERNAL_TOKEN", TOKEN.to_owned()), ("RUST_LOG", self.options.log.clone())];
         if let Some(point) = &abort_at {
             env.push(("BAZAR_ABORT_AT", point.clone()));
         }
-        let process = Process::start(&self.options.bazar, &self.args(role), &env, &self.log(role))?;
+        let mut args = self.args(role);
+        args.extend(more.iter().map(|&arg| arg.to_owned()));
+        let process = Process::start(&self.options.bazar, &args, &env, &self.log(role))?;
         let node = self.node(role);
         node.process = Some(process);
         node.abort_at = abort_at;
-        (node.paused, node.up) = (false, false);
+        (node.paused, node.up, node.leaving) = (false, false, false);
         Ok(())
+    }
+
+    /// `bazar handover`: the master, asked over no link, is told to hand over to `heir`, over its own.
+    pub fn hand_over(&self, heir: usize) -> io::Result<Process> {
+        let heir = Role::Catalog(heir);
+        let to = self.url_of(&format!("master to {heir}"));
+        let master = format!("http://{}", self.addr(Role::Catalog(self.master)));
+        let args = ["handover", "--to", &to, "--master", &master].map(str::to_owned);
+        let env = [("BAZAR_INTERNAL_TOKEN", TOKEN.to_owned())];
+        Process::start(&self.options.bazar, &args, &env, &self.dir.join("handover.log"))
+    }
+
+    pub fn terminate(&mut self, role: Role) {
+        let node = self.node(role);
+        node.leaving = true;
+        if let Some(process) = &node.process {
+            process.terminate();
+        }
     }
 
     pub fn kill(&mut self, role: Role) -> io::Result<()> {
         let node = self.node(role);
-        (node.paused, node.up) = (false, false);
+        (node.paused, node.up, node.leaving) = (false, false, false);
+        node.abort_at = None;
         match node.process.take() {
             Some(mut process) => process.kill(),
             None => Ok(()),
@@ -289,14 +349,22 @@ impl Store {
                 }
                 Look::Late => {
                     node.process = None;
-                    events.push(Event::Died(role, format!("{role} does not get ready:\n{}", tail(&log))));
+                    events.push(Event::Died(
+                        role,
+                        None,
+                        format!("{role} does not get ready:\n{}", tail(&log)),
+                    ));
                 }
                 Look::Ended(status) => {
                     node.process = None;
                     (node.paused, node.up) = (false, false);
                     events.push(match node.abort_at.take() {
                         Some(point) if aborted(status) => Event::Aborted(role, point),
-                        _ => Event::Died(role, format!("{role} ended with {status}:\n{}", tail(&log))),
+                        _ if status.success() && std::mem::take(&mut node.leaving) => Event::Ended,
+                        _ => {
+                            let words = format!("{role} ended with {status}:\n{}", tail(&log));
+                            Event::Died(role, status.code(), words)
+                        }
                     });
                 }
             }
@@ -306,14 +374,15 @@ impl Store {
 
     /// Starts everybody and waits until everybody is ready.
     pub fn start_all(&mut self, patience: Duration) -> Result<(), String> {
-        let down: Vec<Role> = self.nodes.iter().filter(|node| node.process.is_none()).map(|node| node.role).collect();
+        let down: Vec<Role> =
+            self.nodes.iter().filter(|node| node.process.is_none()).map(|node| node.role).collect();
         for role in down {
             self.start(role, None).map_err(|error| format!("{role} cannot be started: {error}"))?;
         }
         let until = Instant::now() + patience;
         while self.nodes.iter().any(|node| !node.up) {
             for event in self.look().map_err(|error| error.to_string())? {
-                if let Event::Died(_, words) = event {
+                if let Event::Died(_, _, words) = event {
                     return Err(words);
                 }
             }
@@ -337,7 +406,9 @@ impl Store {
             role if role != master => 2,
             _ => 3,
         });
-        for kind in roles.chunk_by(|a, b| std::mem::discriminant(a) == std::mem::discriminant(b) && *b != master) {
+        for kind in
+            roles.chunk_by(|a, b| std::mem::discriminant(a) == std::mem::discriminant(b) && *b != master)
+        {
             for &role in kind {
                 if let Some(process) = &self.node(role).process {
                     process.terminate();
@@ -367,6 +438,13 @@ impl Store {
         let answer = Client::new(self.addr(Role::Catalog(catalog))).get("/readyz", ASK).ok()?;
         let state: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
         state["position"].as_str().map(str::to_owned)
+    }
+
+    /// What a catalog node says that it is.
+    pub fn standing(&self, catalog: usize) -> Option<String> {
+        let answer = Client::new(self.addr(Role::Catalog(catalog))).get("/readyz", ASK).ok()?;
+        let state: serde_json::Value = serde_json::from_slice(&answer.body).ok()?;
+        state["role"].as_str().map(str::to_owned)
     }
 }
 

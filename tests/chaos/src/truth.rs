@@ -178,7 +178,8 @@ pub fn short(text: &str) -> u64 {
 impl Truth {
     /// From the state at `at`. Of pages only those in `pages` have a timeline.
     pub fn new(at: Version, books: Vec<Book>, pages: Vec<Want>) -> Self {
-        let mut truth = Self { at: Some(at), first: at.seq, epochs: vec![(at.seq, at.epoch)], ..Self::default() };
+        let mut truth =
+            Self { at: Some(at), first: at.seq, epochs: vec![(at.seq, at.epoch)], ..Self::default() };
         for book in books {
             truth.topics.entry(book.topic.clone()).or_default().insert(book.id);
             truth.books.insert(book.id, book);
@@ -319,7 +320,9 @@ impl Truth {
             touched.insert(level.book_id);
             match self.books.get_mut(&level.book_id) {
                 Some(book) => book.stock = level.stock,
-                None => self.findings.push(format!("at {seq} book {} has a stock but is not there", level.book_id)),
+                None => self
+                    .findings
+                    .push(format!("at {seq} book {} has a stock but is not there", level.book_id)),
             }
         }
         for book in &batch.books {
@@ -397,7 +400,8 @@ impl Truth {
         }
         let order = Order { seq, book: row.book_id, quantity: row.quantity, total: row.total };
         if let Some(other) = self.orders.insert(short(&row.order_id), order) {
-            self.findings.push(format!("order {} stands in the log twice: {other:?} and {order:?}", row.order_id));
+            self.findings
+                .push(format!("order {} stands in the log twice: {other:?} and {order:?}", row.order_id));
         }
     }
 
@@ -406,7 +410,8 @@ impl Truth {
         if let Some((order, _)) = sold
             && self.orders.get(&order).is_none_or(|order| order.seq != seq)
         {
-            self.findings.push(format!("key {} was told of an order that is not in its batch {seq}", row.key));
+            self.findings
+                .push(format!("key {} was told of an order that is not in its batch {seq}", row.key));
         }
         let decision = Decision { seq, sold };
         if let Some(other) = self.decisions.insert(short(&row.key), decision) {
@@ -447,8 +452,12 @@ pub mod tests {
             "version": version(1, seq), "created_at_ms": 0});
         let answer = json!({"key": format!("k{n}"), "book_id": book, "quantity": 1, "stored_at_ms": 0,
             "outcome": {"Ok": {"order_id": format!("o{n}"), "remaining": remaining}}});
-        record(1, seq, json!({"stocks": [{"book_id": book, "stock": remaining}], "orders": [order],
-            "answers": [answer]}))
+        record(
+            1,
+            seq,
+            json!({"stocks": [{"book_id": book, "stock": remaining}], "orders": [order],
+            "answers": [answer]}),
+        )
     }
 
     pub fn truth(stock: i64) -> Truth {
@@ -493,7 +502,10 @@ pub mod tests {
         truth.apply(&record(1, 12, json!({"deleted": [1]})));
         assert_eq!(truth.timeline(&Want::Topics).len(), 3);
         let page = Want::Page { topic: "x".into(), after: 0, limit: 2 };
-        assert_eq!(truth.shows(&page), Shown::Page { books: vec![book(2, "x", 5), book(3, "x", 5)], next: None });
+        assert_eq!(
+            truth.shows(&page),
+            Shown::Page { books: vec![book(2, "x", 5), book(3, "x", 5)], next: None }
+        );
         assert_eq!(truth.shows(&Want::Book(1)), Shown::Book(None));
         assert_eq!(truth.findings, Vec::<String>::new());
     }

@@ -64,7 +64,11 @@ pub fn pages() -> Vec<Want> {
         pages.push(page(topic, 0, 2));
     }
     pages.extend([page("alpha", 1002, 2), page("beta", 1006, DEFAULT_LIMIT), page("gamma", 2008, 3)]);
-    pages.extend([page("delta", 2012, DEFAULT_LIMIT), page("fiction", 0, DEFAULT_LIMIT), page("nothing", 0, 5)]);
+    pages.extend([
+        page("delta", 2012, DEFAULT_LIMIT),
+        page("fiction", 0, DEFAULT_LIMIT),
+        page("nothing", 0, 5),
+    ]);
     pages
 }
 
@@ -226,9 +230,13 @@ impl Customer {
                 self.ask_again(number, book, quantity);
             }
         }
-        for want in self.pages.clone().into_iter().chain([Want::Topics]).chain(
-            FALLING.chain(FEW).chain(EDITED).map(Want::Book),
-        ) {
+        for want in self
+            .pages
+            .clone()
+            .into_iter()
+            .chain([Want::Topics])
+            .chain(FALLING.chain(FEW).chain(EDITED).map(Want::Book))
+        {
             for frontend in 0..FRONTENDS {
                 self.read_want(&want, frontend);
             }
@@ -298,7 +306,9 @@ impl Customer {
         let Ok(answer) = answer else { return };
         let (Some(shown), Some(version)) = (shown, answer.version.clone()) else {
             let body = String::from_utf8_lossy(&answer.body).into_owned();
-            return self.shop.found(Kind::NeverSo, format!("{want} was answered with {}: {body}", answer.status));
+            return self
+                .shop
+                .found(Kind::NeverSo, format!("{want} was answered with {}: {body}", answer.status));
         };
         let value = Value::Read {
             want: want.clone(),
@@ -339,7 +349,12 @@ impl Customer {
         format!("customer-{}-{number}", self.number)
     }
 
-    fn post(&mut self, frontend: usize, key: &str, purchase: &Purchase) -> Result<Answer, crate::http::Failure> {
+    fn post(
+        &mut self,
+        frontend: usize,
+        key: &str,
+        purchase: &Purchase,
+    ) -> Result<Answer, crate::http::Failure> {
         let (book, quantity) = (purchase.book, purchase.quantity);
         let body = match purchase.offer {
             Some(offer) => format!("{{\"id\":{book},\"quantity\":{quantity},\"orderCost\":{offer}}}"),
@@ -398,11 +413,15 @@ impl Customer {
     fn sold(&self, answer: &Answer, purchase: &Purchase) -> Option<Outcome> {
         let receipt: Option<ReceiptBody> = serde_json::from_slice(&answer.body).ok();
         let right = receipt.filter(|receipt| {
-            (receipt.book_id, receipt.quantity) == (purchase.book, purchase.quantity) && receipt.order_id.len() == 32
+            (receipt.book_id, receipt.quantity) == (purchase.book, purchase.quantity)
+                && receipt.order_id.len() == 32
         });
         let Some(receipt) = right else {
             let body = String::from_utf8_lossy(&answer.body).into_owned();
-            self.shop.found(Kind::NeverSo, format!("a purchase of book {} was answered with {body}", purchase.book));
+            self.shop.found(
+                Kind::NeverSo,
+                format!("a purchase of book {} was answered with {body}", purchase.book),
+            );
             return None;
         };
         Some(Outcome::Sold {
@@ -432,7 +451,12 @@ impl Customer {
             self.shop.found(Kind::Doubled, format!("key {key} was answered again and not as a replay"));
         }
         let frontend = frontend as u8 + 1;
-        self.record(self.name(), begin, end, &Value::Buy { book, key, quantity, frontend, again: true, outcome });
+        self.record(
+            self.name(),
+            begin,
+            end,
+            &Value::Buy { book, key, quantity, frontend, again: true, outcome },
+        );
     }
 
     fn look_up(&mut self) {
@@ -453,15 +477,13 @@ impl Customer {
         let answer = self.clients[frontend].get(&format!("/orders/{order}"), PATIENCE);
         let end = self.shop.clock.now();
         let found = match &answer {
-            Ok(answer) if answer.status == 200 => {
-                match serde_json::from_slice::<ReceiptBody>(&answer.body) {
-                    Ok(body) if body.order_id == order => Some((body.version, body.book_id, body.quantity)),
-                    _ => {
-                        let body = String::from_utf8_lossy(&answer.body).into_owned();
-                        return self.shop.found(Kind::NeverSo, format!("order {order} was answered with {body}"));
-                    }
+            Ok(answer) if answer.status == 200 => match serde_json::from_slice::<ReceiptBody>(&answer.body) {
+                Ok(body) if body.order_id == order => Some((body.version, body.book_id, body.quantity)),
+                _ => {
+                    let body = String::from_utf8_lossy(&answer.body).into_owned();
+                    return self.shop.found(Kind::NeverSo, format!("order {order} was answered with {body}"));
                 }
-            }
+            },
             Ok(answer) if answer.status == 404 => None,
             _ => return self.failed("order", frontend, &answer),
         };
@@ -597,9 +619,9 @@ impl Keeper {
         let answer = client.post("/edits", "", body.as_bytes(), EDIT_PATIENCE);
         let end = self.shop.clock.now();
         let outcome = match &answer {
-            Ok(answer) if answer.status == 200 => {
-                serde_json::from_slice::<EditsBody>(&answer.body).ok().and_then(|body| body.outcomes.into_iter().next())
-            }
+            Ok(answer) if answer.status == 200 => serde_json::from_slice::<EditsBody>(&answer.body)
+                .ok()
+                .and_then(|body| body.outcomes.into_iter().next()),
             _ => None,
         };
         let kept = &mut self.books[index];

@@ -14,6 +14,8 @@ pub struct Shape {
     pub orders: usize,
     pub frontends: usize,
     pub redis: bool,
+    /// Whether frontends and order nodes look for the master among all catalog nodes.
+    pub candidates: bool,
     /// `RUST_LOG` of all of them.
     pub log: &'static str,
     pub log_format: &'static str,
@@ -21,7 +23,15 @@ pub struct Shape {
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { replicas: 1, orders: 1, frontends: 2, redis: false, log: "info", log_format: "text" }
+        Self {
+            replicas: 1,
+            orders: 1,
+            frontends: 2,
+            redis: false,
+            candidates: false,
+            log: "info",
+            log_format: "text",
+        }
     }
 }
 
@@ -59,7 +69,8 @@ impl Cluster {
             cluster.replicas.push(replica);
         }
         for number in 1..=shape.orders {
-            let args = ["order", "--listen", "127.0.0.1:0", "--master", cluster.master.url()];
+            let masters = cluster.masters();
+            let args = ["order", "--listen", "127.0.0.1:0", "--master", &masters];
             let order = Process::start(cluster.dir.path(), &format!("order-{number}"), &args, &env(shape));
             cluster.orders.push(order);
         }
@@ -80,6 +91,32 @@ impl Cluster {
         Process::start(self.dir.path(), name, &args, &env(self.shape))
     }
 
+    /// What frontends and order nodes are told about where the master is.
+    fn masters(&self) -> String {
+        let replicas = self.replicas.iter().filter(|_| self.shape.candidates);
+        let urls: Vec<&str> = std::iter::once(&self.master).chain(replicas).map(Process::url).collect();
+        urls.join(",")
+    }
+
+    /// Starts the first replica, which has ended, as the master on its data and at its address. The old
+    /// master takes its place among the replicas.
+    pub fn promote(&mut self, flags: &[&str]) {
+        let heir = &self.replicas[0];
+        let (listen, data) = (heir.url().trim_start_matches("http://"), self.data("replica-1"));
+        let args = ["catalog", "--master", "--listen", listen, "--data", data.to_str().unwrap()];
+        let heir = Process::start(self.dir.path(), "heir", &[&args, flags].concat(), &env(self.shape));
+        self.replicas[0] = std::mem::replace(&mut self.master, heir);
+    }
+
+    /// Starts the old master, which has ended, as a replica of the new one.
+    pub fn demote(&mut self) {
+        let listen = self.replicas[0].url().trim_start_matches("http://");
+        let (data, master) = (self.data("master"), self.master.url());
+        let args = ["catalog", "--replica", "--listen", listen, "--master-url", master, "--data"];
+        let args = [&args[..], &[data.to_str().unwrap()]].concat();
+        self.replicas[0] = Process::start(self.dir.path(), "demoted", &args, &env(self.shape));
+    }
+
     pub fn start_frontend(&self, name: &str) -> Process {
         let orders: Vec<&str> = self.orders.iter().map(Process::url).collect();
         self.start_frontend_with_orders(name, &orders.join(","))
@@ -93,7 +130,8 @@ impl Cluster {
 
     fn start_frontend_with(&self, name: &str, orders: &str, replicas: &str, redis: Option<&str>) -> Process {
         let mut args = vec!["frontend", "--listen", "127.0.0.1:0", "--internal-listen", "127.0.0.1:0"];
-        args.extend(["--master", self.master.url(), "--order", orders]);
+        let masters = self.masters();
+        args.extend(["--master", &masters, "--order", orders]);
         if !replicas.is_empty() {
             args.extend(["--replica", replicas]);
         }

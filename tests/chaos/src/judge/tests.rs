@@ -13,12 +13,7 @@ fn op(begin: u64, end: u64, frontend: u8, what: What) -> Op {
 }
 
 fn wants() -> Vec<Want> {
-    vec![
-        Want::Book(1),
-        Want::Page { topic: "x".into(), after: 0, limit: 2 },
-        Want::Topics,
-        Want::Book(2),
-    ]
+    vec![Want::Book(1), Want::Page { topic: "x".into(), after: 0, limit: 2 }, Want::Topics, Want::Book(2)]
 }
 
 fn public(seq: u64) -> Public {
@@ -96,7 +91,11 @@ fn a_stale_read_is_found_and_told_in_words() {
     let verdict = judged(&[op(0, 10, 1, bought(11, 1, 2)), op(15, 16, 2, read(10, 3))]);
     assert_eq!(kinds(&verdict), [Kind::Stale]);
     let words = &verdict.violations[0].words;
-    for part in ["read /info/1 through frontend 2 (X-Cache: HIT, version 1.10)", "5.000 ms before", "through frontend 1"] {
+    for part in [
+        "read /info/1 through frontend 2 (X-Cache: HIT, version 1.10)",
+        "5.000 ms before",
+        "through frontend 1",
+    ] {
         assert!(words.contains(part), "{words}");
     }
 }
@@ -111,7 +110,8 @@ fn a_stale_read_that_says_so_is_excused_but_must_be_of_a_state_that_was() {
 
 #[test]
 fn a_read_that_goes_back_behind_another_is_found() {
-    let verdict = judged(&[op(0, 20, 1, bought(11, 1, 2)), op(1, 2, 1, read(11, 2)), op(3, 4, 2, read(10, 3))]);
+    let verdict =
+        judged(&[op(0, 20, 1, bought(11, 1, 2)), op(1, 2, 1, read(11, 2)), op(3, 4, 2, read(10, 3))]);
     assert_eq!(kinds(&verdict), [Kind::Stale]);
 }
 
@@ -192,10 +192,8 @@ fn a_list_that_misses_a_move_and_a_book_that_is_back_from_the_dead_are_found() {
     let page = |books: Vec<Book>, next| Shown::Page { books, next };
     let old = shows(10, 1, &page(vec![book(1, "x", 3), book(2, "x", 5)], Some(2)));
     let update = Change::Update { book_id: 2, title: "t2".into(), price: 100, topic: Some("y".into()) };
-    let edits = [
-        Edit { number: 1, change: update },
-        Edit { number: 2, change: Change::Delete { book_id: 1 } },
-    ];
+    let edits =
+        [Edit { number: 1, change: update }, Edit { number: 2, change: Change::Delete { book_id: 1 } }];
     let did = |edit, seq| What::Edited { edit, version: public(seq) };
     let begin = [op(0, 1, 0, did(1, 11)), op(2, 3, 0, did(2, 12))];
     let right = [
@@ -203,7 +201,10 @@ fn a_list_that_misses_a_move_and_a_book_that_is_back_from_the_dead_are_found() {
         op(4, 5, 1, shows(12, 0, &Shown::Book(None))),
         op(4, 5, 1, shows(12, 2, &Shown::Topics(vec![("x".into(), 1), ("y".into(), 1)]))),
     ];
-    assert_eq!(judged_with(&truth, &[begin, right[..2].try_into().unwrap()].concat(), &[], &edits).violations, []);
+    assert_eq!(
+        judged_with(&truth, &[begin, right[..2].try_into().unwrap()].concat(), &[], &edits).violations,
+        []
+    );
     assert_eq!(judged_with(&truth, &right, &[], &edits).violations, []);
     for wrong in [
         old,
@@ -220,8 +221,15 @@ fn a_list_that_misses_a_move_and_a_book_that_is_back_from_the_dead_are_found() {
 fn what_the_log_has_not_come_to_yet_is_judged_later() {
     let (truth, wants, falling) = (truth(3), wants(), HashMap::new());
     let ops = [op(0, 1, 1, bought(11, 1, 2))];
-    let case =
-        Case { ops: &ops, counts: &[], wants: &wants, edits: &[], truth: &truth, falling: &falling, complete: false };
+    let case = Case {
+        ops: &ops,
+        counts: &[],
+        wants: &wants,
+        edits: &[],
+        truth: &truth,
+        falling: &falling,
+        complete: false,
+    };
     let verdict = judge(&case);
     assert_eq!((verdict.found, verdict.judged, verdict.pending), (0, 0, 1));
 }
