@@ -42,8 +42,10 @@ pub struct Violation {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Kind {
-    /// A read (or an edit, or a purchase) that does not show what had been acknowledged or seen before.
+    /// A read that does not show what had been acknowledged, or what another read of the same had shown.
     Stale,
+    /// Reads of different things that show them in an order that no store was ever in.
+    Disorder,
     /// Something that had its effect before anybody asked for it.
     FromTheFuture,
     /// An answer that no version shows.
@@ -229,8 +231,7 @@ fn span(case: &Case, op: &Op, verdict: &mut Verdict) -> Option<Span> {
 
 /// What is wrong with an acknowledged edit: it must have made its book what it says, at its version.
 fn unseen(case: &Case, edit: u32, version: Public) -> Option<String> {
-    let edit =
-        case.edits.binary_search_by_key(&edit, |known| known.number).ok().map(|index| &case.edits[index])?;
+    let edit = known(case, edit)?;
     let book = edit.change.book();
     let (point, _) = case.truth.state(&Want::Book(book), version.seq)?;
     let there = point.stock >= 0;
@@ -252,6 +253,12 @@ fn order(case: &Case, spans: &[Option<Span>], verdict: &mut Verdict) {
     let mut by_end = by_begin.clone();
     by_begin.sort_by_key(|&index| ops[index].begin);
     by_end.sort_by_key(|&index| ops[index].end);
+    let mut changes: HashMap<u64, Vec<usize>> = HashMap::new();
+    for &index in &by_begin {
+        if let Some(span) = spans[index].filter(|span| span.made) {
+            changes.entry(span.first).or_default().push(index);
+        }
+    }
     let mut ended = by_end.into_iter().peekable();
     let mut lowest: Vec<u64> = vec![0; ops.len()];
     // The highest version that anything that has ended had to have, and the highest that it showed.
@@ -272,11 +279,53 @@ fn order(case: &Case, spans: &[Option<Span>], verdict: &mut Verdict) {
             let words = future(case, &ops[index], span, seen_by.map(|other| &ops[other]));
             verdict.add(ops[index].end, Kind::FromTheFuture, words);
         } else if !span.stale && bound > span.last {
-            let words = stale(case, &ops[index], span, bound, bound_by.map(|other| &ops[other]));
-            verdict.add(ops[index].end, Kind::Stale, words);
+            let by = bound_by.map(|other| &ops[other]);
+            let changed = changes.get(&(span.last + 1)).and_then(|makers| {
+                let earliest = makers
+                    .iter()
+                    .map(|&maker| &ops[maker])
+                    .filter(|maker| concerns(case, maker, &ops[index]));
+                earliest.min_by_key(|maker| maker.end).filter(|maker| maker.end < ops[index].begin)
+            });
+            let same = by.is_some_and(|by| reads_the_same(by, &ops[index]));
+            let kind = if changed.is_some() || same { Kind::Stale } else { Kind::Disorder };
+            let words = stale(case, &ops[index], span, bound, changed.or(by));
+            verdict.add(ops[index].end, kind, words);
         }
         lowest[index] = span.first.max(bound).min(span.last);
     }
+}
+
+/// Whether what `maker` changed is part of what `reader` read, as far as can be told: who made the change
+/// that a page shows is told by its version alone.
+fn concerns(case: &Case, maker: &Op, reader: &Op) -> bool {
+    let book = match maker.what {
+        What::Bought { book, .. } => Some(book),
+        What::Edited { edit, .. } => known(case, edit).map(|edit| edit.change.book()),
+        _ => None,
+    };
+    match reader.what {
+        What::Read { want, .. } => match case.wants[want as usize] {
+            Want::Book(read) => book == Some(read),
+            Want::Page { .. } | Want::Topics => book.is_some(),
+        },
+        What::Order { order: looked_up, .. } => {
+            matches!(maker.what, What::Bought { order, .. } if order == looked_up)
+        }
+        _ => false,
+    }
+}
+
+fn reads_the_same(a: &Op, b: &Op) -> bool {
+    match (a.what, b.what) {
+        (What::Read { want: a, .. }, What::Read { want: b, .. }) => a == b,
+        (What::Order { order: a, .. }, What::Order { order: b, .. }) => a == b,
+        _ => false,
+    }
+}
+
+fn known<'a>(case: &Case<'a>, edit: u32) -> Option<&'a Edit> {
+    case.edits.binary_search_by_key(&edit, |known| known.number).ok().map(|index| &case.edits[index])
 }
 
 /// Sums and doubles: one effect for each key, and every copy accounted for.
@@ -414,22 +463,19 @@ pub fn told(case: &Case, op: &Op) -> String {
 }
 
 fn stale(case: &Case, op: &Op, span: Span, bound: u64, by: Option<&Op>) -> String {
-    let what = match op.what {
-        What::Read { .. } => "That was so from version",
-        _ => "That can only be from version",
+    let so = match (span.first, span.last) {
+        (0, last) => format!("That was so until version {last}"),
+        (first, last) if first == last => format!("That was so at version {first} only"),
+        (first, last) => format!("That was so from version {first} to {last}"),
     };
     let before = match by {
         Some(by) => {
             let later = (op.begin - by.end) as f64 / 1e6;
-            format!(
-                "But {later:.3} ms before it began this had ended, which shows version {} or later: {}",
-                case.truth.public(bound),
-                told(case, by)
-            )
+            format!(", but {later:.3} ms before it began this had ended: {}", told(case, by))
         }
-        None => String::new(),
+        None => format!(", but version {bound} had been seen before it began"),
     };
-    format!("{}. {what} {} to {} only. {before}", told(case, op), span.first, span.last)
+    format!("{}. {so}{before}", told(case, op))
 }
 
 fn future(case: &Case, op: &Op, span: Span, by: Option<&Op>) -> String {

@@ -186,6 +186,9 @@ pub fn run(plan: &Plan, stop: &AtomicBool) -> Result<Report, String> {
     if let Some(file) = &stage.follower.file {
         file.flush().map_err(|error| format!("the history cannot be written: {error}"))?;
     }
+    if let Some(path) = &plan.history {
+        history::sort(path).map_err(|error| format!("{} cannot be sorted: {error}", path.display()))?;
+    }
     let together = stage.together();
     let failures = shop.failures.lock().map(|failures| failures.clone()).unwrap_or_default();
     let logs = (!verdict.violations.is_empty()).then(|| stage.keep_logs());

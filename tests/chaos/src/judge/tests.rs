@@ -116,6 +116,20 @@ fn a_read_that_goes_back_behind_another_is_found() {
 }
 
 #[test]
+fn reads_of_different_books_in_an_order_that_no_store_has_are_found() {
+    let mut truth = truth(3);
+    truth.apply(&sale(11, 1, 1, 2));
+    truth.apply(&sale(12, 2, 2, 4));
+    // Nobody has been told of version 11 yet, but version 12 has been seen.
+    let ops = [
+        op(0, 20, 1, bought(11, 1, 2)),
+        op(1, 2, 1, shows(12, 3, &Shown::Book(Some(book(2, "x", 4))))),
+        op(3, 4, 2, read(10, 3)),
+    ];
+    assert_eq!(kinds(&judged_with(&truth, &ops, &[], &[])), [Kind::Disorder]);
+}
+
+#[test]
 fn an_answer_that_its_version_does_not_show_is_found() {
     let verdict = judged(&[op(0, 1, 1, read(12, 3))]);
     assert_eq!(kinds(&verdict), [Kind::NeverSo]);
