@@ -433,6 +433,8 @@ pub struct Initial {
 pub struct Recorded {
     pub initial: Initial,
     pub records: Vec<crate::truth::Record>,
+    /// Of the other history.
+    pub foreign: Vec<crate::truth::Record>,
     pub recorder: Recorder,
     pub edits: Vec<Edit>,
     pub wants: Arc<Wants>,
@@ -490,6 +492,7 @@ pub fn read(path: &Path) -> Result<Recorded, String> {
     let wants = Arc::new(Wants::default());
     let (mut initial, mut records, mut edits): (Option<Initial>, Vec<_>, Vec<Edit>) =
         (None, Vec::new(), Vec::new());
+    let mut foreign = Vec::new();
     let mut recorder = Recorder::new(Arc::default(), Arc::clone(&wants), None);
     // An operation's two lines stand one behind the other, unless somebody has sorted them by time.
     let mut begun: HashMap<String, Nanos> = HashMap::new();
@@ -505,6 +508,9 @@ pub fn read(path: &Path) -> Result<Recorded, String> {
             }
             ("record", _) => {
                 records.push(serde_json::from_str(line.value.get()).map_err(|error| wrong(&error))?);
+            }
+            ("foreign", _) => {
+                foreign.push(serde_json::from_str(line.value.get()).map_err(|error| wrong(&error))?);
             }
             (_, "invoke") => {
                 begun.insert(line.process.get().into(), line.time);
@@ -526,7 +532,7 @@ pub fn read(path: &Path) -> Result<Recorded, String> {
     }
     let initial = initial.ok_or_else(|| format!("{}: it has no first state", path.display()))?;
     edits.sort_by_key(|edit| edit.number);
-    Ok(Recorded { initial, records, recorder, edits, wants })
+    Ok(Recorded { initial, records, foreign, recorder, edits, wants })
 }
 
 #[cfg(test)]

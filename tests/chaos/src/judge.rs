@@ -26,6 +26,9 @@ pub struct Case<'a> {
     pub wants: &'a [Want],
     pub edits: &'a [Edit],
     pub truth: &'a Truth,
+    /// The other history whose data a replica found in place of its own, as an operator may put a disk in
+    /// the wrong machine. An answer that says that it may be stale is excused for showing it.
+    pub foreign: &'a Truth,
     /// Counts of the falling books before the first operation.
     pub falling: &'a HashMap<i64, i64>,
     /// Whether the log is there to its end. If not, what is beyond it is not judged yet.
@@ -125,6 +128,10 @@ fn span(case: &Case, op: &Op, verdict: &mut Verdict) -> Option<Span> {
         What::Order { found, .. } => found.map(|(version, ..)| version),
         What::Refused { .. } => None,
     };
+    if of_another_history(case, op) {
+        verdict.judged += 1;
+        return None;
+    }
     if let Some(version) = version {
         match truth.epoch_of(version.seq) {
             None if !case.complete => {
@@ -227,6 +234,17 @@ fn span(case: &Case, op: &Op, verdict: &mut Verdict) -> Option<Span> {
             Some(point(version.seq))
         }
     }
+}
+
+/// Whether `op` may be stale, says so, and shows just what the other history had at its version.
+fn of_another_history(case: &Case, op: &Op) -> bool {
+    let What::Read { want, version, print, stale: true, .. } = op.what else { return false };
+    case.truth.epoch_of(version.seq) != Some(version.epoch)
+        && case.foreign.epoch_of(version.seq) == Some(version.epoch)
+        && case
+            .foreign
+            .state(&case.wants[want as usize], version.seq)
+            .is_some_and(|(point, _)| point.print == print)
 }
 
 /// What is wrong with an acknowledged edit: it must have made its book what it says, at its version.

@@ -77,6 +77,8 @@ struct Stage {
     recorders: Vec<Arc<Mutex<Recorder>>>,
     wants: Arc<Wants>,
     falling: HashMap<i64, i64>,
+    /// The history of [`Stage::foreign`].
+    foreign: Truth,
     /// Last: it is removed when nobody writes to it any more.
     dir: tempfile::TempDir,
 }
@@ -291,7 +293,7 @@ impl Stage {
             .map(|_| Recorder::new(Arc::clone(&falling_ids), Arc::clone(&wants), file.clone()))
             .map(|recorder| Arc::new(Mutex::new(recorder)))
             .collect();
-        let stage = Self { store, shop, follower, recorders, wants, falling, dir };
+        let stage = Self { store, shop, follower, recorders, wants, falling, foreign: Truth::default(), dir };
         stage.stock(&mut master)?;
         Ok(stage)
     }
@@ -314,7 +316,7 @@ impl Stage {
     }
 
     /// A data directory whose history is another one.
-    fn foreign(&self, plan: &Plan) -> Result<PathBuf, String> {
+    fn foreign(&mut self, plan: &Plan) -> Result<PathBuf, String> {
         let text = |error: std::io::Error| error.to_string();
         let data = self.dir.path().join("foreign");
         let listen = format!("{}:3999", self.store.addr(Role::Catalog(0)).ip());
@@ -331,6 +333,19 @@ impl Stage {
                 return Err("a master of another history does not start".into());
             }
             std::thread::sleep(TICK);
+        }
+        let genesis = Version { epoch: 0, identity: 0, seq: 0 };
+        let books = self.follower.truth.lock().map_err(|_| "a client panicked".to_owned())?.first_books();
+        self.foreign = Truth::new(genesis, books, pages());
+        let page =
+            client.get(&format!("/log?after={genesis}"), ASK).map_err(|failure| format!("{failure:?}"))?;
+        let page: Value = serde_json::from_slice(&page.body).map_err(|error| error.to_string())?;
+        for record in page["records"].as_array().into_iter().flatten() {
+            if let Some(file) = &self.follower.file {
+                file.note("\"foreign\"", "foreign", &record.to_string(), 0).map_err(text)?;
+            }
+            let record = serde_json::from_value(record.clone()).map_err(|error| error.to_string())?;
+            self.foreign.apply(&record);
         }
         process.terminate();
         process.ended_within(STOP).map_err(text)?;
@@ -394,6 +409,7 @@ impl Stage {
             wants: &wants,
             edits: &edits,
             truth: &truth,
+            foreign: &self.foreign,
             falling: &self.falling,
             complete,
         };
@@ -529,6 +545,8 @@ pub fn check(path: &Path) -> Result<Verdict, String> {
     let initial = recorded.initial;
     let version = Version::parse(&initial.version).ok_or("the first state has no version")?;
     let falling: HashMap<i64, i64> = initial.falling.into_iter().collect();
+    let mut foreign = Truth::new(version, initial.books.clone(), initial.pages.clone());
+    recorded.foreign.iter().for_each(|record| foreign.apply(record));
     let mut truth = Truth::new(version, initial.books, initial.pages);
     recorded.records.iter().for_each(|record| truth.apply(record));
     let wants = recorded.wants.all();
@@ -538,6 +556,7 @@ pub fn check(path: &Path) -> Result<Verdict, String> {
         wants: &wants,
         edits: &recorded.edits,
         truth: &truth,
+        foreign: &foreign,
         falling: &falling,
         complete: true,
     }))

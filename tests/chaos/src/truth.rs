@@ -149,6 +149,7 @@ pub type Finding = String;
 
 #[derive(Debug, Default)]
 pub struct Truth {
+    first_books: Vec<Book>,
     books: BTreeMap<i64, Book>,
     topics: BTreeMap<String, BTreeSet<i64>>,
     at: Option<Version>,
@@ -178,8 +179,13 @@ pub fn short(text: &str) -> u64 {
 impl Truth {
     /// From the state at `at`. Of pages only those in `pages` have a timeline.
     pub fn new(at: Version, books: Vec<Book>, pages: Vec<Want>) -> Self {
-        let mut truth =
-            Self { at: Some(at), first: at.seq, epochs: vec![(at.seq, at.epoch)], ..Self::default() };
+        let mut truth = Self {
+            at: Some(at),
+            first: at.seq,
+            epochs: vec![(at.seq, at.epoch)],
+            first_books: books.clone(),
+            ..Self::default()
+        };
         for book in books {
             truth.topics.entry(book.topic.clone()).or_default().insert(book.id);
             truth.books.insert(book.id, book);
@@ -235,6 +241,11 @@ impl Truth {
                 self.topics.iter().map(|(topic, ids)| (topic.clone(), ids.len() as u64)).collect(),
             ),
         }
+    }
+
+    /// What it was made from.
+    pub fn first_books(&self) -> Vec<Book> {
+        self.first_books.clone()
     }
 
     /// A book as it is now.

@@ -3,8 +3,8 @@
 use super::*;
 use crate::history::Cache;
 use crate::shown::{Book, Shown};
-use crate::truth::short;
 use crate::truth::tests::{book, record, sale, truth};
+use crate::truth::{Version, short};
 use serde_json::json;
 
 /// Milliseconds.
@@ -49,8 +49,17 @@ fn bought(seq: u64, n: u64, remaining: i64) -> What {
 }
 
 fn judged_with(truth: &Truth, ops: &[Op], counts: &[Count], edits: &[Edit]) -> Verdict {
-    let (wants, falling) = (wants(), HashMap::from([(1, 3)]));
-    judge(&Case { ops, counts, wants: &wants, edits, truth, falling: &falling, complete: true })
+    let (wants, falling, foreign) = (wants(), HashMap::from([(1, 3)]), Truth::default());
+    judge(&Case {
+        ops,
+        counts,
+        wants: &wants,
+        edits,
+        truth,
+        falling: &falling,
+        foreign: &foreign,
+        complete: true,
+    })
 }
 
 /// Three copies of book 1, two of them sold: versions 11 and 12.
@@ -106,6 +115,32 @@ fn a_stale_read_that_says_so_is_excused_but_must_be_of_a_state_that_was() {
     assert_eq!(judged(&[op(0, 10, 1, bought(11, 1, 2)), op(15, 16, 2, old)]).violations, []);
     let never = flagged(read(10, 99));
     assert_eq!(kinds(&judged(&[op(15, 16, 2, never)])), [Kind::NeverSo]);
+}
+
+#[test]
+fn a_state_of_another_history_is_excused_where_it_says_that_it_may_be_stale() {
+    let (truth, wants, falling) = (two_sales(), wants(), HashMap::new());
+    let mut foreign =
+        Truth::new(Version { epoch: 9, identity: 9, seq: 0 }, vec![book(1, "x", 77)], Vec::new());
+    foreign.apply(&record(9, 1, json!({})));
+    let version = Public { epoch: 9, seq: 1 };
+    let print = Shown::Book(Some(book(1, "x", 77))).print();
+    let found = |stale| {
+        let ops = [op(0, 1, 1, What::Read { want: 0, version, print, cache: Cache::Bypass, stale })];
+        let case = Case {
+            ops: &ops,
+            counts: &[],
+            wants: &wants,
+            edits: &[],
+            truth: &truth,
+            foreign: &foreign,
+            falling: &falling,
+            complete: true,
+        };
+        kinds(&judge(&case))
+    };
+    assert_eq!(found(true), []);
+    assert_eq!(found(false), [Kind::NeverSo]);
 }
 
 #[test]
@@ -233,7 +268,7 @@ fn a_list_that_misses_a_move_and_a_book_that_is_back_from_the_dead_are_found() {
 
 #[test]
 fn what_the_log_has_not_come_to_yet_is_judged_later() {
-    let (truth, wants, falling) = (truth(3), wants(), HashMap::new());
+    let (truth, wants, falling, foreign) = (truth(3), wants(), HashMap::new(), Truth::default());
     let ops = [op(0, 1, 1, bought(11, 1, 2))];
     let case = Case {
         ops: &ops,
@@ -242,6 +277,7 @@ fn what_the_log_has_not_come_to_yet_is_judged_later() {
         edits: &[],
         truth: &truth,
         falling: &falling,
+        foreign: &foreign,
         complete: false,
     };
     let verdict = judge(&case);
