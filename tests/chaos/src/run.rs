@@ -26,6 +26,9 @@ const CUSTOMERS: usize = 20;
 
 const KEEPERS: usize = 2;
 
+/// The first edits are made side by side, each by a process of its own with a number behind this one.
+const FIRST_EDITOR: u32 = 500;
+
 /// Between two looks at processes and faults.
 const TICK: Duration = Duration::from_millis(5);
 
@@ -309,8 +312,11 @@ impl Stage {
         for (book, version) in first_books().into_iter().zip(versions) {
             let edit = Edit { number: edits.len() as u32 + 1, change: Change::Put(book) };
             edits.push(edit.clone());
+            let edit_number = edit.number;
             let value = history::Value::Edit { edit, version };
-            recorder.ended(CUSTOMERS as u32, begin, end, &value).map_err(|error| error.to_string())?;
+            recorder
+                .ended(FIRST_EDITOR + edit_number, begin, end, &value)
+                .map_err(|error| error.to_string())?;
         }
         Ok(())
     }

@@ -216,6 +216,15 @@ fn a_delivery_that_left_no_trace_is_found() {
 }
 
 #[test]
+fn a_delivery_that_was_sold_in_its_own_batch_is_no_loss() {
+    let mut truth = truth(3);
+    truth.apply(&sale(11, 1, 1, 3));
+    let restock = Edit { number: 1, change: Change::Restock { book_id: 1, copies: 1 } };
+    let ops = [op(0, 1, 0, What::Edited { edit: 1, version: public(11) })];
+    assert_eq!(judged_with(&truth, &ops, &[], &[restock]).violations, []);
+}
+
+#[test]
 fn without_the_log_counts_alone_show_oversale_and_staleness() {
     // The log of a store that lies: it agrees with every answer.
     let ops = [
