@@ -94,6 +94,10 @@ pub struct UpArgs {
     /// Whom a purchase waits for: sync (every replica in sync) or async (no replica)
     #[arg(long, value_name = "MODE", default_value = "sync", env = "BAZAR_ACK")]
     pub ack: String,
+    /// Run a well-known recipe instead of the coherence protocol, to compare and to teach, on the loopback
+    /// only: ttl, delete-then-write, write-then-delete or none. ANSWERS MAY BE STALE [default: the protocol]
+    #[arg(long, value_name = "RECIPE", env = "BAZAR_UNSAFE_COHERENCE")]
+    pub unsafe_coherence: Option<String>,
     #[command(flatten)]
     pub common: Common,
 }
@@ -130,6 +134,10 @@ pub struct FrontendArgs {
     /// Memory for cached answers
     #[arg(long, value_name = "SIZE", default_value = CACHE_BYTES, env = "BAZAR_CACHE_BYTES")]
     pub cache_bytes: String,
+    /// Run a well-known recipe instead of the coherence protocol, to compare and to teach, on the loopback
+    /// only: ttl, delete-then-write, write-then-delete or none. ANSWERS MAY BE STALE [default: the protocol]
+    #[arg(long, value_name = "RECIPE", env = "BAZAR_UNSAFE_COHERENCE")]
+    pub unsafe_coherence: Option<String>,
     #[command(flatten)]
     pub common: Common,
 }
@@ -164,6 +172,10 @@ pub struct CatalogArgs {
     /// Replica: how the master reaches this node [default: as it sees us, with our port]
     #[arg(long, value_name = "URL", env = "BAZAR_ADVERTISE")]
     pub advertise: Option<String>,
+    /// Run a well-known recipe instead of the coherence protocol, to compare and to teach, on the loopback
+    /// only: ttl, delete-then-write, write-then-delete or none. ANSWERS MAY BE STALE [default: the protocol]
+    #[arg(long, value_name = "RECIPE", env = "BAZAR_UNSAFE_COHERENCE")]
+    pub unsafe_coherence: Option<String>,
     #[command(flatten)]
     pub common: Common,
 }

@@ -5,6 +5,7 @@ use crate::catalog::{self, Ack, Kind, MasterConfig, ReplicaConfig};
 use crate::cli::{self, CatalogArgs, Common, FrontendArgs, HandoverArgs, OrderArgs, UpArgs};
 use crate::client::BaseUrl;
 use crate::coherence::mastership::LONGEST_LEASE;
+use crate::recipe::Recipe;
 use crate::telemetry::LogFormat;
 use crate::token::InternalToken;
 use crate::{frontend, handover, order, up};
@@ -61,8 +62,12 @@ pub fn up(args: UpArgs) -> Result<Checked<up::Config>, Mistakes> {
         search_ttl: check.time("--search-ttl", cli::SEARCH_TTL),
         info_ttl: check.time("--info-ttl", cli::INFO_TTL),
         cache_bytes: check.bytes("--cache-bytes", cli::CACHE_BYTES),
+        unsafe_coherence: check.recipe(args.unsafe_coherence.as_deref()),
         workers: cores(),
     };
+    if config.unsafe_coherence.is_some() {
+        check.loopback("--listen", config.listen);
+    }
     if config.listen.port() != 0 && usize::from(config.listen.port()) + config.frontends > 65_536 {
         check.mistake("--listen: there are not enough ports behind it for all frontends");
     }
@@ -83,8 +88,13 @@ pub fn frontend(args: FrontendArgs) -> Result<Checked<frontend::Config>, Mistake
         search_ttl: check.time("--search-ttl", &args.search_ttl),
         info_ttl: check.time("--info-ttl", &args.info_ttl),
         cache_bytes: check.bytes("--cache-bytes", &args.cache_bytes),
+        unsafe_coherence: check.recipe(args.unsafe_coherence.as_deref()),
         workers: cores(),
     };
+    if config.unsafe_coherence.is_some() {
+        check.loopback("--listen", config.listen);
+        check.loopback("--internal-listen", config.internal_listen);
+    }
     let token = check.required_token(&args.common);
     check.done(config, token, &args.common)
 }
@@ -125,8 +135,13 @@ pub fn catalog(args: CatalogArgs) -> Result<Checked<catalog::Config>, Mistakes> 
         let ack = args.ack.map_or(Ack::Sync, |ack| check.ack(&ack));
         Kind::Master(MasterConfig { ack, lease, leases_outlive_process: true, force: args.force })
     };
+    let unsafe_coherence = check.recipe(args.unsafe_coherence.as_deref());
+    if unsafe_coherence.is_some() {
+        check.loopback("--listen", listen);
+    }
     let token = check.required_token(&args.common);
-    check.done(catalog::Config { kind, listen, data: args.data.unwrap_or_default() }, token, &args.common)
+    let data = args.data.unwrap_or_default();
+    check.done(catalog::Config { kind, listen, data, unsafe_coherence }, token, &args.common)
 }
 
 pub fn order(args: OrderArgs) -> Result<Checked<order::Config>, Mistakes> {
@@ -225,6 +240,25 @@ impl Check {
             _ => Err(format!("--ack: \"{text}\" is neither sync nor async")),
         };
         self.or_note(checked, Ack::Sync)
+    }
+
+    fn recipe(&mut self, text: Option<&str>) -> Option<Recipe> {
+        let text = text?;
+        let checked = Recipe::parse(text).map(Some).ok_or_else(|| {
+            let known = Recipe::ALL.map(Recipe::as_str).join(", ");
+            format!("--unsafe-coherence: \"{text}\" is none of {known}")
+        });
+        self.or_note(checked, None)
+    }
+
+    /// A store that may give stale answers is nobody's but this machine's.
+    fn loopback(&mut self, flag: &str, addr: SocketAddr) {
+        if !addr.ip().is_loopback() {
+            self.mistake(format!(
+                "{flag}: with --unsafe-coherence the address must be a loopback one such as 127.0.0.1, and {addr} \
+                 is not"
+            ));
+        }
     }
 
     /// The URL may hold a password, so it may come from a file, and is never repeated in a message.

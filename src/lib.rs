@@ -6,6 +6,7 @@
 //! cli, up                      what the user typed; the whole store in one process
 //! frontend · catalog · order   the roles: siblings that talk over HTTP and never import each other
 //! server, client, store        listeners, typed calls to peers, SQLite; member: token and epoch
+//! recipe                       --unsafe-coherence: what is compared with the protocol
 //! wire                         what travels: bodies, headers, error codes
 //! coherence                    the protocol's rules, without I/O
 //! domain                       books, orders, versions, the ledger
@@ -26,6 +27,7 @@ pub mod frontend;
 pub mod handover;
 pub mod member;
 pub mod order;
+pub mod recipe;
 pub mod server;
 pub mod shutdown;
 pub mod store;

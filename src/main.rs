@@ -4,6 +4,7 @@ use bazar::catalog::CatalogError;
 use bazar::cli::{Cli, Command};
 use bazar::client::BaseUrl;
 use bazar::config::{self, Checked, Mistakes};
+use bazar::server;
 use bazar::shutdown::{self, Shutdown};
 use bazar::telemetry;
 use bazar::token::InternalToken;
@@ -63,6 +64,7 @@ fn start<T>(
         }
     };
     telemetry::init(log_format);
+    server::raise_connection_limit();
     exit_code(actix_web::rt::System::new().block_on(async move {
         let stop = shutdown::on_signals()?;
         run(config, token, stop).await

@@ -9,7 +9,7 @@ use crate::coherence::lease::{Announced, Ask, Fence, Grant};
 use crate::coherence::{HolderId, Holders, LeaseId};
 use crate::domain::Version;
 use crate::member::Member;
-use crate::wire::catalog::{LeaseRequest, PROTOCOL};
+use crate::wire::catalog::LeaseRequest;
 use crate::wire::frontend::{HOLDER, HolderAnswer, INVALIDATE};
 use crate::wire::{ErrorCode, Problem};
 use futures_util::StreamExt;
@@ -33,15 +33,30 @@ pub struct Leases {
     fence_deadline: Duration,
     /// A lease was given back while a fence may be out.
     released: Notify,
+    /// The version of the coherence protocol that holders must speak.
+    protocol: u32,
     member: Member,
     mastership: Arc<Mastership>,
 }
 
 impl Leases {
-    pub fn new(start: Version, term: Duration, member: Member, mastership: Arc<Mastership>) -> Self {
+    pub fn new(
+        start: Version,
+        term: Duration,
+        protocol: u32,
+        member: Member,
+        mastership: Arc<Mastership>,
+    ) -> Self {
         let holders = Holders::new(start, term);
         let fence_deadline = holders.fence_deadline();
-        Self { holders: Mutex::new(holders), fence_deadline, released: Notify::new(), member, mastership }
+        Self {
+            holders: Mutex::new(holders),
+            fence_deadline,
+            released: Notify::new(),
+            protocol,
+            member,
+            mastership,
+        }
     }
 
     /// Grants or renews. A join is granted only after the address has answered with the holder's id.
@@ -51,8 +66,8 @@ impl Leases {
         address: BaseUrl,
         request_id: &str,
     ) -> Result<Grant, Problem> {
-        if request.protocol != PROTOCOL {
-            let sentence = format!("this master speaks coherence protocol {PROTOCOL}");
+        if request.protocol != self.protocol {
+            let sentence = format!("this master speaks coherence protocol {}", self.protocol);
             return Err(Problem::new(ErrorCode::NoLease, sentence));
         }
         if let Ask::Join(_) = request.ask {

@@ -11,6 +11,7 @@ use crate::clock;
 use crate::coherence::mastership::{Past, may_start, not_before};
 use crate::domain::NodeId;
 use crate::member::Member;
+use crate::recipe::{Recipe, protocol};
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, NewEpoch, Standing, Writer};
 use std::collections::BTreeSet;
@@ -61,6 +62,7 @@ pub async fn start(
     opened: Opened,
     data: PathBuf,
     config: MasterConfig,
+    recipe: Option<Recipe>,
     member: &Member,
 ) -> Result<(Arc<Master>, writer::Tasks), CatalogError> {
     let Opened { dir, store, mut writer, permission, same } = opened;
@@ -99,13 +101,15 @@ pub async fn start(
         file.save(&former).map_err(CatalogError::InSync)?;
     }
     let mastership = Arc::new(Mastership::new(member.clone()));
-    let leases = Arc::new(Leases::new(start, config.lease, member.clone(), Arc::clone(&mastership)));
+    let leases = Leases::new(start, config.lease, protocol(recipe), member.clone(), Arc::clone(&mastership));
+    let leases = Arc::new(leases);
     let feed = Arc::new(Feed::new(start, config.ack, member.clone(), file, former));
     let end = Shutdown::new();
     let behind = writer::Behind {
         leases: Arc::clone(&leases),
         feed: Arc::clone(&feed),
         mastership: Arc::clone(&mastership),
+        recipe,
     };
     let may_draw_again = config.force;
     let (queue, tasks) = writer::new(dir, writer, behind, not_before, may_draw_again, end.clone());

@@ -14,6 +14,7 @@
 //! | `writer` | the single writer: queue → batch → fence → commit |
 //! | `holders` | grants leases, sends fences |
 //! | `feed` | pushes records to replicas, and says when an acknowledgement may go out |
+//! | `recipe` | what a master that runs a well-known recipe announces, and when |
 //! | `replica` | applies records, fills gaps, takes snapshots |
 //! | `reads` | answers with their version; a replica waits for one it lacks |
 //! | `routes` | the internal HTTP of both kinds of node |
@@ -24,6 +25,7 @@ mod holders;
 mod master;
 mod mastership;
 mod reads;
+mod recipe;
 mod replica;
 mod routes;
 mod writer;
@@ -32,6 +34,7 @@ use crate::client::{BaseUrl, Masters};
 use crate::coherence::mastership::Refused;
 use crate::domain::Epoch;
 use crate::member::Member;
+use crate::recipe::Recipe;
 use crate::server;
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, OpenError, StoreError};
@@ -57,6 +60,8 @@ pub struct Config {
     pub kind: Kind,
     pub listen: SocketAddr,
     pub data: PathBuf,
+    /// A recipe instead of the protocol; the listener is on the loopback then.
+    pub unsafe_coherence: Option<Recipe>,
 }
 
 #[derive(Debug, Clone)]
@@ -110,6 +115,7 @@ pub struct App {
     listener: TcpListener,
     addr: SocketAddr,
     member: Member,
+    recipe: Option<Recipe>,
     node: Node,
     again: Option<Again>,
 }
@@ -128,16 +134,16 @@ enum Node {
 impl Config {
     /// Binds, locks the data directory, opens the file; a master begins its epoch.
     pub async fn build(self, token: InternalToken) -> Result<App, CatalogError> {
-        let Self { kind, listen, data } = self;
+        let Self { kind, listen, data, unsafe_coherence: recipe } = self;
         let member = Member::new(token);
         // First: an address that is taken is no reason to touch any data.
         let (listener, addr) = server::bind(listen).map_err(CatalogError::Listen)?;
         match kind {
             Kind::Master(config) => {
                 let opened = master::open(&data, config, &member).await?;
-                let (master, tasks) = master::start(opened, data.clone(), config, &member).await?;
+                let (master, tasks) = master::start(opened, data.clone(), config, recipe, &member).await?;
                 let again = config.force.then_some(Again { data, config });
-                Ok(App { listener, addr, member, node: Node::Master { master, tasks }, again })
+                Ok(App { listener, addr, member, recipe, node: Node::Master { master, tasks }, again })
             }
             Kind::Replica(config) => {
                 let dir = DataDir::lock(&data, "catalog replica")?;
@@ -146,7 +152,14 @@ impl Config {
                 let (replica, tasks) =
                     replica::new(dir, store, store_writer, masters, config.advertise, addr, member.clone())
                         .await?;
-                Ok(App { listener, addr, member, node: Node::Replica { replica, tasks }, again: None })
+                Ok(App {
+                    listener,
+                    addr,
+                    member,
+                    recipe,
+                    node: Node::Replica { replica, tasks },
+                    again: None,
+                })
             }
         }
     }
@@ -168,14 +181,20 @@ impl App {
     /// Serves until `shutdown`, then answers what is under way, and closes the file with its log written
     /// back. A master that handed over ends by itself.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), CatalogError> {
-        let Self { listener, member, mut node, again, .. } = self;
+        let Self { listener, member, recipe, mut node, again, .. } = self;
+        let warning = Shutdown::new();
+        let _until_the_end = warning.clone().drop_guard();
+        if let Some(recipe) = recipe {
+            actix_web::rt::spawn(recipe.warn(warning));
+        }
         loop {
-            let ended = node.run(listener.try_clone()?, member.clone(), shutdown.clone()).await;
+            let ended = node.run(listener.try_clone()?, member.clone(), recipe, shutdown.clone()).await;
             match (ended, &again) {
                 (Err(CatalogError::DrawAgain { met }), Some(Again { data, config })) => {
                     log::warn!("epoch {} has begun somewhere else: drawing a higher one", met.number);
                     let opened = master::open(data, *config, &member).await?;
-                    let (master, tasks) = master::start(opened, data.clone(), *config, &member).await?;
+                    let (master, tasks) =
+                        master::start(opened, data.clone(), *config, recipe, &member).await?;
                     node = Node::Master { master, tasks };
                 }
                 (ended, _) => return ended,
@@ -189,6 +208,7 @@ impl Node {
         self,
         listener: TcpListener,
         member: Member,
+        recipe: Option<Recipe>,
         shutdown: Shutdown,
     ) -> Result<(), CatalogError> {
         // The tasks behind the routes end after the last request, not with the first signal.
@@ -198,17 +218,17 @@ impl Node {
                 let work = actix_web::rt::spawn(tasks.run(behind.clone()));
                 let data = web::Data::from(Arc::clone(&master));
                 let routes = move |config: &mut web::ServiceConfig| {
-                    routes::master(config, data.clone(), member.clone());
+                    routes::master(config, data.clone(), recipe, member.clone());
                 };
-                serve(listener, shutdown, routes, &master.reads, work, behind).await
+                serve(listener, shutdown, recipe, routes, &master.reads, work, behind).await
             }
             Node::Replica { replica, tasks } => {
                 let work = actix_web::rt::spawn(tasks.run(Arc::clone(&replica), behind.clone()));
                 let data = web::Data::from(Arc::clone(&replica));
                 let routes = move |config: &mut web::ServiceConfig| {
-                    routes::replica(config, data.clone(), member.clone());
+                    routes::replica(config, data.clone(), recipe, member.clone());
                 };
-                serve(listener, shutdown, routes, &replica.reads, work, behind).await
+                serve(listener, shutdown, recipe, routes, &replica.reads, work, behind).await
             }
         }
     }
@@ -220,13 +240,15 @@ impl Node {
 async fn serve(
     listener: TcpListener,
     shutdown: Shutdown,
+    recipe: Option<Recipe>,
     routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
     reads: &reads::Reads,
     mut work: JoinHandle<Result<(), CatalogError>>,
     behind: Shutdown,
 ) -> Result<(), CatalogError> {
     let stop_serving = shutdown.child_token();
-    let serving = server::serve(listener, WORKERS, stop_serving.clone(), routes);
+    let label = recipe.map(Recipe::header);
+    let serving = server::serve_labelled(listener, WORKERS, stop_serving.clone(), label, routes);
     tokio::pin!(serving);
     let ended = tokio::select! {
         served = &mut serving => {

@@ -6,15 +6,16 @@ use super::reads::{Reads, unavailable};
 use super::replica::Replica;
 use crate::abort;
 use crate::client::BaseUrl;
-use crate::domain::{BookId, NodeId, OrderId, Outcome, Request, Topic};
+use crate::domain::{BookId, NodeId, OrderId, Outcome, PublicVersion, Request, Topic};
 use crate::member::Member;
+use crate::recipe::Recipe;
 use crate::server::{ApiError, healthz, read_json, read_query, request_id, require_token, resource};
 use crate::store::{LogPage, Snapshot};
 use crate::wire::catalog::{
     BOOKS, EDITS, Edits, HANDOVER, HandoverRequest, LEASES, LOG, LeaseRequest, LogQuery, MAX_BATCH, Minimum,
     NODE, NodeIs, NodeState, ORDERS, Outcomes, PURCHASES, Purchases, RELEASE, REPLICAS, Reachable, Records,
     ReleaseRequest, ReplicaReport, ReplicaStanding, SEARCH, SNAPSHOT, SYNC_WRITE, StateOf, Stated, Synced,
-    TOPICS, TopicQuery,
+    TOPICS, TopicQuery, VERSIONS, VersionStanding,
 };
 use crate::wire::public::MAX_LIMIT;
 use crate::wire::{ErrorCode, Problem};
@@ -62,8 +63,9 @@ impl Drop for Export {
     }
 }
 
-pub fn master(config: &mut ServiceConfig, master: web::Data<Master>, member: Member) {
+pub fn master(config: &mut ServiceConfig, master: web::Data<Master>, recipe: Option<Recipe>, member: Member) {
     config
+        .app_data(web::Data::new(recipe))
         .app_data(web::Data::new(member))
         .app_data(master)
         .service(resource("/healthz", "GET", web::get().to(healthz)))
@@ -84,7 +86,12 @@ pub fn master(config: &mut ServiceConfig, master: web::Data<Master>, member: Mem
         );
 }
 
-pub fn replica(config: &mut ServiceConfig, replica: web::Data<Replica>, member: Member) {
+pub fn replica(
+    config: &mut ServiceConfig,
+    replica: web::Data<Replica>,
+    recipe: Option<Recipe>,
+    member: Member,
+) {
     let mut scope = web::scope("")
         .wrap(from_fn(require_token))
         .configure(reads::<Replica>)
@@ -94,6 +101,7 @@ pub fn replica(config: &mut ServiceConfig, replica: web::Data<Replica>, member: 
         scope = scope.route(of_the_master, web::to(not_master));
     }
     config
+        .app_data(web::Data::new(recipe))
         .app_data(web::Data::new(member))
         .app_data(replica)
         .service(resource("/healthz", "GET", web::get().to(healthz)))
@@ -132,6 +140,7 @@ fn reads<N: Node>(config: &mut ServiceConfig) {
         .service(resource(&format!("{BOOKS}/{{id}}"), "GET", web::get().to(book::<N>)))
         .service(resource(SEARCH, "GET", web::get().to(search::<N>)))
         .service(resource(TOPICS, "GET", web::get().to(topics::<N>)))
+        .service(resource(&format!("{VERSIONS}/{{version}}"), "GET", web::get().to(version::<N>)))
         .service(resource(&format!("{ORDERS}/{{id}}"), "GET", web::get().to(order::<N>)));
 }
 
@@ -155,6 +164,15 @@ async fn topics<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let minimum: Minimum = read_query(&request)?;
     let store = node.reads().at(minimum.min).await?;
     stated(&**node, store.topics().await.map_err(|error| unavailable(&error))?)
+}
+
+async fn version<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
+    let version: PublicVersion = request.match_info().query("version").parse()?;
+    let store = node.reads().at(None).await?;
+    // The end first: what is said of a version before it stays so while the history goes on.
+    let end = store.position().await.map_err(|error| unavailable(&error))?;
+    let known = store.knows(version).await.map_err(|error| unavailable(&error))?;
+    Ok(HttpResponse::Ok().json(VersionStanding { known, end }))
 }
 
 async fn order<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
@@ -306,7 +324,7 @@ fn require_replication(master: &Master) -> Result<(), Problem> {
     }
 }
 
-async fn master_state(master: web::Data<Master>) -> Answer {
+async fn master_state(master: web::Data<Master>, recipe: web::Data<Option<Recipe>>) -> Answer {
     let store = master.reads.at(None).await?;
     let position = store.position().await.map_err(|error| unavailable(&error))?;
     let replicas = master.feed.replicas();
@@ -322,13 +340,16 @@ async fn master_state(master: web::Data<Master>) -> Answer {
         "master" => HttpResponse::Ok(),
         _ => HttpResponse::ServiceUnavailable(),
     };
-    Ok(answer.json(NodeState { role: role.into(), node: master.node, position, of }))
+    let unsafe_coherence = recipe.map(|recipe| recipe.to_string());
+    Ok(answer.json(NodeState { role: role.into(), node: master.node, position, unsafe_coherence, of }))
 }
 
-async fn replica_state(replica: web::Data<Replica>) -> HttpResponse {
+async fn replica_state(replica: web::Data<Replica>, recipe: web::Data<Option<Recipe>>) -> HttpResponse {
     let of = StateOf::Replica { follows: replica.follows() };
     let position = replica.position();
-    HttpResponse::Ok().json(NodeState { role: "replica".into(), node: replica.node, position, of })
+    let unsafe_coherence = recipe.map(|recipe| recipe.to_string());
+    let role = "replica".into();
+    HttpResponse::Ok().json(NodeState { role, node: replica.node, position, unsafe_coherence, of })
 }
 
 async fn not_master() -> Answer {

@@ -10,10 +10,12 @@ use super::CatalogError;
 use super::feed::Feed;
 use super::holders::Leases;
 use super::mastership::Mastership;
+use super::recipe;
 use crate::abort;
 use crate::clock;
 use crate::coherence::{Moment, touched_keys};
 use crate::domain::{Epoch, NodeId, Outcome, Request, Version};
+use crate::recipe::Recipe;
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, Prepared, StoreError, Writer};
 use crate::wire::{ErrorCode, Problem};
@@ -38,11 +40,13 @@ const UNACKNOWLEDGED: usize = 16;
 const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
 
 type Reply = oneshot::Sender<Result<Vec<Outcome>, Problem>>;
+/// Requests that are answered together, and where to.
+type Write = (Vec<Request>, Reply);
 type SealReply = oneshot::Sender<Result<Version, Problem>>;
 
 enum Job {
-    /// What an order node or an editor asks for: requests that are answered together.
-    Write { requests: Vec<Request>, reply: Reply },
+    /// What an order node or an editor asks for.
+    Write(Write),
     /// A handover: the last record of this master.
     Seal { heir: NodeId, reply: SealReply },
 }
@@ -58,7 +62,7 @@ impl Queue {
     /// Waits until `requests` are decided, committed and replicated as `--ack` says; the outcomes are in
     /// their order. An error says nothing about what happened: repeat with the same keys.
     pub async fn submit(&self, requests: Vec<Request>) -> Result<Vec<Outcome>, Problem> {
-        self.submitted(|reply| Job::Write { requests, reply }).await
+        self.submitted(|reply| Job::Write((requests, reply))).await
     }
 
     /// Finishes what is queued and then seals the log for `heir`; gives the seal's version. It is
@@ -87,6 +91,8 @@ pub struct Behind {
     pub leases: Arc<Leases>,
     pub feed: Arc<Feed>,
     pub mastership: Arc<Mastership>,
+    /// Instead of the store's own protocol.
+    pub recipe: Option<Recipe>,
 }
 
 /// The tasks behind the queue.
@@ -250,15 +256,15 @@ impl WriterTask {
 
     /// Everything that has queued up since the last batch, up to a bound. No timer: a lonely buyer waits
     /// for nobody.
-    fn batch(&mut self, first: Job) -> (Vec<(Vec<Request>, Reply)>, Option<(NodeId, SealReply)>) {
+    fn batch(&mut self, first: Job) -> (Vec<Write>, Option<(NodeId, SealReply)>) {
         let mut size = 0;
         let mut batch = Vec::new();
         let mut next = Some(first);
         while let Some(job) = next {
             match job {
-                Job::Write { requests, reply } => {
-                    size += requests.len();
-                    batch.push((requests, reply));
+                Job::Write(write) => {
+                    size += write.0.len();
+                    batch.push(write);
                 }
                 Job::Seal { heir, reply } => return (batch, Some((heir, reply))),
             }
@@ -267,7 +273,7 @@ impl WriterTask {
         (batch, None)
     }
 
-    async fn write(&mut self, batch: Vec<(Vec<Request>, Reply)>) -> Result<(), CatalogError> {
+    async fn write(&mut self, batch: Vec<Write>) -> Result<(), CatalogError> {
         let mut requests = Vec::new();
         let mut jobs = Vec::with_capacity(batch.len());
         for (asked, reply) in batch {
@@ -359,8 +365,10 @@ impl WriterTask {
         for touched in &prepared.touched {
             touched_keys(touched.before.as_ref(), touched.after.as_ref(), &mut keys);
         }
-        if !keys.is_empty() {
-            self.behind.leases.fence(record.version, keys.into_iter().collect()).await;
+        let (version, keys) = (record.version, keys.into_iter().collect());
+        let (before, after) = recipe::announcements(self.behind.recipe, keys);
+        if !before.is_empty() {
+            self.behind.leases.fence(version, before).await;
         }
         abort::point(abort::FENCED);
         if self.behind.mastership.deposed_by().is_some() {
@@ -372,6 +380,9 @@ impl WriterTask {
         abort::point(abort::COMMITTED);
         self.behind.feed.publish(&Arc::new(record));
         abort::point(abort::PUBLISHED);
+        if !after.is_empty() {
+            self.behind.leases.fence(version, after).await;
+        }
         Ok(true)
     }
 }

@@ -22,7 +22,7 @@ pub use money::Cents;
 pub use node::NodeId;
 pub use order::{IdempotencyKey, Order, OrderId, Purchase, Quantity, Receipt, Refusal};
 pub(crate) use random_id::random_id;
-pub use version::{Epoch, PublicVersion, Version};
+pub use version::{Epoch, Known, PublicVersion, Version};
 
 /// Why a value from outside is not a domain value. The sentence is fit for the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

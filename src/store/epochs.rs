@@ -5,19 +5,8 @@
 //! or not the log still has the record. Numbers rise with `start_seq`.
 
 use super::{Store, StoreError, rows};
-use crate::domain::{Body, Epoch, NodeId, PublicVersion, Record, Version};
+use crate::domain::{Body, Epoch, Known, NodeId, PublicVersion, Record, Version};
 use sqlx::{Row, SqliteConnection};
-
-/// Whether a version that a customer names is one of this history.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Known {
-    /// It is in this file's history.
-    Yes,
-    /// It may still come, or be known elsewhere already.
-    Future,
-    /// It never was and never will be: that epoch ended before it.
-    Never,
-}
 
 /// What a data file says about who may be master of it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

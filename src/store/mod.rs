@@ -23,7 +23,7 @@ mod writer;
 mod tests;
 
 pub use directory::{DataDir, InSyncFile, current_file};
-pub use epochs::{Known, Standing};
+pub use epochs::Standing;
 pub use error::{OpenError, StoreError};
 pub use log::LogPage;
 pub use read::{Snapshot, Store};

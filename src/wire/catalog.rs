@@ -2,7 +2,7 @@
 
 use crate::coherence::lease::Ask;
 use crate::coherence::{HolderId, LeaseId, ReplicaId};
-use crate::domain::{Edit, Epoch, NodeId, Outcome, Purchase, Record, Version};
+use crate::domain::{Edit, Epoch, Known, NodeId, Outcome, Purchase, Record, Version};
 use serde::{Deserialize, Serialize};
 
 pub const BOOKS: &str = "/books";
@@ -15,6 +15,8 @@ pub const LEASES: &str = "/leases";
 pub const RELEASE: &str = "/leases/release";
 pub const REPLICAS: &str = "/replicas";
 pub const LOG: &str = "/log";
+/// `/versions/{epoch}.{seq}`; the answer is a [`VersionStanding`].
+pub const VERSIONS: &str = "/versions";
 pub const SNAPSHOT: &str = "/snapshot";
 pub const SYNC_WRITE: &str = "/sync-write";
 pub const HANDOVER: &str = "/handover";
@@ -38,6 +40,13 @@ pub struct Stated<T> {
 pub struct Minimum {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<Version>,
+}
+
+/// What a node's history says of a version, and where that history ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionStanding {
+    pub known: Known,
+    pub end: Version,
 }
 
 /// Query of [`SEARCH`].
@@ -170,6 +179,9 @@ pub struct NodeState {
     pub role: String,
     pub node: NodeId,
     pub position: Version,
+    /// The recipe that runs instead of the coherence protocol.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unsafe_coherence: Option<String>,
     #[serde(flatten)]
     pub of: StateOf,
 }

@@ -58,6 +58,7 @@ codes! {
     UnknownHistory = "unknown_history", 409, "that version is not in this log";
     /// Internal: a replica has not got that version yet.
     Behind = "behind", 412, "this replica is behind";
+    VersionUnavailable = "version_unavailable", 412, "this store has no such version";
     PayloadTooLarge = "payload_too_large", 413, "the body is too large";
     UnsupportedMediaType = "unsupported_media_type", 415, "the body must be application/json";
     Underpaid = "underpaid", 422, "the offer is below the price";
@@ -189,6 +190,7 @@ mod tests {
             ("unauthorized", 401),
             ("forbidden", 403),
             ("method_not_allowed", 405),
+            ("version_unavailable", 412),
             ("payload_too_large", 413),
             ("unsupported_media_type", 415),
             ("rate_limited", 429),

@@ -15,3 +15,9 @@ pub const BAZAR_MET: &str = "bazar-met";
 pub const X_REQUEST_ID: &str = "x-request-id";
 /// The value of `Warning` on an answer that may be stale (RFC 7234, 5.5.1).
 pub const WARNING_STALE: &str = "110 bazar \"Response is Stale\"";
+/// `linearizable` or `stale`: how fresh the answer to this request must be.
+pub const BAZAR_CONSISTENCY: &str = "bazar-consistency";
+/// `<epoch>.<seq>`: the answer must not be older than this state.
+pub const BAZAR_MIN_VERSION: &str = "bazar-min-version";
+/// On every answer of a store that runs one of the well-known recipes: which.
+pub const BAZAR_UNSAFE_COHERENCE: &str = "bazar-unsafe-coherence";

@@ -6,6 +6,7 @@
 
 mod command_line;
 mod crash;
+mod disk;
 mod edits;
 mod freshness;
 mod handover;
@@ -14,7 +15,10 @@ mod idempotency;
 mod input;
 mod internal;
 mod lease;
+mod levels;
 mod nginx;
+mod overload;
+mod recipes;
 mod redis;
 mod replica;
 mod stock;

@@ -15,6 +15,7 @@ const WITH_REDIS: Shape = Shape {
     frontends: 2,
     redis: true,
     candidates: false,
+    faulty_disks: false,
     log: "info,bazar=debug",
     log_format: "text",
 };

@@ -7,7 +7,7 @@ use crate::coherence::{HolderId, Lease, LeaseId, Session};
 use crate::domain::Epoch;
 use crate::member::Member;
 use crate::shutdown::Shutdown;
-use crate::wire::catalog::{LEASES, LeaseRequest, PROTOCOL, RELEASE, Reachable, ReleaseRequest};
+use crate::wire::catalog::{LEASES, LeaseRequest, RELEASE, Reachable, ReleaseRequest};
 use arc_swap::{ArcSwapOption, Guard};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -29,18 +29,21 @@ pub struct LeaseKeeper {
     published: ArcSwapOption<Lease>,
     masters: Masters,
     address: Reachable,
+    protocol: u32,
     /// The lease was lost between two renewals.
     lost: Notify,
     leased: watch::Sender<bool>,
 }
 
 impl LeaseKeeper {
-    pub fn new(masters: Masters, address: Reachable) -> Self {
+    /// `protocol`: the version of the coherence protocol to speak.
+    pub fn new(masters: Masters, address: Reachable, protocol: u32) -> Self {
         Self {
             session: Mutex::new(Session::new(HolderId(rand::random()))),
             published: ArcSwapOption::empty(),
             masters,
             address,
+            protocol,
             lost: Notify::new(),
             leased: watch::channel(false).0,
         }
@@ -154,7 +157,7 @@ impl LeaseKeeper {
             self.publish(&session);
             (session.holder(), ask)
         };
-        let request = LeaseRequest { protocol: PROTOCOL, holder, ask, address: self.address.clone() };
+        let request = LeaseRequest { protocol: self.protocol, holder, ask, address: self.address.clone() };
         let answer: Result<Grant, _> =
             self.masters.post(LEASES, &request, &holder.to_string(), CALL_DEADLINE).await;
         let grant = match answer {

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    domain::{Body, Epoch, PublicVersion},
-    store::{Known, Standing, StoreError},
+    domain::{Body, Epoch, Known, PublicVersion},
+    store::{Standing, StoreError},
 };
 
 const HEIR: NodeId = NodeId(0x1e1e);

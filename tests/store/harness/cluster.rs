@@ -1,6 +1,6 @@
 //! A whole store of processes: a master, replicas, order nodes, frontends, and Redis if wanted.
 
-use super::{Client, Process, RedisServer, Rows, rows, wait_until};
+use super::{Client, Disk, Process, RedisServer, Rows, rows, wait_until};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -16,6 +16,8 @@ pub struct Shape {
     pub redis: bool,
     /// Whether frontends and order nodes look for the master among all catalog nodes.
     pub candidates: bool,
+    /// Whether the master and replicas run on disks that can fail: [`Cluster::disk`].
+    pub faulty_disks: bool,
     /// `RUST_LOG` of all of them.
     pub log: &'static str,
     pub log_format: &'static str,
@@ -29,6 +31,7 @@ impl Default for Shape {
             frontends: 2,
             redis: false,
             candidates: false,
+            faulty_disks: false,
             log: "info",
             log_format: "text",
         }
@@ -54,7 +57,7 @@ impl Cluster {
         let data = dir.path().join("master-data");
         let data = data.to_str().unwrap();
         let args = ["catalog", "--master", "--listen", "127.0.0.1:0", "--data", data];
-        let master = Process::start(dir.path(), "master", &args, &env(shape));
+        let master = start_on_disk(dir.path(), "master", &args, shape);
         let mut cluster = Self {
             frontends: Vec::new(),
             orders: Vec::new(),
@@ -88,7 +91,12 @@ impl Cluster {
         let master = self.master.url();
         let args = ["catalog", "--replica", "--listen", "127.0.0.1:0", "--master-url", master, "--data"];
         let args = [&args[..], &[data.to_str().unwrap()]].concat();
-        Process::start(self.dir.path(), name, &args, &env(self.shape))
+        start_on_disk(self.dir.path(), name, &args, self.shape)
+    }
+
+    /// The disk of the catalog node of that name.
+    pub fn disk(&self, name: &str) -> Disk {
+        Disk::of(self.dir.path(), name)
     }
 
     /// What frontends and order nodes are told about where the master is.
@@ -229,6 +237,12 @@ impl Cluster {
 
 fn env(shape: Shape) -> [(&'static str, &'static str); 3] {
     [("BAZAR_INTERNAL_TOKEN", TOKEN), ("RUST_LOG", shape.log), ("BAZAR_LOG_FORMAT", shape.log_format)]
+}
+
+fn start_on_disk(dir: &Path, name: &str, args: &[&str], shape: Shape) -> Process {
+    let disk = if shape.faulty_disks { Disk::of(dir, name).env().to_vec() } else { Vec::new() };
+    let disk = disk.iter().map(|(name, value)| (*name, value.as_str()));
+    Process::start(dir, name, args, &env(shape).into_iter().chain(disk).collect::<Vec<_>>())
 }
 
 /// The environment that every role of a test's store has.

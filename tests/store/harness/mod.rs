@@ -6,10 +6,11 @@
 //! | `cluster` | a whole store of processes |
 //! | `client` | HTTP with deadlines |
 //! | `rows` | what a data directory holds |
-//! | `redis`, `nginx`, `gate` | the neighbours: a Redis server, nginx, a link that can be held |
+//! | `redis`, `nginx`, `gate`, `disk` | the neighbours: Redis, nginx, a link that can be held, a failing disk |
 
 mod client;
 mod cluster;
+mod disk;
 mod gate;
 mod nginx;
 mod process;
@@ -18,6 +19,7 @@ mod rows;
 
 pub use client::{Answer, Client, raw};
 pub use cluster::{Cluster, Shape, TOKEN, start_nodes};
+pub use disk::Disk;
 pub use gate::Gate;
 pub use nginx::Nginx;
 pub use process::{Finished, Process, run};
