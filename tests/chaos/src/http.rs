@@ -52,7 +52,12 @@ impl Client {
     }
 
     pub fn get(&mut self, path: &str, deadline: Duration) -> Result<Answer, Failure> {
-        self.call("GET", path, "", b"", deadline)
+        self.get_with(path, "", deadline)
+    }
+
+    /// `headers`: whole lines, each with its line break.
+    pub fn get_with(&mut self, path: &str, headers: &str, deadline: Duration) -> Result<Answer, Failure> {
+        self.call("GET", path, headers, b"", deadline)
     }
 
     /// `headers`: whole lines, each with its line break.

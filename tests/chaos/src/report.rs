@@ -29,6 +29,10 @@ pub struct Report {
     pub cuts: u64,
     pub handovers: u64,
     pub recoveries: Vec<(Role, Duration)>,
+    /// Records of the master's log that were followed and recomputed.
+    pub records: u64,
+    /// Counts of falling books, besides purchases, that were put into their order without the log.
+    pub counts: usize,
     /// Requests that arrived twice.
     pub replays: u64,
     pub caught_after: Option<Duration>,
@@ -98,6 +102,24 @@ impl Report {
         for (what, count) in &self.failures {
             writeln!(to, "| {what} | {count} |")?;
         }
+        writeln!(to, "\n## Checks\n")?;
+        writeln!(
+            to,
+            "- {} operations were given a place in the order of versions, each not before what had ended before it began",
+            self.verdict.judged
+        )?;
+        writeln!(
+            to,
+            "- {} counts shown by reads and all purchases of books that are never restocked were put in order once \
+             more, without versions",
+            self.counts
+        )?;
+        writeln!(
+            to,
+            "- {} records of the log were followed: each behind its predecessor, no key or order twice, no stock below \
+             zero, no copy that no delivery explains",
+            self.records
+        )?;
         writeln!(to, "\n## Faults\n\n| what | count |\n|---|---|")?;
         for (what, count) in &self.faults {
             writeln!(to, "| {what} | {count} |")?;

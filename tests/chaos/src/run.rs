@@ -21,8 +21,9 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// Customers at a time.
-const CUSTOMERS: usize = 20;
+/// Customers at a time: with some of them waiting for what is cut off or stopped, the others keep the
+/// machine busy.
+const CUSTOMERS: usize = 32;
 
 const KEEPERS: usize = 2;
 
@@ -212,6 +213,8 @@ pub fn run(plan: &Plan, stop: &AtomicBool) -> Result<Report, String> {
         cuts: faults.cuts(),
         handovers: faults.handovers(),
         recoveries: faults.recoveries.clone(),
+        records: stage.follower.truth.lock().map_or(0, |truth| truth.records),
+        counts: together.counts.len(),
         replays: stage.store.links().iter().map(crate::proxy::Link::replays).sum(),
         caught_after,
         notes,

@@ -10,6 +10,7 @@ use crate::http::{Answer, Client};
 use crate::judge::Kind;
 use crate::shown::{Book, DEFAULT_LIMIT, Shown, Want, cents};
 use crate::store::{FRONTENDS, TOKEN};
+use crate::truth::Public;
 use rand::RngExt;
 use rand::rngs::SmallRng;
 use serde::Deserialize;
@@ -134,6 +135,35 @@ struct Purchase {
     attempts: u32,
 }
 
+/// What a reader asks for besides the book.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Demand {
+    Usual,
+    Linearizable,
+    Stale,
+    AtLeast(Public),
+}
+
+impl Demand {
+    fn header(self) -> String {
+        match self {
+            Demand::Usual => String::new(),
+            Demand::Linearizable => "bazar-consistency: linearizable\r\n".into(),
+            Demand::Stale => "bazar-consistency: stale\r\n".into(),
+            Demand::AtLeast(version) => format!("bazar-min-version: {version}\r\n"),
+        }
+    }
+
+    /// What is wrong with an answer that shows `version`, flagged or not.
+    fn broken_by(self, version: Option<Public>, flagged: bool) -> bool {
+        match self {
+            Demand::Usual | Demand::Stale => false,
+            Demand::Linearizable => flagged,
+            Demand::AtLeast(least) => version.is_none_or(|version| version.seq < least.seq),
+        }
+    }
+}
+
 /// One client: one process of the history, with a connection to each frontend.
 pub struct Customer {
     shop: Arc<Shop>,
@@ -147,6 +177,8 @@ pub struct Customer {
     /// Orders that were acknowledged to it, with the number of the purchase.
     mine: Vec<(u128, u64, i64, i64)>,
     pages: Vec<Want>,
+    /// Of the last purchase that was acknowledged to it.
+    last: Option<Public>,
 }
 
 #[derive(Deserialize)]
@@ -183,6 +215,7 @@ impl Customer {
             purchases: 0,
             mine: Vec::new(),
             pages: pages(),
+            last: None,
         }
     }
 
@@ -238,7 +271,7 @@ impl Customer {
             .chain(FALLING.chain(FEW).chain(EDITED).map(Want::Book))
         {
             for frontend in 0..FRONTENDS {
-                self.read_want(&want, frontend);
+                self.read_want(&want, frontend, Demand::Usual);
             }
         }
     }
@@ -290,13 +323,19 @@ impl Customer {
             55..95 => self.pages[self.rng.random_range(0..self.pages.len())].clone(),
             _ => Want::Topics,
         };
+        let demand = match (self.rng.random_range(0..100), self.last) {
+            (0..6, _) => Demand::Linearizable,
+            (6..10, _) => Demand::Stale,
+            (10..18, Some(last)) => Demand::AtLeast(last),
+            _ => Demand::Usual,
+        };
         let frontend = self.frontend();
-        self.read_want(&want, frontend);
+        self.read_want(&want, frontend, demand);
     }
 
-    fn read_want(&mut self, want: &Want, frontend: usize) {
+    fn read_want(&mut self, want: &Want, frontend: usize, demand: Demand) {
         let begin = self.shop.clock.now();
-        let answer = self.clients[frontend].get(&want.path(), PATIENCE);
+        let answer = self.clients[frontend].get_with(&want.path(), &demand.header(), PATIENCE);
         let end = self.shop.clock.now();
         let shown = match &answer {
             Ok(answer) if answer.status == 200 => Shown::parse(want, &answer.body),
@@ -310,6 +349,11 @@ impl Customer {
                 .shop
                 .found(Kind::NeverSo, format!("{want} was answered with {}: {body}", answer.status));
         };
+        if demand.broken_by(Public::parse(&version), answer.warning) {
+            let flag = if answer.warning { ", Warning: 110" } else { "" };
+            let words = format!("{want} with {demand:?} was answered with version {version}{flag}");
+            self.shop.found(Kind::Stale, words);
+        }
         let value = Value::Read {
             want: want.clone(),
             version,
@@ -386,9 +430,10 @@ impl Customer {
             1 => self.name(),
             _ => self.number + 1000 * (1 + (purchase.number % 1_000_000) as u32),
         };
-        if let Outcome::Sold { order, .. } = &outcome
+        if let Outcome::Sold { order, version, .. } = &outcome
             && let Ok(order) = u128::from_str_radix(order, 16)
         {
+            self.last = Public::parse(version);
             if purchase.offer.is_none() {
                 self.mine.push((order, purchase.number, purchase.book, purchase.quantity));
             }
@@ -667,5 +712,21 @@ impl Keeper {
                 self.shop.failed("edit", &why);
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_answer_below_what_was_asked_for_is_noticed() {
+        let version = |seq| Some(Public { epoch: 1, seq });
+        let least = Demand::AtLeast(Public { epoch: 1, seq: 7 });
+        assert!(least.broken_by(version(6), true) && least.broken_by(None, false));
+        assert!(!least.broken_by(version(7), true));
+        assert!(Demand::Linearizable.broken_by(version(9), true));
+        assert!(!Demand::Linearizable.broken_by(version(9), false));
+        assert!(!Demand::Stale.broken_by(version(1), true) && !Demand::Usual.broken_by(version(1), true));
     }
 }
