@@ -104,6 +104,10 @@ pub fn run(plan: &Plan, stop: &AtomicBool) -> Result<Report, String> {
         let follower = Arc::clone(&stage.follower);
         move || follower.run()
     });
+    // What was stocked is everywhere before the first customer comes: a recipe that fails there already
+    // shows nothing of customers.
+    let mut end = Verdict::default();
+    stage.caught_up(&mut end);
     let (customers, keepers) = stage.open(plan)?;
     // However this ends, the customers must end too.
     let _closing = Closing(Arc::clone(&stage.shop), Arc::clone(&stage.follower));
@@ -148,7 +152,6 @@ pub fn run(plan: &Plan, stop: &AtomicBool) -> Result<Report, String> {
     }
     let under_fire = load_begun.elapsed();
     let operations = shop.done.load(Ordering::Relaxed);
-    let mut end = Verdict::default();
     let mut notes = Vec::new();
     if caught_after.is_some() || stop.load(Ordering::Relaxed) {
         shop.abandon.store(true, Ordering::Relaxed);
