@@ -10,10 +10,12 @@
 //! wire                         what travels: bodies, headers, error codes
 //! coherence                    the protocol's rules, without I/O
 //! domain                       books, orders, versions, the ledger
+//! abort                        for tests/chaos: named points to end a process at
 //! ```
 
 #![forbid(unsafe_code)]
 
+pub mod abort;
 pub mod catalog;
 pub mod cli;
 pub mod client;

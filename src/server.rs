@@ -82,10 +82,19 @@ pub async fn serve_labelled(
         App::new()
             .wrap_fn(move |request, service| {
                 let guard = counter.enter();
-                let answer = actix_web::dev::Service::call(&service, request);
+                let answer = match guard.too_late() {
+                    true => Err(request),
+                    false => Ok(actix_web::dev::Service::call(&service, request)),
+                };
                 let label = label.clone();
                 async move {
-                    let mut answer = answer.await?;
+                    let mut answer = match answer {
+                        Ok(answer) => answer.await?,
+                        Err(request) => {
+                            let refused = ApiError(Problem::from(ErrorCode::Unavailable));
+                            request.into_response(refused.error_response())
+                        }
+                    };
                     if let Some((name, value)) = label {
                         answer.headers_mut().insert(name, value);
                     }
@@ -127,6 +136,9 @@ struct UnderWay(Arc<Counts>);
 struct Counts {
     requests: AtomicUsize,
     draining: AtomicBool,
+    /// Everybody has been answered. A request that came in after that would be dropped at some await,
+    /// outside of the runtime that what it holds may need to be given back.
+    closed: AtomicBool,
     idle: tokio::sync::Notify,
     /// The threads that serve.
     workers: Mutex<Vec<oneshot::Sender<oneshot::Sender<()>>>>,
@@ -158,12 +170,17 @@ impl UnderWay {
             loop {
                 let notified = self.0.idle.notified();
                 if self.0.requests.load(Ordering::SeqCst) == 0 {
-                    return;
+                    // Whoever came in just now is counted, or finds the door closed.
+                    if self.0.closed.swap(true, Ordering::SeqCst) {
+                        return;
+                    }
+                    continue;
                 }
                 notified.await;
             }
         };
         if tokio::time::timeout(at_most, idle).await.is_err() {
+            self.0.closed.store(true, Ordering::SeqCst);
             log::warn!("stopped before every request was answered");
             return;
         }
@@ -206,6 +223,11 @@ impl<B: MessageBody> MessageBody for Counted<B> {
 impl Entered {
     fn draining(&self) -> bool {
         self.0.draining.load(Ordering::SeqCst)
+    }
+
+    /// Whether it came in after everybody had been answered.
+    fn too_late(&self) -> bool {
+        self.0.closed.load(Ordering::SeqCst)
     }
 }
 
@@ -362,6 +384,22 @@ pub async fn healthz(request: HttpRequest) -> HttpResponse {
 mod tests {
     use super::*;
     use actix_web::test::TestRequest;
+
+    #[actix_web::test]
+    async fn a_stop_waits_for_who_is_in_and_lets_nobody_in_behind_the_last_one() {
+        let under_way = UnderWay::default();
+        let inside = under_way.enter();
+        assert!(!inside.too_late());
+        let draining = actix_web::rt::spawn({
+            let under_way = under_way.clone();
+            async move { under_way.drain(DRAIN).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!under_way.enter().too_late(), "the door is open as long as somebody is inside");
+        drop(inside);
+        draining.await.unwrap();
+        assert!(under_way.enter().too_late());
+    }
 
     #[test]
     fn a_request_id_that_could_forge_a_log_line_is_replaced() {

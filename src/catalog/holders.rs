@@ -1,6 +1,7 @@
 //! Leases and fences over HTTP: the I/O around [`coherence::Holders`](crate::coherence::Holders).
 
 use super::mastership::Mastership;
+use crate::abort;
 use crate::client::{BaseUrl, Peer};
 use crate::clock;
 use crate::coherence::holders::NoLease;
@@ -105,7 +106,10 @@ impl Leases {
             let now = clock::now();
             let Some(next) = self.holders.lock().fenced(now) else { return };
             tokio::select! {
-                Some(holder) = announcements.next() => self.holders.lock().acknowledged(holder),
+                Some(holder) = announcements.next() => {
+                    abort::point(abort::FENCE_SENT);
+                    self.holders.lock().acknowledged(holder);
+                }
                 () = self.released.notified() => {}
                 () = tokio::time::sleep(now.until(next)) => {}
             }

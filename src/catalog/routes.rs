@@ -4,6 +4,7 @@ use super::master::Master;
 use super::mastership::Standing;
 use super::reads::{Reads, unavailable};
 use super::replica::Replica;
+use crate::abort;
 use crate::client::BaseUrl;
 use crate::clock;
 use crate::domain::{BookId, NodeId, OrderId, Outcome, PublicVersion, Request, Topic, Version};
@@ -332,7 +333,9 @@ async fn verify(master: web::Data<Master>) -> Answer {
 
 async fn sync_write(replica: web::Data<Replica>, payload: web::Payload) -> Answer {
     let body: Records = read_json(payload, MAX_RECORDS_BODY).await?;
+    abort::point(abort::SYNC_WRITE_RECEIVED);
     let position = replica.apply(body.records).await?;
+    abort::point(abort::APPLIED);
     Ok(HttpResponse::Ok().json(Synced { replica: replica.id, position }))
 }
 

@@ -12,6 +12,7 @@ use super::holders::Leases;
 use super::housekeeping::{Forgetting, Keep, Pins, keep_from};
 use super::mastership::Mastership;
 use super::recipe;
+use crate::abort;
 use crate::clock;
 use crate::coherence::{Moment, touched_keys};
 use crate::domain::{Body, Epoch, NodeId, Outcome, Request, Version};
@@ -463,6 +464,7 @@ impl WriterTask {
         let mut ranges: Vec<Range<usize>> = Vec::new();
         ranges.push(0..requests.len());
         while let Some(range) = ranges.pop() {
+            abort::point(abort::BEFORE_PREPARE);
             if !self.behind.mastership.leads() {
                 break;
             }
@@ -509,6 +511,7 @@ impl WriterTask {
     /// Fences and commits. Returns false where another epoch has begun meanwhile: then nothing is left of
     /// the batch. (It was announced, so nobody serves what is older from a cache; that costs misses.)
     async fn commit(&mut self, prepared: Prepared) -> Result<bool, StoreError> {
+        abort::point(abort::PREPARED);
         let Some(record) = prepared.record else { return Ok(true) };
         let mut keys = BTreeSet::new();
         for touched in &prepared.touched {
@@ -519,13 +522,16 @@ impl WriterTask {
         if !before.is_empty() {
             self.behind.leases.fence(version, before).await;
         }
+        abort::point(abort::FENCED);
         if self.behind.mastership.deposed_by().is_some() {
             self.store.rollback().await?;
             return Ok(false);
         }
         self.may_draw_again = false;
         self.store.commit().await?;
+        abort::point(abort::COMMITTED);
         self.behind.feed.publish(&Arc::new(record));
+        abort::point(abort::PUBLISHED);
         if !after.is_empty() {
             self.behind.leases.fence(version, after).await;
         }
@@ -551,11 +557,13 @@ impl Acknowledger {
     async fn run(mut self) {
         while let Some(batch) = self.committed.recv().await {
             let acknowledged = self.feed.replicated(batch.version).await;
+            abort::point(abort::REPLICATED);
             for (reply, outcomes) in batch.replies {
                 // Deposed: whether the new master has it is not known here, but there, under its key.
                 let outcomes = acknowledged.clone().and(outcomes);
                 // Who asked may have gone; that cancels nothing.
                 let _ = reply.send(outcomes);
+                abort::point(abort::ACKNOWLEDGING);
             }
         }
     }

@@ -3,6 +3,7 @@
 use super::cache::{LeaseKeeper, Served, Want};
 use super::demand::Demand;
 use super::shop::{Decided, Shop};
+use crate::abort;
 use crate::clock;
 use crate::coherence::Moment;
 use crate::coherence::lease::{Fence, FenceAnswer};
@@ -240,8 +241,10 @@ async fn readyz(shop: Data<Shop>) -> HttpResponse {
 
 async fn invalidate(shop: Data<Shop>, request: HttpRequest, payload: web::Payload) -> Answer {
     let fence: Fence = read_json(payload, MAX_FENCE_BODY).await?;
+    abort::point(abort::FENCE_RECEIVED);
     match shop.cache.announced(&fence).await {
         FenceAnswer::Raised => {
+            abort::point(abort::FENCE_RAISED);
             log::debug!(
                 request_id = request_id(&request).as_str();
                 "cache INVALIDATE {} before {}", fence.keys, fence.version.public()

@@ -117,6 +117,7 @@ impl DataDir {
         if !path.is_file() {
             return Err(OpenError::Damaged { path, why: format!("{CURRENT} names it, but it is not there") });
         }
+        connection::recover(&path).await?;
         schema::inspect(&path, Inspection::Quick).await?;
         let mut connection = connection::writer(&path).await?;
         schema::migrate(&path, &mut connection).await?;

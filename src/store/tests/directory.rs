@@ -50,6 +50,31 @@ async fn a_directory_that_cannot_be_made_is_said_to_be_not_writable() {
 }
 
 #[tokio::test]
+async fn a_crash_while_the_file_had_a_rollback_journal_is_taken_back() {
+    let whole = closed().await;
+    let file = current_file(whole.path()).unwrap();
+    let mut connection =
+        SqliteConnection::connect_with(&SqliteConnectOptions::new().filename(&file)).await.unwrap();
+    // Pages of an open transaction are in the file, and what they were in the journal: as a crash leaves it.
+    let interrupted = "PRAGMA journal_mode = DELETE; PRAGMA cache_size = 1; BEGIN IMMEDIATE;
+        WITH RECURSIVE n(id) AS (SELECT 100 UNION ALL SELECT id + 1 FROM n WHERE id < 5000)
+        INSERT INTO books (id, title, topic, stock, price_cents) SELECT id, 'lost', 'lost', 1, 1 FROM n";
+    sqlx::raw_sql(interrupted).execute(&mut connection).await.unwrap();
+    let crashed = TempDir::new().unwrap();
+    let generation = crashed.path().join(file.parent().unwrap().file_name().unwrap());
+    fs::create_dir(&generation).unwrap();
+    for name in ["bazar.db", "bazar.db-journal"] {
+        fs::copy(file.with_file_name(name), generation.join(name)).unwrap();
+    }
+    fs::copy(whole.path().join("CURRENT"), crashed.path().join("CURRENT")).unwrap();
+
+    let (store, _writer) = DataDir::lock(crashed.path(), "test").unwrap().open(1).await.unwrap();
+    let topics = store.topics().await.unwrap().value;
+    assert_eq!(topics.iter().map(|topic| topic.books).sum::<u64>(), 11);
+    assert!(topics.iter().all(|topic| topic.topic.as_str() != "lost"));
+}
+
+#[tokio::test]
 async fn other_files_in_the_directory_do_not_matter_and_stay() {
     let dir = TempDir::new().unwrap();
     fs::create_dir(dir.path().join("lost+found")).unwrap();
