@@ -6,6 +6,7 @@
 //! deadline leaves before the acknowledgement that it would have delayed.
 
 use super::ReplicaId;
+use super::rule::{Rule, kept};
 use std::collections::BTreeMap;
 
 /// The replicas known to the master in this epoch. Positions are `seq`s of the master's own history: a
@@ -33,7 +34,8 @@ impl InSync {
     pub fn reported(&mut self, replica: ReplicaId, durable: u64) -> bool {
         let standing = self.replicas.entry(replica).or_insert(Standing { durable: 0, member: false });
         standing.durable = standing.durable.max(durable);
-        let enters = !standing.member && standing.durable >= self.acknowledged;
+        let has_everything = standing.durable >= self.acknowledged || !kept(Rule::EntersInSyncWithEverything);
+        let enters = !standing.member && has_everything;
         standing.member |= enters;
         enters
     }

@@ -14,6 +14,7 @@
 //! | `serving` | **the serving rule**: may this entry answer this request? |
 //! | `position` | what a replica does with a record |
 //! | `in_sync` | which replicas an acknowledgement waits for |
+//! | `rule` | the rules by name, for the proof that takes them out |
 
 pub mod floors;
 pub mod holders;
@@ -21,6 +22,7 @@ pub mod in_sync;
 pub mod keys;
 pub mod lease;
 pub mod position;
+pub mod rule;
 pub mod serving;
 
 pub use floors::{FloorTable, Floors, Slot};
