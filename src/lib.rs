@@ -5,7 +5,7 @@
 //! ```text
 //! cli, up                      what the user typed; the whole store in one process
 //! frontend · catalog · order   the roles: siblings that talk over HTTP and never import each other
-//! server, client, store        listeners, typed calls to peers, SQLite
+//! server, client, store        listeners, typed calls to peers, SQLite; member: token and epoch
 //! wire                         what travels: bodies, headers, error codes
 //! coherence                    the protocol's rules, without I/O
 //! domain                       books, orders, versions, the ledger
@@ -21,6 +21,7 @@ pub mod coherence;
 pub mod config;
 pub mod domain;
 pub mod frontend;
+pub mod member;
 pub mod order;
 pub mod server;
 pub mod shutdown;

@@ -3,12 +3,14 @@
 //! Invariants: a request that was accepted is answered before the listener is gone, unless it takes
 //! longer than [`DRAIN`]; whatever goes wrong leaves as a [`Problem`].
 
+use crate::domain::Epoch;
+use crate::member::Member;
 use crate::shutdown::Shutdown;
-use crate::token::InternalToken;
 use crate::wire::{ErrorCode, Problem, headers};
 use actix_web::body::{BodySize, BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::{StatusCode, header};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, Route};
@@ -252,18 +254,29 @@ async fn not_found() -> HttpResponse {
     ApiError::from(ErrorCode::NotFound).error_response()
 }
 
-/// Lets a request through that carries the internal token.
+/// Lets a request through that carries the internal token, and takes note of the epoch that it carries;
+/// the answer carries ours.
 pub async fn require_token(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let authorized = request.app_data::<web::Data<InternalToken>>().is_some_and(|token| {
-        request.headers().get(header::AUTHORIZATION).is_some_and(|header| token.authorizes(header.as_bytes()))
-    });
-    if authorized {
-        return next.call(request).await.map(ServiceResponse::map_into_boxed_body);
+    let member = request.app_data::<web::Data<Member>>().cloned();
+    let authorization = request.headers().get(header::AUTHORIZATION);
+    let authorized = |member: &web::Data<Member>| {
+        authorization.is_some_and(|header| member.token().authorizes(header.as_bytes()))
+    };
+    let Some(member) = member.filter(authorized) else {
+        return Ok(request.into_response(ApiError::from(ErrorCode::Unauthorized).error_response()));
+    };
+    let carried = request.headers().get(headers::BAZAR_MET).and_then(|value| value.to_str().ok());
+    if let Some(epoch) = carried.and_then(|text| text.parse::<Epoch>().ok()) {
+        member.meet(epoch);
     }
-    Ok(request.into_response(ApiError::from(ErrorCode::Unauthorized).error_response()))
+    let mut answer = next.call(request).await?.map_into_boxed_body();
+    if let Ok(met) = HeaderValue::from_str(&member.met().to_string()) {
+        answer.headers_mut().insert(HeaderName::from_static(headers::BAZAR_MET), met);
+    }
+    Ok(answer)
 }
 
 /// Reads a body of at most `limit` bytes, within 5 seconds.

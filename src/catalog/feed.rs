@@ -6,12 +6,12 @@
 
 use crate::client::{BaseUrl, CallError, Peer};
 use crate::coherence::{InSync, ReplicaId};
-use crate::domain::{Record, Version};
-use crate::token::InternalToken;
+use crate::domain::{NodeId, Record, Version};
+use crate::member::Member;
 use crate::wire::catalog::{ReplicaReport, SYNC_WRITE, Synced};
 use parking_lot::Mutex;
 use serde::Serialize;
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::{Notify, mpsc};
@@ -47,7 +47,7 @@ const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 pub struct Feed {
     epoch_start: Version,
     ack: Ack,
-    token: InternalToken,
+    member: Member,
     state: Mutex<State>,
     /// A replica got further, or left.
     changed: Notify,
@@ -55,14 +55,16 @@ pub struct Feed {
 
 struct State {
     in_sync: InSync,
-    links: HashMap<ReplicaId, Link>,
-    back_offs: HashMap<ReplicaId, BackOff>,
+    links: HashMap<NodeId, Link>,
+    back_offs: HashMap<NodeId, BackOff>,
     /// Names links, so that a task of an old one does nothing to the new one.
     generation: u64,
 }
 
 struct Link {
     generation: u64,
+    /// Which process of the node: what another one has is to be reported anew.
+    process: ReplicaId,
     address: BaseUrl,
     records: mpsc::Sender<Arc<Record>>,
     /// What the replica reported last; it is in this master's log.
@@ -79,7 +81,7 @@ struct BackOff {
 
 impl State {
     /// Enters what a replica says of itself, if it is one that may be waited for.
-    fn reported(&mut self, replica: ReplicaId, position: Version) {
+    fn reported(&mut self, replica: NodeId, position: Version) {
         let proven = self.links.get(&replica).is_some_and(|link| link.proven);
         let resting = self.back_offs.get(&replica).is_some_and(|back_off| Instant::now() < back_off.until);
         if proven && !resting && self.in_sync.reported(replica, position.seq) {
@@ -87,7 +89,7 @@ impl State {
         }
     }
 
-    fn lost(&mut self, replica: ReplicaId) {
+    fn lost(&mut self, replica: NodeId) {
         if self.in_sync.is_member(replica) {
             log::warn!("replica {replica} is out of the in-sync set");
         }
@@ -104,14 +106,14 @@ impl State {
 
 impl Feed {
     /// `start` is the version of this master's start record, the end of its log.
-    pub fn new(start: Version, ack: Ack, token: InternalToken) -> Self {
+    pub fn new(start: Version, ack: Ack, member: Member) -> Self {
         let state = State {
-            in_sync: InSync::new(start.seq),
+            in_sync: InSync::new(start.seq, &BTreeSet::new()),
             links: HashMap::new(),
             back_offs: HashMap::new(),
             generation: 0,
         };
-        Self { epoch_start: start, ack, token, state: Mutex::new(state), changed: Notify::new() }
+        Self { epoch_start: start, ack, member, state: Mutex::new(state), changed: Notify::new() }
     }
 
     /// Sends a committed record on its way to every replica. Never waits.
@@ -158,31 +160,39 @@ impl Feed {
         let mut state = self.state.lock();
         let linked = state
             .links
-            .get(&report.replica)
+            .get(&report.node)
+            .filter(|link| link.process == report.replica)
             .is_some_and(|link| link.address == address && !link.records.is_closed());
         if !linked {
             if state.links.len() >= MAX_REPLICAS {
                 return false;
+            }
+            if state.links.contains_key(&report.node) {
+                // What the process before had on disk says nothing about this one's file.
+                state.in_sync.forget(report.node);
             }
             state.generation += 1;
             let generation = state.generation;
             let (records, queue) = mpsc::channel(LINK_QUEUE);
             let push = Push {
                 feed: Arc::clone(self),
-                replica: report.replica,
+                node: report.node,
+                process: report.replica,
                 generation,
-                peer: Peer::new(address.clone(), &self.token),
+                peer: Peer::new(address.clone(), &self.member),
                 records: queue,
             };
             actix_web::rt::spawn(push.run());
-            let link = Link { generation, address, records, reported: report.position, proven: false };
-            state.links.insert(report.replica, link);
-        } else if let Some(link) = state.links.get_mut(&report.replica) {
+            let process = report.replica;
+            let link =
+                Link { generation, process, address, records, reported: report.position, proven: false };
+            state.links.insert(report.node, link);
+        } else if let Some(link) = state.links.get_mut(&report.node) {
             link.reported = report.position;
         }
-        state.reported(report.replica, report.position);
+        state.reported(report.node, report.position);
         self.changed.notify_one();
-        state.in_sync.is_member(report.replica)
+        state.in_sync.is_member(report.node)
     }
 
     /// How many replicas acknowledgements wait for, and how many are linked.
@@ -193,7 +203,7 @@ impl Feed {
     }
 
     /// A push on the link `generation` was answered. Returns whether that link is still in use.
-    fn pushed(&self, replica: ReplicaId, generation: u64, position: Version) -> bool {
+    fn pushed(&self, replica: NodeId, generation: u64, position: Version) -> bool {
         let mut state = self.state.lock();
         let Some(link) = state.links.get_mut(&replica).filter(|link| link.generation == generation) else {
             return false;
@@ -213,7 +223,7 @@ impl Feed {
         true
     }
 
-    fn lost(&self, replica: ReplicaId, generation: u64) {
+    fn lost(&self, replica: NodeId, generation: u64) {
         let mut state = self.state.lock();
         if state.links.get(&replica).is_some_and(|link| link.generation == generation) {
             state.lost(replica);
@@ -226,7 +236,8 @@ impl Feed {
 /// Pushes records to one replica until it fails.
 struct Push {
     feed: Arc<Feed>,
-    replica: ReplicaId,
+    node: NodeId,
+    process: ReplicaId,
     generation: u64,
     peer: Peer,
     records: mpsc::Receiver<Arc<Record>>,
@@ -243,22 +254,18 @@ impl Push {
         let mut page = Vec::new();
         loop {
             match self.push(&page).await {
-                Ok(synced) if synced.replica == self.replica => {
-                    if !self.feed.pushed(self.replica, self.generation, synced.position) {
+                Ok(synced) if synced.replica == self.process => {
+                    if !self.feed.pushed(self.node, self.generation, synced.position) {
                         return;
                     }
                 }
                 Ok(_) => {
-                    log::info!("replica {} at {} is another process now", self.replica, self.peer.url());
-                    return self.feed.lost(self.replica, self.generation);
+                    log::info!("replica {} at {} is another process now", self.node, self.peer.url());
+                    return self.feed.lost(self.node, self.generation);
                 }
                 Err(error) => {
-                    log::debug!(
-                        "replica {} at {} cannot be pushed to: {error}",
-                        self.replica,
-                        self.peer.url()
-                    );
-                    return self.feed.lost(self.replica, self.generation);
+                    log::debug!("replica {} at {} cannot be pushed to: {error}", self.node, self.peer.url());
+                    return self.feed.lost(self.node, self.generation);
                 }
             }
             page.clear();
@@ -284,8 +291,13 @@ mod tests {
     #[actix_web::test]
     async fn a_replica_that_reports_but_cannot_be_pushed_to_is_never_waited_for() {
         let start = Version::new(Epoch { number: 1, identity: 1 }, 1);
-        let feed = Arc::new(Feed::new(start, Ack::Sync, InternalToken::random()));
-        let report = ReplicaReport { replica: ReplicaId(1), address: Reachable::Port(1), position: start };
+        let feed = Arc::new(Feed::new(start, Ack::Sync, Member::of_nothing()));
+        let report = ReplicaReport {
+            node: NodeId(1),
+            replica: ReplicaId(1),
+            address: Reachable::Port(1),
+            position: start,
+        };
         let nowhere = BaseUrl::parse("http://127.0.0.1:1").unwrap();
         assert!(!feed.register(&report, nowhere));
         // Waits for nobody, so it returns at once; the test's own deadline is far away.

@@ -6,7 +6,7 @@ use crate::coherence::holders::NoLease;
 use crate::coherence::lease::{Announced, Ask, Fence, Grant};
 use crate::coherence::{HolderId, Holders, LeaseId};
 use crate::domain::Version;
-use crate::token::InternalToken;
+use crate::member::Member;
 use crate::wire::catalog::{LeaseRequest, PROTOCOL};
 use crate::wire::frontend::{HOLDER, HolderAnswer, INVALIDATE};
 use crate::wire::{ErrorCode, Problem};
@@ -30,14 +30,14 @@ pub struct Leases {
     fence_deadline: Duration,
     /// A lease was given back while a fence may be out.
     released: Notify,
-    token: InternalToken,
+    member: Member,
 }
 
 impl Leases {
-    pub fn new(start: Version, term: Duration, token: InternalToken) -> Self {
+    pub fn new(start: Version, term: Duration, member: Member) -> Self {
         let holders = Holders::new(start, term);
         let fence_deadline = holders.fence_deadline();
-        Self { holders: Mutex::new(holders), fence_deadline, released: Notify::new(), token }
+        Self { holders: Mutex::new(holders), fence_deadline, released: Notify::new(), member }
     }
 
     /// Grants or renews. A join is granted only after the address has answered with the holder's id.
@@ -103,7 +103,7 @@ impl Leases {
         let request_id = fence.version.public().to_string();
         loop {
             if let Ok(url) = BaseUrl::parse(&address) {
-                let peer = Peer::new(url, &self.token);
+                let peer = Peer::new(url, &self.member);
                 let answer: Result<HolderAnswer, _> =
                     peer.post(INVALIDATE, &fence, &request_id, self.fence_deadline).await;
                 match answer {
@@ -118,7 +118,7 @@ impl Leases {
 
     /// A name may stand for several processes: only the one that asked may hold the lease.
     async fn probe(&self, address: &BaseUrl, holder: HolderId, request_id: &str) -> Result<(), Problem> {
-        let peer = Peer::new(address.clone(), &self.token);
+        let peer = Peer::new(address.clone(), &self.member);
         let answer: Result<HolderAnswer, _> = peer.get(HOLDER, request_id, PROBE_DEADLINE).await;
         match answer {
             Ok(answer) if answer.holder == holder => Ok(()),

@@ -24,6 +24,7 @@ mod writer;
 
 use crate::client::{BaseUrl, Masters};
 use crate::clock;
+use crate::member::Member;
 use crate::server;
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, OpenError, StoreError};
@@ -93,7 +94,7 @@ pub enum CatalogError {
 pub struct App {
     listener: TcpListener,
     addr: SocketAddr,
-    token: InternalToken,
+    member: Member,
     node: Node,
 }
 
@@ -106,6 +107,7 @@ impl Config {
     /// Binds, locks the data directory, opens the file; a master begins its epoch.
     pub async fn build(self, token: InternalToken) -> Result<App, CatalogError> {
         let (listener, addr) = server::bind(self.listen).map_err(CatalogError::Listen)?;
+        let member = Member::new(token);
         let node = match self.kind {
             Kind::Master(config) => {
                 let dir = DataDir::lock(&self.data, "catalog master")?;
@@ -115,8 +117,8 @@ impl Config {
                 let started = store_writer.start_epoch(rand::random(), 0, recorded_ms).await?;
                 let start = started.record.version;
                 log::info!("epoch {} begins at {start}", start.epoch.number);
-                let leases = Arc::new(holders::Leases::new(start, config.lease, token.clone()));
-                let feed = Arc::new(feed::Feed::new(start, config.ack, token.clone()));
+                let leases = Arc::new(holders::Leases::new(start, config.lease, member.clone()));
+                let feed = Arc::new(feed::Feed::new(start, config.ack, member.clone()));
                 let wait = Duration::from_millis(started.wait_ms);
                 if !wait.is_zero() {
                     log::info!("purchases wait {wait:?} for the leases of the epoch before");
@@ -132,13 +134,13 @@ impl Config {
             Kind::Replica(config) => {
                 let dir = DataDir::lock(&self.data, "catalog replica")?;
                 let (store, store_writer) = dir.open(READERS).await?;
-                let masters = Masters::new(&config.masters, &token);
+                let masters = Masters::new(&config.masters, &member);
                 let (replica, tasks) =
                     replica::new(dir, store, store_writer, masters, config.advertise, addr).await?;
                 Node::Replica { replica, tasks }
             }
         };
-        Ok(App { listener, addr, token, node })
+        Ok(App { listener, addr, member, node })
     }
 }
 
@@ -158,7 +160,7 @@ impl App {
     /// Serves until `shutdown`, then answers what is under way, and closes the file with its log written
     /// back.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), CatalogError> {
-        let Self { listener, token, node, .. } = self;
+        let Self { listener, member, node, .. } = self;
         // The tasks behind the routes end after the last request, not with the first signal.
         let behind = Shutdown::new();
         match node {
@@ -166,7 +168,7 @@ impl App {
                 let work = actix_web::rt::spawn(tasks.run(behind.clone()));
                 let data = web::Data::from(Arc::clone(&master));
                 let routes = move |config: &mut web::ServiceConfig| {
-                    routes::master(config, data.clone(), token.clone());
+                    routes::master(config, data.clone(), member.clone());
                 };
                 serve(listener, shutdown, routes, &master.reads, work, behind).await
             }
@@ -174,7 +176,7 @@ impl App {
                 let work = actix_web::rt::spawn(tasks.run(Arc::clone(&replica), behind.clone()));
                 let data = web::Data::from(Arc::clone(&replica));
                 let routes = move |config: &mut web::ServiceConfig| {
-                    routes::replica(config, data.clone(), token.clone());
+                    routes::replica(config, data.clone(), member.clone());
                 };
                 serve(listener, shutdown, routes, &replica.reads, work, behind).await
             }

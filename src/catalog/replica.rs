@@ -7,7 +7,7 @@ use super::CatalogError;
 use super::reads::Reads;
 use crate::client::{BaseUrl, CallError, Masters};
 use crate::coherence::{Follow, ReplicaId, follow};
-use crate::domain::{Record, Version};
+use crate::domain::{NodeId, Record, Version};
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, Incoming, Store, StoreError, Writer};
 use crate::wire::catalog::{
@@ -37,6 +37,7 @@ const QUEUE: usize = 4;
 
 /// What the routes see.
 pub struct Replica {
+    pub node: NodeId,
     pub id: ReplicaId,
     pub reads: Reads,
     position: watch::Receiver<Version>,
@@ -68,9 +69,9 @@ pub async fn new(
     let (at, position) = watch::channel(position);
     let (work, queue) = mpsc::channel(QUEUE);
     let reads = Reads::of_replica(store, position.clone());
-    let id = ReplicaId(rand::random());
+    let (node, id) = (NodeId(rand::random()), ReplicaId(rand::random()));
     let dir = Arc::new(dir);
-    let replica = Arc::new(Replica { id, reads, position, work, behind: Notify::new() });
+    let replica = Arc::new(Replica { node, id, reads, position, work, behind: Notify::new() });
     let address = advertise.map_or(Reachable::Port(addr.port()), |url| Reachable::Url(url.to_string()));
     let applier = Applier { dir: Arc::clone(&dir), writer: Some(writer), at, queue };
     Ok((replica, Tasks { applier, follower: Follower { dir, masters, address, reachable: true } }))
@@ -244,6 +245,7 @@ impl Follower {
 
     async fn report(&self, replica: &Replica) -> Result<ReplicaStanding, CallError> {
         let report = ReplicaReport {
+            node: replica.node,
             replica: replica.id,
             address: self.address.clone(),
             position: replica.position(),

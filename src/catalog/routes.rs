@@ -7,9 +7,9 @@ use super::replica::Replica;
 use super::writer::Queue;
 use crate::client::BaseUrl;
 use crate::domain::{BookId, OrderId, Outcome, Request, Topic};
+use crate::member::Member;
 use crate::server::{ApiError, healthz, read_json, read_query, request_id, require_token, resource};
 use crate::store::{LogPage, Snapshot};
-use crate::token::InternalToken;
 use crate::wire::catalog::{
     BOOKS, EDITS, Edits, LEASES, LOG, LeaseRequest, LogQuery, MAX_BATCH, Minimum, NodeState, ORDERS,
     Outcomes, PURCHASES, Purchases, RELEASE, REPLICAS, Reachable, Records, ReleaseRequest, ReplicaReport,
@@ -73,9 +73,9 @@ impl Drop for Export {
     }
 }
 
-pub fn master(config: &mut ServiceConfig, master: web::Data<Master>, token: InternalToken) {
+pub fn master(config: &mut ServiceConfig, master: web::Data<Master>, member: Member) {
     config
-        .app_data(web::Data::new(token))
+        .app_data(web::Data::new(member))
         .app_data(master)
         .service(resource("/healthz", "GET", web::get().to(healthz)))
         .service(resource("/readyz", "GET", web::get().to(master_state)))
@@ -93,7 +93,7 @@ pub fn master(config: &mut ServiceConfig, master: web::Data<Master>, token: Inte
         );
 }
 
-pub fn replica(config: &mut ServiceConfig, replica: web::Data<Replica>, token: InternalToken) {
+pub fn replica(config: &mut ServiceConfig, replica: web::Data<Replica>, member: Member) {
     let mut scope = web::scope("")
         .wrap(from_fn(require_token))
         .configure(reads::<Replica>)
@@ -102,7 +102,7 @@ pub fn replica(config: &mut ServiceConfig, replica: web::Data<Replica>, token: I
         scope = scope.route(of_the_master, web::to(not_master));
     }
     config
-        .app_data(web::Data::new(token))
+        .app_data(web::Data::new(member))
         .app_data(replica)
         .service(resource("/healthz", "GET", web::get().to(healthz)))
         .service(resource("/readyz", "GET", web::get().to(replica_state)))

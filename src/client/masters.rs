@@ -3,7 +3,7 @@
 //! Invariant: what may have been carried out by one candidate is never sent to another.
 
 use super::{BaseUrl, CallError, Peer};
-use crate::token::InternalToken;
+use crate::member::Member;
 use crate::wire::ErrorCode;
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
@@ -31,8 +31,8 @@ struct Candidates {
 
 impl Masters {
     /// `urls` must not be empty; configurations see to that.
-    pub fn new(urls: &[BaseUrl], token: &InternalToken) -> Self {
-        let peers = urls.iter().map(|url| Peer::new(url.clone(), token)).collect();
+    pub fn new(urls: &[BaseUrl], member: &Member) -> Self {
+        let peers = urls.iter().map(|url| Peer::new(url.clone(), member)).collect();
         Self(Arc::new(Candidates { peers, preferred: AtomicUsize::new(0) }))
     }
 
@@ -113,7 +113,7 @@ mod tests {
     #[actix_web::test]
     async fn the_candidate_that_answers_as_master_is_remembered_even_when_it_refuses() {
         let (replica, master) = (refusing(ErrorCode::NotMaster), refusing(ErrorCode::UnknownHistory));
-        let masters = Masters::new(&[replica, master.clone()], &InternalToken::random());
+        let masters = Masters::new(&[replica, master.clone()], &Member::of_nothing());
         let answer: Result<(), _> = masters.post("/replicas", &(), "test", DEADLINE).await;
         assert_eq!(answer.unwrap_err().code(), Some(ErrorCode::UnknownHistory));
         assert_eq!(*masters.preferred().url(), master);
@@ -122,7 +122,7 @@ mod tests {
     #[actix_web::test]
     async fn what_may_have_been_carried_out_is_not_posted_to_another_candidate() {
         let (silent, other) = (answering(""), refusing(ErrorCode::UnknownHistory));
-        let masters = Masters::new(&[silent, other], &InternalToken::random());
+        let masters = Masters::new(&[silent, other], &Member::of_nothing());
         let answer: Result<(), _> = masters.post("/purchases", &(), "test", DEADLINE).await;
         assert!(matches!(answer, Err(CallError::NoAnswer { .. })), "{answer:?}");
     }

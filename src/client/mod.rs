@@ -6,7 +6,8 @@
 
 mod masters;
 
-use crate::token::InternalToken;
+use crate::domain::Epoch;
+use crate::member::Member;
 use crate::wire::{ErrorCode, Problem, headers};
 use awc::error::{ConnectError, SendRequestError};
 use serde::{Serialize, de::DeserializeOwned};
@@ -97,7 +98,7 @@ impl CallError {
     }
 }
 
-/// Another role's address, with the token that opens it. Cheap to clone.
+/// Another role's address, and who calls it. Cheap to clone.
 #[derive(Debug, Clone)]
 pub struct Peer(Arc<Inner>);
 
@@ -106,11 +107,13 @@ struct Inner {
     url: BaseUrl,
     base: String,
     bearer: String,
+    member: Member,
 }
 
 impl Peer {
-    pub fn new(url: BaseUrl, token: &InternalToken) -> Self {
-        Self(Arc::new(Inner { base: url.to_string(), url, bearer: token.bearer() }))
+    pub fn new(url: BaseUrl, member: &Member) -> Self {
+        let (base, bearer) = (url.to_string(), member.token().bearer());
+        Self(Arc::new(Inner { base, url, bearer, member: member.clone() }))
     }
 
     pub fn url(&self) -> &BaseUrl {
@@ -192,7 +195,16 @@ impl Peer {
         request
             .insert_header(("authorization", self.0.bearer.as_str()))
             .insert_header((headers::X_REQUEST_ID, request_id))
+            .insert_header((headers::BAZAR_MET, self.0.member.met().to_string()))
             .no_decompress()
+    }
+
+    /// Takes note of the epoch that an answer carries.
+    fn meet(&self, answered: &awc::http::header::HeaderMap) {
+        let carried = answered.get(headers::BAZAR_MET).and_then(|value| value.to_str().ok());
+        if let Some(epoch) = carried.and_then(|text| text.parse::<Epoch>().ok()) {
+            self.0.member.meet(epoch);
+        }
     }
 
     async fn decode<T, S>(
@@ -206,6 +218,7 @@ impl Peer {
     {
         let answer = answer.ok_or_else(|| self.no_answer(format_args!("not within {deadline:?}")))?;
         let mut answer = answer.map_err(|error| self.failed(&error))?;
+        self.meet(answer.headers());
         let status = answer.status();
         let body = within(deadline, answer.body().limit(MAX_RESPONSE_BYTES)).await;
         let body = body.ok_or_else(|| self.no_answer(format_args!("not within {deadline:?}")))?;
@@ -314,7 +327,7 @@ mod tests {
     #[actix_web::test]
     async fn a_download_that_breaks_off_is_not_taken_for_a_whole_one() {
         let download = async |answer| {
-            let peer = Peer::new(answering(answer), &InternalToken::random());
+            let peer = Peer::new(answering(answer), &Member::of_nothing());
             let mut received = Vec::new();
             let sink = async |chunk: &[u8]| {
                 received.extend_from_slice(chunk);

@@ -3,17 +3,18 @@
 //! Invariants: an acknowledgement for version v goes out only when every member of the in-sync set has v
 //! durably; a replica enters the set in the same step in which it is seen to have everything that was
 //! acknowledged so far, so nothing acknowledged is ever missing in a member; a replica that misses its
-//! deadline leaves before the acknowledgement that it would have delayed.
+//! deadline leaves before the acknowledgement that it would have delayed, and what is recorded of the set
+//! says so by then.
 
-use super::ReplicaId;
 use super::rule::{Rule, kept};
-use std::collections::BTreeMap;
+use crate::domain::NodeId;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The replicas known to the master in this epoch. Positions are `seq`s of the master's own history: a
 /// replica of another history is not entered.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub struct InSync {
-    replicas: BTreeMap<ReplicaId, Standing>,
+    replicas: BTreeMap<NodeId, Standing>,
     acknowledged: u64,
 }
 
@@ -25,23 +26,32 @@ struct Standing {
 
 impl InSync {
     /// `acknowledged`: the seq up to which the log may be taken as acknowledged at a master's start,
-    /// which is its end.
-    pub fn new(acknowledged: u64) -> Self {
-        Self { replicas: BTreeMap::new(), acknowledged }
+    /// which is its end. `former`: the set as it was recorded last. Its members have what was acknowledged
+    /// then, so they are members still, and waited for until they say how far they are or miss a
+    /// deadline: a restart of the master alone takes nobody out.
+    pub fn new(acknowledged: u64, former: &BTreeSet<NodeId>) -> Self {
+        let member = Standing { durable: 0, member: true };
+        Self { replicas: former.iter().map(|&replica| (replica, member)).collect(), acknowledged }
+    }
+
+    /// The members, as they are to be recorded.
+    pub fn members(&self) -> BTreeSet<NodeId> {
+        self.replicas.iter().filter(|(_, standing)| standing.member).map(|(&replica, _)| replica).collect()
     }
 
     /// A replica says how far it is, durably. Returns whether it entered the set by that.
-    pub fn reported(&mut self, replica: ReplicaId, durable: u64) -> bool {
+    pub fn reported(&mut self, replica: NodeId, durable: u64) -> bool {
         let standing = self.replicas.entry(replica).or_insert(Standing { durable: 0, member: false });
         standing.durable = standing.durable.max(durable);
-        let has_everything = standing.durable >= self.acknowledged || !kept(Rule::EntersInSyncWithEverything);
-        let enters = !standing.member && has_everything;
-        standing.member |= enters;
+        let has_all = standing.durable >= self.acknowledged || !kept(Rule::EntersInSyncWithEverything);
+        let enters = !standing.member && has_all;
+        // Only one of the recorded set can lack something here, by being an old copy of itself.
+        standing.member = has_all;
         enters
     }
 
     /// The members that hold up the acknowledgement of `seq`; none: it may go out.
-    pub fn missing(&self, seq: u64) -> Vec<ReplicaId> {
+    pub fn missing(&self, seq: u64) -> Vec<NodeId> {
         self.replicas
             .iter()
             .filter(|(_, standing)| standing.member && standing.durable < seq)
@@ -61,23 +71,23 @@ impl InSync {
     }
 
     /// The replica missed its deadline, or is gone: nothing waits for it until it has caught up.
-    pub fn left(&mut self, replica: ReplicaId) {
+    pub fn left(&mut self, replica: NodeId) {
         if let Some(standing) = self.replicas.get_mut(&replica) {
             standing.member = false;
         }
     }
 
     /// The replica is another process now, or another history.
-    pub fn forget(&mut self, replica: ReplicaId) {
+    pub fn forget(&mut self, replica: NodeId) {
         self.replicas.remove(&replica);
     }
 
-    pub fn is_member(&self, replica: ReplicaId) -> bool {
+    pub fn is_member(&self, replica: NodeId) -> bool {
         self.replicas.get(&replica).is_some_and(|standing| standing.member)
     }
 
     /// How far a known replica is.
-    pub fn durable(&self, replica: ReplicaId) -> Option<u64> {
+    pub fn durable(&self, replica: NodeId) -> Option<u64> {
         self.replicas.get(&replica).map(|standing| standing.durable)
     }
 }
@@ -86,12 +96,12 @@ impl InSync {
 mod tests {
     use super::*;
 
-    const A: ReplicaId = ReplicaId(1);
-    const B: ReplicaId = ReplicaId(2);
+    const A: NodeId = NodeId(1);
+    const B: NodeId = NodeId(2);
 
     #[test]
     fn an_acknowledgement_waits_for_every_member() {
-        let mut set = InSync::new(5);
+        let mut set = InSync::new(5, &BTreeSet::new());
         assert!(set.reported(A, 5) && set.reported(B, 5));
         assert_eq!(set.missing(6), [A, B]);
         set.reported(A, 6);
@@ -102,7 +112,7 @@ mod tests {
 
     #[test]
     fn a_replica_that_lacks_something_acknowledged_is_no_member() {
-        let mut set = InSync::new(5);
+        let mut set = InSync::new(5, &BTreeSet::new());
         assert!(!set.reported(A, 4));
         assert!(set.missing(6).is_empty());
         set.acknowledged(6);
@@ -113,7 +123,7 @@ mod tests {
 
     #[test]
     fn a_member_that_left_is_waited_for_again_only_after_catching_up() {
-        let mut set = InSync::new(5);
+        let mut set = InSync::new(5, &BTreeSet::new());
         set.reported(A, 5);
         set.left(A);
         assert!(set.missing(6).is_empty());
@@ -122,8 +132,18 @@ mod tests {
     }
 
     #[test]
+    fn a_member_of_the_recorded_set_is_waited_for_after_a_restart_until_it_says_how_far_it_is() {
+        let mut set = InSync::new(5, &BTreeSet::from([A, B]));
+        assert_eq!(set.missing(6), [A, B]);
+        assert!(!set.reported(A, 6));
+        assert!(!set.reported(B, 4));
+        assert!(set.missing(6).is_empty());
+        assert_eq!(set.members(), BTreeSet::from([A]));
+    }
+
+    #[test]
     fn where_nobody_is_waited_for_who_is_behind_is_no_member() {
-        let mut set = InSync::new(5);
+        let mut set = InSync::new(5, &BTreeSet::new());
         set.reported(A, 5);
         set.acknowledged(9);
         assert!(!set.is_member(A));

@@ -15,12 +15,14 @@
 //! | `position` | what a replica does with a record |
 //! | `in_sync` | which replicas an acknowledgement waits for |
 //! | `rule` | the rules by name, for the proof that takes them out |
+//! | `mastership` | who is the master, who was, and who may start as one |
 
 pub mod floors;
 pub mod holders;
 pub mod in_sync;
 pub mod keys;
 pub mod lease;
+pub mod mastership;
 pub mod position;
 pub mod rule;
 pub mod serving;
@@ -30,11 +32,11 @@ pub use holders::Holders;
 pub use in_sync::InSync;
 pub use keys::{Key, touched_keys};
 pub use lease::{Lease, Session};
+pub use mastership::Met;
 pub use position::{Follow, follow};
 pub use serving::{Stamp, Verdict};
 
-use serde::{Deserialize, Serialize};
-use std::fmt;
+use crate::domain::random_id;
 use std::time::Duration;
 
 /// A point in time in nanoseconds on a clock that never goes back and runs on during suspend
@@ -52,40 +54,6 @@ impl Moment {
     pub fn until(self, later: Moment) -> Duration {
         Duration::from_nanos(later.0.saturating_sub(self.0))
     }
-}
-
-macro_rules! random_id {
-    ($(#[$doc:meta])* $name:ident) => {
-        $(#[$doc])*
-        #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-        #[serde(try_from = "String", into = "String")]
-        pub struct $name(pub u64);
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                write!(f, "{:016x}", self.0)
-            }
-        }
-
-        impl fmt::Debug for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                fmt::Display::fmt(self, f)
-            }
-        }
-
-        impl From<$name> for String {
-            fn from(id: $name) -> String {
-                id.to_string()
-            }
-        }
-
-        impl TryFrom<String> for $name {
-            type Error = std::num::ParseIntError;
-            fn try_from(text: String) -> Result<Self, Self::Error> {
-                u64::from_str_radix(&text, 16).map(Self)
-            }
-        }
-    };
 }
 
 random_id!(

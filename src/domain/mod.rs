@@ -6,6 +6,7 @@
 
 pub mod book;
 pub mod change;
+pub mod id;
 pub mod ledger;
 pub mod money;
 pub mod order;
@@ -13,6 +14,8 @@ pub mod version;
 
 pub use book::{Book, BookId, BookPage, NewBook, Stock, Title, Topic, TopicCount};
 pub use change::{Answer, Batch, Body, Record, StockLevel};
+pub use id::NodeId;
+pub(crate) use id::random_id;
 pub use ledger::{Edit, EditRefusal, Edited, Ledger, Outcome, Request, Touched};
 pub use money::Cents;
 pub use order::{IdempotencyKey, Order, OrderId, Purchase, Quantity, Receipt, Refusal};

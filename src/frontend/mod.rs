@@ -14,6 +14,7 @@ mod routes;
 mod shop;
 
 use crate::client::{BaseUrl, Masters};
+use crate::member::Member;
 use crate::server;
 use crate::shutdown::Shutdown;
 use crate::token::InternalToken;
@@ -68,7 +69,7 @@ pub enum FrontendError {
 pub struct App {
     public: (TcpListener, SocketAddr),
     internal: (TcpListener, SocketAddr),
-    token: InternalToken,
+    member: Member,
     workers: usize,
     shop: Arc<Shop>,
     redis: Option<RedisKeeper>,
@@ -78,11 +79,12 @@ impl Config {
     pub async fn build(self, token: InternalToken) -> Result<App, FrontendError> {
         let public = server::bind(self.listen).map_err(FrontendError::Listen)?;
         let internal = server::bind(self.internal_listen).map_err(FrontendError::Listen)?;
-        let masters = Masters::new(&self.masters, &token);
+        let member = Member::new(token);
+        let masters = Masters::new(&self.masters, &member);
         let (redis, redis_keeper) = match &self.redis {
-            Some(url) => {
-                Redis::new(url, &token).map(|(r, k)| (Some(r), Some(k))).map_err(FrontendError::Redis)?
-            }
+            Some(url) => Redis::new(url, member.token())
+                .map(|(r, k)| (Some(r), Some(k)))
+                .map_err(FrontendError::Redis)?,
             None => (None, None),
         };
         let address = match self.advertise {
@@ -91,13 +93,13 @@ impl Config {
         };
         let leases = Arc::new(LeaseKeeper::new(masters.clone(), address));
         let nodes = self.masters.iter().chain(&self.replicas).cloned().collect();
-        let nodes = Arc::new(Pool::new("catalog", nodes, &token).await);
-        let orders = Arc::new(Pool::new("order", self.orders, &token).await);
+        let nodes = Arc::new(Pool::new("catalog", nodes, &member).await);
+        let orders = Arc::new(Pool::new("order", self.orders, &member).await);
         let ttl = Ttl { search: self.search_ttl, info: self.info_ttl };
         let local = Local::new(self.cache_bytes);
         let cache = Arc::new(Cache::new(local, redis, leases, nodes, masters, ttl));
         let shop = Arc::new(Shop::new(cache, orders));
-        Ok(App { public, internal, token, workers: self.workers, shop, redis: redis_keeper })
+        Ok(App { public, internal, member, workers: self.workers, shop, redis: redis_keeper })
     }
 }
 
@@ -143,9 +145,9 @@ impl App {
         }
         let internal = {
             let (leases, shop) = (Arc::clone(&cache.leases), Arc::clone(&self.shop));
-            let token = self.token;
+            let member = self.member.clone();
             move |config: &mut web::ServiceConfig| {
-                routes::internal(config, Arc::clone(&leases), Arc::clone(&shop), token.clone());
+                routes::internal(config, Arc::clone(&leases), Arc::clone(&shop), member.clone());
             }
         };
         let internal = server::serve(self.internal.0, INTERNAL_WORKERS, behind.clone(), internal);

@@ -6,8 +6,8 @@ use crate::clock;
 use crate::coherence::Moment;
 use crate::coherence::lease::{Fence, FenceAnswer};
 use crate::domain::{BookId, IdempotencyKey, Invalid, OrderId, Topic};
+use crate::member::Member;
 use crate::server::{ApiError, healthz, read_body, read_json, request_id, require_token, resource};
-use crate::token::InternalToken;
 use crate::wire::frontend::{HOLDER, HolderAnswer, INVALIDATE};
 use crate::wire::public::{DEFAULT_LIMIT, MAX_LIMIT, OrderView, PurchaseBody, PurchaseView};
 use crate::wire::{ErrorCode, Problem, headers};
@@ -49,9 +49,9 @@ pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>) {
     ));
 }
 
-pub fn internal(config: &mut ServiceConfig, leases: Arc<LeaseKeeper>, shop: Arc<Shop>, token: InternalToken) {
+pub fn internal(config: &mut ServiceConfig, leases: Arc<LeaseKeeper>, shop: Arc<Shop>, member: Member) {
     config
-        .app_data(Data::new(token))
+        .app_data(Data::new(member))
         .app_data(Data::from(leases))
         .app_data(Data::from(shop))
         .service(resource("/healthz", "GET", web::get().to(healthz)))

@@ -7,6 +7,7 @@
 mod purchase;
 
 use crate::client::{BaseUrl, Masters};
+use crate::member::Member;
 use crate::server::{self, ApiError, healthz, read_json, request_id, require_token, resource};
 use crate::shutdown::Shutdown;
 use crate::token::InternalToken;
@@ -37,15 +38,16 @@ pub struct Config {
 pub struct App {
     listener: TcpListener,
     addr: SocketAddr,
-    token: InternalToken,
+    member: Member,
     masters: Masters,
 }
 
 impl Config {
     pub async fn build(self, token: InternalToken) -> io::Result<App> {
         let (listener, addr) = server::bind(self.listen)?;
-        let masters = Masters::new(&self.masters, &token);
-        Ok(App { listener, addr, token, masters })
+        let member = Member::new(token);
+        let masters = Masters::new(&self.masters, &member);
+        Ok(App { listener, addr, member, masters })
     }
 }
 
@@ -59,10 +61,10 @@ impl App {
         let (queue, gatherer) = Gatherer::new(self.masters);
         // Ends when the last sender, which the routes hold, is gone.
         let gathering = actix_web::rt::spawn(gatherer.run());
-        let (queue, token) = (web::Data::new(queue), web::Data::new(self.token));
+        let (queue, member) = (web::Data::new(queue), web::Data::new(self.member));
         let routes = move |config: &mut web::ServiceConfig| {
             config
-                .app_data(token.clone())
+                .app_data(member.clone())
                 .app_data(queue.clone())
                 .service(resource("/healthz", "GET", web::get().to(healthz)))
                 .service(resource("/readyz", "GET", web::get().to(healthz)))

@@ -2,7 +2,7 @@
 
 use crate::coherence::lease::Ask;
 use crate::coherence::{HolderId, LeaseId, ReplicaId};
-use crate::domain::{Edit, Outcome, Purchase, Record, Version};
+use crate::domain::{Edit, NodeId, Outcome, Purchase, Record, Version};
 use serde::{Deserialize, Serialize};
 
 pub const BOOKS: &str = "/books";
@@ -104,6 +104,7 @@ pub struct ReleaseRequest {
 /// Body of [`REPLICAS`]: a replica says where it is and how far, durably.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ReplicaReport {
+    pub node: NodeId,
     pub replica: ReplicaId,
     pub address: Reachable,
     pub position: Version,

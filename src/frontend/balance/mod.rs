@@ -7,8 +7,8 @@
 mod select;
 
 use crate::client::{BaseUrl, CallError, Peer};
+use crate::member::Member;
 use crate::shutdown::Shutdown;
-use crate::token::InternalToken;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,18 +25,18 @@ const PROBE_DEADLINE: Duration = Duration::from_millis(500);
 const LOOKUP_DEADLINE: Duration = Duration::from_secs(1);
 
 /// Addresses of one pool; more than that is a misconfigured name service.
-const MAX_MEMBERS: usize = 64;
+const MAX_NODES: usize = 64;
 
 /// One node behind a pool.
 #[derive(Debug)]
-pub struct Member {
+pub struct Node {
     pub peer: Peer,
     /// Which candidate it belongs to.
     candidate: usize,
     well: AtomicBool,
 }
 
-impl Member {
+impl Node {
     /// Takes the node out until a probe succeeds, if `error` says that it is the node that failed.
     pub fn failed(&self, error: &CallError) {
         let out = !matches!(error, CallError::Refused { .. });
@@ -53,19 +53,19 @@ impl Member {
 pub struct Pool {
     name: &'static str,
     candidates: Vec<BaseUrl>,
-    token: InternalToken,
-    members: ArcSwap<Vec<Arc<Member>>>,
+    member: Member,
+    nodes: ArcSwap<Vec<Arc<Node>>>,
     turn: AtomicUsize,
 }
 
 impl Pool {
     /// Looks the candidates up once, so that a pool of addresses is complete from the start.
-    pub async fn new(name: &'static str, candidates: Vec<BaseUrl>, token: &InternalToken) -> Self {
+    pub async fn new(name: &'static str, candidates: Vec<BaseUrl>, member: &Member) -> Self {
         let pool = Self {
             name,
             candidates,
-            token: token.clone(),
-            members: ArcSwap::default(),
+            member: member.clone(),
+            nodes: ArcSwap::default(),
             turn: AtomicUsize::new(0),
         };
         pool.resolve().await;
@@ -73,19 +73,19 @@ impl Pool {
     }
 
     /// The next node in turn that is none of `tried`.
-    pub fn pick(&self, tried: &[Arc<Member>]) -> Option<Arc<Member>> {
-        let members = self.members.load();
-        let open: Vec<&Arc<Member>> =
-            members.iter().filter(|member| !tried.iter().any(|other| Arc::ptr_eq(other, member))).collect();
-        let well: Vec<bool> = open.iter().map(|member| member.is_well()).collect();
+    pub fn pick(&self, tried: &[Arc<Node>]) -> Option<Arc<Node>> {
+        let nodes = self.nodes.load();
+        let open: Vec<&Arc<Node>> =
+            nodes.iter().filter(|node| !tried.iter().any(|other| Arc::ptr_eq(other, node))).collect();
+        let well: Vec<bool> = open.iter().map(|node| node.is_well()).collect();
         let chosen = select::round_robin(self.turn.fetch_add(1, Ordering::Relaxed), &well)?;
         Some(Arc::clone(open[chosen]))
     }
 
     /// How many nodes there are and how many of them are well.
     pub fn count(&self) -> (usize, usize) {
-        let members = self.members.load();
-        (members.len(), members.iter().filter(|member| member.is_well()).count())
+        let nodes = self.nodes.load();
+        (nodes.len(), nodes.iter().filter(|node| node.is_well()).count())
     }
 
     /// Looks up and probes until `stop`.
@@ -96,26 +96,26 @@ impl Pool {
                 () = stop.cancelled() => return,
             }
             self.resolve().await;
-            let members = self.members.load_full();
-            futures_util::future::join_all(members.iter().map(|member| self.probe(member))).await;
+            let nodes = self.nodes.load_full();
+            futures_util::future::join_all(nodes.iter().map(|node| self.probe(node))).await;
         }
     }
 
-    async fn probe(&self, member: &Member) {
-        match member.peer.probe(PROBE_DEADLINE).await {
+    async fn probe(&self, node: &Node) {
+        match node.peer.probe(PROBE_DEADLINE).await {
             Ok(()) => {
-                if !member.well.swap(true, Ordering::Relaxed) {
-                    log::info!("{} {} is back in the balance", self.name, member.peer.url());
+                if !node.well.swap(true, Ordering::Relaxed) {
+                    log::info!("{} {} is back in the balance", self.name, node.peer.url());
                 }
             }
-            Err(error) => member.failed(&error),
+            Err(error) => node.failed(&error),
         }
     }
 
-    /// Replaces the members by what the candidates stand for now; who stays keeps its state. A name that
+    /// Replaces the nodes by what the candidates stand for now; who stays keeps its state. A name that
     /// cannot be looked up keeps the addresses that it had; the others are not its hostages.
     async fn resolve(&self) {
-        let known = self.members.load();
+        let known = self.nodes.load();
         let mut addresses = BTreeMap::new();
         for (index, candidate) in self.candidates.iter().enumerate() {
             let lookup = tokio::net::lookup_host(candidate.authority());
@@ -124,28 +124,28 @@ impl Pool {
                 Ok(found) => addresses.extend(found.map(|addr| (BaseUrl::from_addr(addr), index))),
                 Err(error) => {
                     log::debug!("{candidate} cannot be looked up: {error}");
-                    let kept = known.iter().filter(|member| member.candidate == index);
-                    addresses.extend(kept.map(|member| (member.peer.url().clone(), index)));
+                    let kept = known.iter().filter(|node| node.candidate == index);
+                    addresses.extend(kept.map(|node| (node.peer.url().clone(), index)));
                 }
             }
         }
-        let members: Vec<Arc<Member>> = addresses
+        let nodes: Vec<Arc<Node>> = addresses
             .into_iter()
-            .take(MAX_MEMBERS)
-            .map(|(url, candidate)| match known.iter().find(|member| *member.peer.url() == url) {
-                Some(member) => Arc::clone(member),
+            .take(MAX_NODES)
+            .map(|(url, candidate)| match known.iter().find(|node| *node.peer.url() == url) {
+                Some(node) => Arc::clone(node),
                 None => {
-                    let peer = Peer::new(url, &self.token);
-                    Arc::new(Member { peer, candidate, well: AtomicBool::new(true) })
+                    let peer = Peer::new(url, &self.member);
+                    Arc::new(Node { peer, candidate, well: AtomicBool::new(true) })
                 }
             })
             .collect();
-        let same = members.len() == known.len()
-            && members.iter().zip(known.iter()).all(|(new, old)| Arc::ptr_eq(new, old));
+        let same = nodes.len() == known.len()
+            && nodes.iter().zip(known.iter()).all(|(new, old)| Arc::ptr_eq(new, old));
         if !same {
-            let urls: Vec<String> = members.iter().map(|member| member.peer.url().to_string()).collect();
+            let urls: Vec<String> = nodes.iter().map(|node| node.peer.url().to_string()).collect();
             log::debug!("{} nodes: {}", self.name, urls.join(", "));
-            self.members.store(Arc::new(members));
+            self.nodes.store(Arc::new(nodes));
         }
     }
 }
@@ -158,7 +158,7 @@ mod tests {
     async fn a_name_that_cannot_be_looked_up_does_not_take_the_others_with_it() {
         let candidates = ["http://no-such-host.invalid:1", "http://127.0.0.1:3006"];
         let candidates = candidates.map(|url| BaseUrl::parse(url).unwrap()).to_vec();
-        let pool = Pool::new("order", candidates, &InternalToken::random()).await;
+        let pool = Pool::new("order", candidates, &Member::of_nothing()).await;
         assert_eq!(pool.count(), (1, 1));
     }
 }
