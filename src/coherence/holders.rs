@@ -31,7 +31,7 @@ pub enum NoLease {
 }
 
 /// Someone to announce to: the holder, its lease, and where it listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Target {
     pub holder: HolderId,
     pub lease: LeaseId,
