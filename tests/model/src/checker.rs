@@ -1,7 +1,7 @@
 //! The model checker: every order of events within a configuration's budgets.
 
 use crate::configs::Config;
-use crate::world::oracle::{LOST, OVERSOLD, REUSED, STALE, STALLED, STUCK};
+use crate::world::oracle::{DEPOSED, LOST, OVERSOLD, REUSED, STALE, STALLED, STUCK};
 use crate::world::{Action, SEEN, World, rows};
 use stateright::{Checker, HasDiscoveries, Model, Property};
 use std::sync::Arc;
@@ -45,6 +45,7 @@ impl Model for Checked {
             kept!(LOST),
             kept!(REUSED),
             kept!(STALLED),
+            kept!(DEPOSED),
             Property::<Self>::always(STUCK, |model, world| {
                 if rows::digest_of(world) % model.settle_one_of != 0 {
                     return true;

@@ -61,7 +61,20 @@ pub struct Read {
     want: Want,
     came_in: Moment,
     need: usize,
+    /// The highest epoch that the frontend had met when the request came in.
+    met: Epoch,
     waits: Waits,
+}
+
+impl std::fmt::Display for Read {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let whom = match self.waits {
+            Waits::Fresh => "to look",
+            Waits::Nearest(_) => "for the nearest",
+            Waits::Master(_) => "for the master",
+        };
+        write!(f, "{} {whom}", self.want)
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -270,7 +283,8 @@ impl World {
                 let (came_in, need) = (self.front_now(front), self.oracle.need());
                 self.say(&World::front_name(front), || format!("a customer wants {want}"));
                 let it = self.front(front);
-                it.reads.push(Read { want, came_in, need, waits: Waits::Fresh });
+                let met = it.met.highest();
+                it.reads.push(Read { want, came_in, need, met, waits: Waits::Fresh });
                 let read = it.reads.len() - 1;
                 if !self.setup.slow_looks {
                     self.look(front, read);
@@ -686,7 +700,8 @@ impl World {
         self.say(&World::front_name(front), || {
             format!("answers for {} {from}: {} as of {}", state.want, content.value, content.asof.public())
         });
-        let verdict = Arc::make_mut(&mut self.oracle).answered(&state.want, content, state.need);
+        let met = state.met;
+        let verdict = Arc::make_mut(&mut self.oracle).answered(&state.want, content, state.need, met);
         self.judge(verdict);
     }
 }

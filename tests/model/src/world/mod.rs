@@ -537,8 +537,6 @@ impl World {
                     || self.net.iter().any(|sealed| matches!(&sealed.envelope.msg, Msg::Buy { op: other, .. } | Msg::Bought { op: other, .. } if *other == op));
                 let spent = if under_way { &mut self.left.impatience } else { &mut self.left.retries };
                 *spent = spent.saturating_sub(1);
-                let next = (node + 1) % self.nodes.len();
-                Arc::make_mut(&mut self.ops)[op].master = next;
                 self.send_op(op, node);
             }
             Action::RestoreRedis { want } => {
@@ -596,11 +594,11 @@ impl World {
         self.send(met, Msg::Buy { op, request: Box::new(request), to });
     }
 
-    fn bought(&mut self, op: usize, outcome: Option<Box<Outcome>>, version: crate::domain::Version) {
+    pub fn bought(&mut self, op: usize, outcome: Option<Box<Outcome>>, version: crate::domain::Version, by: Epoch) {
         if self.ops[op].done {
             // A late answer to an earlier attempt: the customer has one already, and reads this one too.
             if let Some(outcome) = outcome {
-                self.told(op, &outcome, version);
+                self.told(op, &outcome, version, by);
             }
             return;
         }
@@ -610,10 +608,10 @@ impl World {
             return;
         };
         Arc::make_mut(&mut self.ops)[op].done = true;
-        self.told(op, &outcome, version);
+        self.told(op, &outcome, version, by);
     }
 
-    fn told(&mut self, op: usize, outcome: &Outcome, version: crate::domain::Version) {
+    fn told(&mut self, op: usize, outcome: &Outcome, version: crate::domain::Version, by: Epoch) {
         match outcome {
             Outcome::Purchase { answer, replayed } => {
                 let words = match answer {
@@ -625,12 +623,13 @@ impl World {
                 };
                 let again = if *replayed { " (replayed)" } else { "" };
                 self.say(&format!("customer {op}"), || format!("{words}{again}"));
-                let verdict = Arc::make_mut(&mut self.oracle).told(op, *answer);
-                self.judge(verdict);
+                if let Ok(receipt) = answer {
+                    Arc::make_mut(&mut self.oracle).told(receipt.version, by);
+                }
             }
             Outcome::Edit(_) | Outcome::Rejected => {
                 self.say(&format!("customer {op}"), || format!("is told: done at {}", version.public()));
-                Arc::make_mut(&mut self.oracle).shown(version);
+                Arc::make_mut(&mut self.oracle).told(version, by);
             }
         }
     }
@@ -639,9 +638,9 @@ impl World {
         let envelope = self.net.remove(index).envelope;
         let met = envelope.met;
         match &envelope.msg {
-            Msg::Bought { op, outcome, version } => {
+            Msg::Bought { op, outcome, version, by } => {
                 self.orders_met.meet(met);
-                self.bought(*op, outcome.clone(), *version);
+                self.bought(*op, outcome.clone(), *version, *by);
             }
             Msg::RedisPut { want, content } => {
                 let slot = Arc::make_mut(&mut self.redis).entry(want.clone()).or_default();
@@ -671,7 +670,7 @@ impl World {
                 return Err(violation.clone());
             }
             if rounds > SETTLED_BY {
-                return Err(Violation { promise: oracle::STUCK, words: "somebody is still waiting".into() });
+                return Err(Violation { promise: oracle::STUCK, words: self.who_waits() });
             }
             self.operate(rounds > SETTLED_BY / 8);
             match self.fair_action() {
@@ -684,8 +683,36 @@ impl World {
                 }
                 None => self.advance(self.now + 50 * MS),
             }
+            if rounds % 50 == 0 {
+                self.look_around();
+            }
         }
         self.violation.clone().map_or(Ok(()), Err)
+    }
+
+    fn who_waits(&self) -> String {
+        let mut who: Vec<String> = Vec::new();
+        who.extend(self.ops.iter().enumerate().filter(|(_, op)| op.begun && !op.done).map(|(n, _)| format!("customer {n}")));
+        for (n, front) in self.fronts.iter().enumerate() {
+            who.extend(front.reads.iter().map(|read| format!("a reader at {}: {read}", World::front_name(n))));
+        }
+        who.extend(self.net.iter().map(|sealed| format!("the message \"{}\"", sealed.envelope.msg.words())));
+        format!("still waiting: {}", who.join(", "))
+    }
+
+    /// Now and then replicas report, and frontends ask for what they lack.
+    fn look_around(&mut self) {
+        let mut actions = Vec::new();
+        self.enabled(&mut actions);
+        let leased = |front: usize| {
+            self.fronts[front].session.held().is_some_and(|lease| lease.valid_at(self.front_now(front)))
+        };
+        actions.retain(|action| match action {
+            Action::Report { .. } => true,
+            Action::Ask { front } => !leased(*front),
+            _ => false,
+        });
+        actions.iter().for_each(|action| self.step(action));
     }
 
     /// What a careful operator does: starts the master, or its heir; by force only when nothing else helps.

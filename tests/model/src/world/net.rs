@@ -31,7 +31,7 @@ pub enum Msg {
     HalfRead { node: usize, content: Arc<Content>, answer: Box<Msg> },
     ReadAnswer { front: usize, life: Life, route: Route, want: Want, started: Moment, answer: Read },
     Buy { op: usize, request: Box<Request>, to: usize },
-    Bought { op: usize, outcome: Option<Box<Outcome>>, version: Version },
+    Bought { op: usize, outcome: Option<Box<Outcome>>, version: Version, by: Epoch },
     Report { from: usize, life: Life, to: usize, replica: NodeId, position: Version },
     Standing { to: usize, life: Life, standing: Standing },
     LogAsk { from: usize, life: Life, to: usize, after: Version },

@@ -3,7 +3,7 @@
 //! Invariant: what is on its [`Disk`] survives; everything else is its process's and dies with it.
 
 use super::net::{Granted, Life, Msg, Read, Standing};
-use super::oracle::{STALLED, Violation};
+use super::oracle::{DEPOSED, STALLED, Violation};
 use super::rows::{Body, Disk, Entry};
 use super::net::Route;
 use super::{Action, Seen, World};
@@ -410,6 +410,7 @@ impl World {
         self.fault(Seen::AFTER_REWIND);
         // Only a master's data is the truth.
         Arc::make_mut(&mut self.oracle).excuse();
+        self.node(node).disk.rewound = true;
         let words = words.to_string();
         self.say(&self.node_name(node), || words);
     }
@@ -426,8 +427,11 @@ impl World {
             sealed_for: disk.synced.sealed_for(),
             deposed_by: disk.deposed_by,
         };
-        // A fresh replica's data could start as a master too, but nobody would ask for that.
-        if node != 0 && past.last_master.is_none() && !force {
+        // Fresh data could start as a master beside another one, but nobody would ask for that.
+        let led = |other: &Arc<Node>| other.disk.seen.last_master() == Some(other.disk.node);
+        let another = self.nodes.iter().enumerate().any(|(n, other)| n != node && led(other));
+        let fresh = node != 0 && past.last_master.is_none();
+        if !force && (fresh || (disk.rewound && another)) {
             return Err(crate::coherence::mastership::Refused::OfReplica { master: NodeId(1) });
         }
         may_start(&past, disk.node, force, self.nodes[node].met.highest())
@@ -476,6 +480,9 @@ impl World {
         let how = if force { " by force" } else { "" };
         self.say(&self.node_name(node), || format!("starts{how}: epoch {number}"));
         let oracle = Arc::make_mut(&mut self.oracle);
+        if force {
+            oracle.forced(epoch);
+        }
         if force && !in_set {
             oracle.excuse();
         }
@@ -549,6 +556,13 @@ impl World {
         }
         let first = it.disk.deposed_by.is_none();
         self.node(node).disk.deposed_by = Some(by);
+        if kept(Rule::DeposedStopsAcknowledging) {
+            let version = self.nodes[node].disk.seen.version;
+            let queue = self.node(node).master_mut().map(|master| std::mem::take(&mut master.queue));
+            for job in queue.into_iter().flatten() {
+                self.node_send(node, Msg::Bought { op: job.op, outcome: None, version, by: version.epoch });
+            }
+        }
         self.seen.0 |= Seen::DEPOSED;
         if first {
             self.say(&self.node_name(node), || format!("learns that epoch {} has replaced it", by.number));
@@ -566,6 +580,10 @@ impl World {
         };
         // Nobody listens there: the sender finds out.
         if matches!(self.nodes[to].process, Process::Down) {
+            if let Msg::Buy { op, .. } = msg {
+                let version = self.nodes[to].disk.seen.version;
+                self.bought(*op, None, version, version.epoch);
+            }
             return;
         }
         self.node(to).met.meet(met);
@@ -707,7 +725,7 @@ impl World {
     fn queue(&mut self, node: usize, op: usize, request: &Request) {
         if !self.nodes[node].writes() {
             let version = self.nodes[node].disk.seen.version;
-            self.node_send(node, Msg::Bought { op, outcome: None, version });
+            self.node_send(node, Msg::Bought { op, outcome: None, version, by: version.epoch });
             return;
         }
         let digest = super::rows::digest_of(&(op, format!("{request:?}")));
@@ -925,9 +943,18 @@ impl World {
         if let Some(next) = master.unacknowledged.front_mut() {
             next.deadline = Some(next_deadline);
         }
+        let by = self.nodes[node].master().map(|master| master.start.epoch).unwrap_or(Epoch::GENESIS);
         for (op, outcome) in batch.replies.replies {
+            if !deposed && let Outcome::Purchase { answer, .. } = &outcome {
+                let verdict = Arc::make_mut(&mut self.oracle).acknowledged(op, *answer, by);
+                self.judge(verdict);
+            }
+            if !deposed && self.nodes[node].met.deposed_by().is_some() {
+                let words = "a master that has met its successor acknowledges a batch".into();
+                self.judge(Err(Violation { promise: DEPOSED, words }));
+            }
             let outcome = (!deposed).then(|| Box::new(outcome));
-            self.node_send(node, Msg::Bought { op, outcome, version: batch.version });
+            self.node_send(node, Msg::Bought { op, outcome, version: batch.version, by });
         }
         if !deposed {
             self.say(&self.node_name(node), || format!("acknowledges {}", batch.version.public()));

@@ -6,9 +6,13 @@
 //!
 //! Where the history was rewound (a wiped or restored data directory, a promotion by force), nothing that
 //! the rewinding undid is asked for any more; from its first batch on, the new life is.
+//!
+//! Who promotes by force says that the old master is gone for good. If it comes back all the same, what it
+//! does until it meets the new one is *void*: no promise covers it. But nobody who has met the new one may
+//! show it, and once it has met the new one itself it must be silent.
 
 use super::rows::{Content, Entry, Want};
-use crate::domain::{BookId, OrderId, Receipt, Refusal, Version};
+use crate::domain::{BookId, Epoch, OrderId, Receipt, Refusal, Version};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,6 +22,7 @@ pub const OVERSOLD: &str = "no oversell";
 pub const LOST: &str = "no lost or doubled order";
 pub const REUSED: &str = "a version has one state";
 pub const STUCK: &str = "nobody waits for ever";
+pub const DEPOSED: &str = "a deposed master is silent";
 pub const STALLED: &str = "a fence is bounded";
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -43,6 +48,8 @@ pub struct Oracle {
     /// Copies that were ever there, where only sales and deliveries change the count.
     supply: BTreeMap<BookId, u32>,
     versions: BTreeMap<(u64, u64, u64), u64>,
+    /// The highest epoch that began by force.
+    forced: u64,
 }
 
 impl std::hash::Hash for Receipt {
@@ -69,6 +76,7 @@ impl Oracle {
             refused: BTreeMap::new(),
             supply,
             versions: BTreeMap::new(),
+            forced: 0,
         }
     }
 
@@ -90,8 +98,21 @@ impl Oracle {
         })
     }
 
+    /// A promotion by force begins `epoch`.
+    pub fn forced(&mut self, epoch: Epoch) {
+        self.forced = self.forced.max(epoch.number);
+    }
+
+    /// Whether what happens in `epoch` is outside the promise: a master that was said to be gone for good.
+    fn is_void(&self, epoch: Epoch) -> bool {
+        epoch.number < self.forced && !self.truth.iter().any(|truth| truth.state.version.epoch == epoch)
+    }
+
     /// A master has committed `state`.
     pub fn committed(&mut self, state: &Arc<Entry>) -> Result<(), Violation> {
+        if self.is_void(state.version.epoch) {
+            return self.holds(state);
+        }
         let last = self.truth.last().map(|truth| truth.state.digest());
         let rewound = state.previous.as_ref().map(|previous| previous.digest()) != last;
         self.truth.push(Truth { state: Arc::clone(state), rewound });
@@ -126,6 +147,9 @@ impl Oracle {
 
     /// A master starts from `state`: everything acknowledged must be there.
     pub fn begins(&mut self, state: &Arc<Entry>) -> Result<(), Violation> {
+        if self.is_void(state.version.epoch) {
+            return Ok(());
+        }
         for (op, (receipt, binding)) in &self.acknowledged {
             if *binding && !state.rows.orders.contains_key(&receipt.order_id) {
                 let words = format!(
@@ -148,8 +172,16 @@ impl Oracle {
         self.refused.clear();
     }
 
-    /// A customer was told that purchase `op` was decided so.
-    pub fn told(&mut self, op: usize, answer: Result<Receipt, Refusal>) -> Result<(), Violation> {
+    /// The master of epoch `by` lets the answer to purchase `op` out.
+    pub fn acknowledged(
+        &mut self,
+        op: usize,
+        answer: Result<Receipt, Refusal>,
+        by: Epoch,
+    ) -> Result<(), Violation> {
+        if self.is_void(by) || by.number < self.forced {
+            return Ok(());
+        }
         let receipt = match answer {
             Ok(receipt) => receipt,
             Err(_) => {
@@ -157,7 +189,6 @@ impl Oracle {
                 return Ok(());
             }
         };
-        self.shown(receipt.version);
         let known = self.acknowledged.insert(op, (receipt, true));
         match known {
             Some((known, true)) if known.order_id != receipt.order_id => Err(Violation {
@@ -168,15 +199,28 @@ impl Oracle {
         }
     }
 
-    /// Somebody has been told of `version`.
-    pub fn shown(&mut self, version: Version) {
+    /// Somebody has been told of `version`, by the master of epoch `by`.
+    pub fn told(&mut self, version: Version, by: Epoch) {
+        if self.is_void(by) {
+            return;
+        }
         if let Some(index) = self.truth.iter().rposition(|truth| truth.state.version == version) {
             self.need = self.need.max(index);
         }
     }
 
-    /// An answer without a warning, to a request that had to show `need`.
-    pub fn answered(&mut self, want: &Want, content: &Content, need: usize) -> Result<(), Violation> {
+    /// An answer without a warning, to a request that had to show `need`, from a process that has met
+    /// `met`.
+    pub fn answered(
+        &mut self,
+        want: &Want,
+        content: &Content,
+        need: usize,
+        met: Epoch,
+    ) -> Result<(), Violation> {
+        if self.is_void(content.asof.epoch) && met.number < self.forced {
+            return Ok(());
+        }
         let wrong = |words: String| Violation { promise: STALE, words };
         let Some(at) = self.truth.iter().rposition(|truth| truth.state.version == content.asof) else {
             return Err(wrong(format!("{} is no state that a master committed", content.asof.public())));

@@ -277,6 +277,8 @@ pub struct Disk {
     pub in_sync: BTreeSet<NodeId>,
     pub deposed_by: Option<Epoch>,
     pub backup: Option<Arc<Entry>>,
+    /// It was wiped or restored, and nobody has led or followed with it since.
+    pub rewound: bool,
 }
 
 impl Disk {
@@ -288,6 +290,7 @@ impl Disk {
             in_sync: BTreeSet::new(),
             deposed_by: None,
             backup: None,
+            rewound: false,
         }
     }
 
@@ -296,5 +299,6 @@ impl Disk {
             self.synced = Arc::clone(&head);
         }
         self.seen = head;
+        self.rewound = false;
     }
 }
