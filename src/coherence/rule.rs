@@ -59,6 +59,7 @@ pub enum Rule {
     SealNamesAnHeir,
     SealEndsTheGranting,
     HeirHasTheSeal,
+    SealEndsDrawingAgain,
     ForcedEpochIsFarAbove,
     ForceWaitsForTheLongestLease,
     DeposedStopsAcknowledging,

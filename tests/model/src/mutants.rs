@@ -45,6 +45,7 @@ pub const RULES: &[Rule] = &[
     Rule::SealNamesAnHeir,
     Rule::SealEndsTheGranting,
     Rule::HeirHasTheSeal,
+    Rule::SealEndsDrawingAgain,
     Rule::ForcedEpochIsFarAbove,
     Rule::ForceWaitsForTheLongestLease,
     Rule::DeposedStopsAcknowledging,

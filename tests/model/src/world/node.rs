@@ -264,7 +264,8 @@ impl World {
                         actions.push(Action::Push { node, to });
                     }
                 }
-                if self.left.handovers > 0 && it.writes() && master.phase == Phase::Idle && master.queue.is_empty() {
+                let idle = master.phase == Phase::Idle && master.queue.is_empty() && now >= master.not_before;
+                if self.left.handovers > 0 && it.writes() && idle {
                     for to in 0..self.nodes.len() {
                         let member = master.in_sync.is_member(self.nodes[to].disk.node);
                         if to != node && (member || !kept(Rule::HeirHasTheSeal)) {
@@ -1174,6 +1175,7 @@ impl World {
         let head = Arc::clone(&it.disk.seen);
         let Some(state) = head.then(head.version.next(), Body::Seal { heir }) else { return };
         master.sealed = true;
+        master.wrote |= kept(Rule::SealEndsDrawingAgain);
         it.disk.write(Arc::clone(&state), true);
         for link in master.links.values_mut() {
             link.queue.push(Arc::clone(&state));
