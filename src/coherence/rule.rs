@@ -58,7 +58,6 @@ pub enum Rule {
     // Mastership.
     SealNamesAnHeir,
     SealEndsTheGranting,
-    HeirHasTheSeal,
     SealEndsDrawingAgain,
     ForcedEpochIsFarAbove,
     ForceWaitsForTheLongestLease,

@@ -1,8 +1,9 @@
 //! The configurations of the checker: small worlds, each with the faults that belong together.
 
 use crate::domain::{Book, BookId, Cents, Edit, Stock, Title, Topic};
+use crate::world::Prelude::{Act, ReadAll, Rest};
 use crate::world::rows::Want;
-use crate::world::{Clock, Deed, Left, Setup};
+use crate::world::{Action, Clock, Deed, Left, Setup};
 use std::sync::Arc;
 
 pub struct Config {
@@ -43,6 +44,7 @@ fn base() -> Setup {
         redis: false,
         terms_ms: vec![1000],
         warm: true,
+        prelude: Vec::new(),
         slow_looks: false,
         budget: Left { reads: 3, retries: 2, ..Left::default() },
     }
@@ -52,6 +54,33 @@ fn config(name: &'static str, about: &'static str, change: impl FnOnce(&mut Setu
     let mut setup = base();
     change(&mut setup);
     Config { name, about, setup: Arc::new(setup) }
+}
+
+fn one_front(setup: &mut Setup) {
+    setup.nodes = 1;
+    setup.fronts = 1;
+    setup.addresses = vec![0];
+}
+
+fn no_front(setup: &mut Setup) {
+    setup.fronts = 0;
+    setup.addresses = vec![];
+}
+
+/// The master was backed up, `purchases` were made, and it was restored; the replica, which has them all,
+/// had reported before, and that report is still on its way.
+fn restored_under_a_replica(purchases: usize) -> Vec<crate::world::Prelude> {
+    let mut steps = vec![Act(Action::Backup { node: 0 })];
+    for op in 0..purchases {
+        steps.extend([Act(Action::Begin { op }), Rest]);
+    }
+    steps.extend([
+        Act(Action::StopNode { node: 0, power: false }),
+        Act(Action::Restore { node: 0 }),
+        Act(Action::Stray { node: 1 }),
+        Act(Action::StartMaster { node: 0, force: false }),
+    ]);
+    steps
 }
 
 /// All of them, the smallest first.
@@ -72,7 +101,13 @@ pub fn all() -> Vec<Config> {
             s.nodes = 1;
             s.books = vec![book(1, "art", 2), book(2, "law", 1)];
             s.wants = vec![Want::Page(topic("art")), Want::Page(topic("law")), Want::Book(id(3))];
-            let to_law = Edit::Update { book_id: id(1), title: None, topic: Some(topic("law")), stock: None, price: None };
+            let to_law = Edit::Update {
+                book_id: id(1),
+                title: None,
+                topic: Some(topic("law")),
+                stock: None,
+                price: None,
+            };
             s.deeds = vec![Deed::Buy(id(1)), Deed::Edit(to_law), Deed::Edit(Edit::Put(book(3, "art", 1)))];
             s.budget = Left { retries: 2, reads: 3, ..Left::default() };
         }),
@@ -91,7 +126,8 @@ pub fn all() -> Vec<Config> {
             s.nodes = 1;
             s.redis = true;
             s.deeds = vec![Deed::Buy(id(1)), Deed::Buy(id(1))];
-            s.budget = Left { retries: 2, reads: 3, asks: 2, ticks: 2, losses: 1, releases: 1, ..Left::default() };
+            s.budget =
+                Left { retries: 2, reads: 3, asks: 2, ticks: 2, losses: 1, releases: 1, ..Left::default() };
         }),
         config("address", "two frontends behind one address", |s| {
             s.nodes = 1;
@@ -114,19 +150,182 @@ pub fn all() -> Vec<Config> {
             s.nodes = 1;
             s.redis = true;
             s.deeds = vec![Deed::Buy(id(1)), Deed::Buy(id(1))];
-            s.budget =
-                Left { retries: 2, reads: 3, asks: 2, ticks: 3, master_stops: 1, wipes: 1, backups: 1, ..Left::default() };
+            s.budget = Left {
+                retries: 2,
+                reads: 3,
+                asks: 2,
+                ticks: 3,
+                master_stops: 1,
+                wipes: 1,
+                backups: 1,
+                ..Left::default()
+            };
         }),
         config("replica", "a replica lags, is killed, loses its power and catches up", |s| {
             s.fronts = 1;
             s.addresses = vec![0];
-            s.budget = Left { retries: 2, reads: 2, reports: 2, losses: 1, ticks: 2, power_cuts: 1, replica_stops: 1, ..Left::default() };
+            s.budget = Left {
+                retries: 2,
+                reads: 2,
+                reports: 2,
+                losses: 1,
+                ticks: 2,
+                power_cuts: 1,
+                replica_stops: 1,
+                ..Left::default()
+            };
         }),
         config("history", "a replica meets a master of another history", |s| {
             s.fronts = 1;
             s.addresses = vec![0];
             s.deeds = vec![Deed::Buy(id(1)), Deed::Buy(id(1))];
-            s.budget = Left { retries: 2, reads: 1, asks: 1, reports: 3, ticks: 2, master_stops: 1, wipes: 1, backups: 1, ..Left::default() };
+            s.budget = Left {
+                retries: 2,
+                reads: 1,
+                asks: 1,
+                reports: 3,
+                ticks: 2,
+                master_stops: 1,
+                wipes: 1,
+                backups: 1,
+                ..Left::default()
+            };
+        }),
+        config("late", "the answer about a lease is late", |s| {
+            one_front(s);
+            s.prelude = vec![ReadAll];
+            s.budget = Left { reads: 1, asks: 2, ticks: 6, losses: 1, ..Left::default() };
+        }),
+        config("stall", "a frontend renews again and again and answers no fence", |s| {
+            one_front(s);
+            s.budget = Left { asks: 3, ticks: 6, losses: 2, ..Left::default() };
+        }),
+        config("shared", "two frontends behind one address, both with entries", |s| {
+            s.nodes = 1;
+            s.addresses = vec![0, 0];
+            s.prelude = vec![ReadAll];
+            s.budget = Left { reads: 1, ticks: 1, ..Left::default() };
+        }),
+        config("release", "a frontend gives its lease back", |s| {
+            one_front(s);
+            s.prelude = vec![ReadAll];
+            s.budget = Left { reads: 1, ticks: 1, releases: 1, ..Left::default() };
+        }),
+        config("shares", "readers without a lease share flights to the master", |s| {
+            one_front(s);
+            s.warm = false;
+            s.budget = Left { reads: 3, ..Left::default() };
+        }),
+        config("behind", "a replica that is behind comes back, and is promoted", |s| {
+            no_front(s);
+            s.deeds = vec![Deed::Buy(id(1)), Deed::Buy(id(1))];
+            s.prelude = vec![
+                Act(Action::StopNode { node: 1, power: false }),
+                Act(Action::Begin { op: 0 }),
+                Rest,
+                Act(Action::StartReplica { node: 1 }),
+            ];
+            s.budget = Left {
+                reports: 1,
+                retries: 1,
+                ticks: 2,
+                master_stops: 1,
+                replica_stops: 1,
+                forces: 1,
+                ..Left::default()
+            };
+        }),
+        config("deposed", "an old master comes back beside one that was promoted by force", |s| {
+            one_front(s);
+            s.nodes = 2;
+            s.prelude = vec![
+                Act(Action::StopNode { node: 0, power: false }),
+                Act(Action::StopNode { node: 1, power: false }),
+                Act(Action::StartMaster { node: 1, force: true }),
+                Act(Action::StartMaster { node: 0, force: false }),
+            ];
+            s.budget = Left { reads: 2, asks: 1, ticks: 3, retries: 2, ..Left::default() };
+        }),
+        config("renewal", "a lease is renewed while a fence for it is lost", |s| {
+            one_front(s);
+            s.prelude = vec![ReadAll];
+            s.budget = Left { reads: 1, asks: 2, ticks: 5, losses: 2, ..Left::default() };
+        }),
+        config("wiped", "the master's data is wiped under a frontend that is cut off", |s| {
+            one_front(s);
+            s.prelude = vec![ReadAll];
+            s.budget = Left { reads: 1, ticks: 3, retries: 1, master_stops: 1, wipes: 1, ..Left::default() };
+        }),
+        config(
+            "loops",
+            "a master that crashes before its first batch, again and again, with ever shorter leases",
+            |s| {
+                one_front(s);
+                s.terms_ms = vec![1000, 200, 200];
+                s.prelude = vec![ReadAll];
+                s.budget = Left { reads: 1, ticks: 3, retries: 1, master_stops: 2, ..Left::default() };
+            },
+        ),
+        config("power", "master and replica lose processes and power, and the replica is promoted", |s| {
+            no_front(s);
+            s.budget = Left {
+                retries: 1,
+                losses: 1,
+                ticks: 2,
+                master_stops: 1,
+                replica_stops: 1,
+                power_cuts: 1,
+                forces: 1,
+                ..Left::default()
+            };
+        }),
+        config("stray", "a report of another life arrives at a master whose data was restored", |s| {
+            no_front(s);
+            s.deeds = vec![Deed::Buy(id(1)), Deed::Buy(id(1))];
+            s.prelude = restored_under_a_replica(1);
+            s.budget = Left { reports: 1, retries: 1, ticks: 1, ..Left::default() };
+        }),
+        config(
+            "longer",
+            "the same, and the other life was the longer one; then the replica is promoted",
+            |s| {
+                no_front(s);
+                s.books = vec![book(1, "art", 5)];
+                s.deeds = vec![Deed::Buy(id(1)), Deed::Buy(id(1)), Deed::Buy(id(1))];
+                s.prelude = restored_under_a_replica(2);
+                s.budget = Left {
+                    retries: 1,
+                    ticks: 1,
+                    master_stops: 1,
+                    replica_stops: 1,
+                    forces: 1,
+                    ..Left::default()
+                };
+            },
+        ),
+        config("unknown", "a replica is promoted that does not know how long the last leases run", |s| {
+            one_front(s);
+            s.nodes = 2;
+            s.terms_ms = vec![200, 5000, 200];
+            s.prelude = vec![
+                Act(Action::StopNode { node: 1, power: false }),
+                Act(Action::StopNode { node: 0, power: false }),
+                Act(Action::StartMaster { node: 0, force: false }),
+                Act(Action::Ask { front: 0 }),
+                Rest,
+                Act(Action::Ask { front: 0 }),
+                Rest,
+                ReadAll,
+                Act(Action::StopNode { node: 0, power: false }),
+            ];
+            s.budget = Left { reads: 1, ticks: 3, retries: 2, forces: 1, ..Left::default() };
+        }),
+        config("restock", "a late first attempt arrives after a refusal and a delivery", |s| {
+            no_front(s);
+            s.nodes = 1;
+            s.books = vec![book(1, "art", 0)];
+            s.deeds = vec![Deed::Buy(id(1)), Deed::Edit(Edit::Restock { book_id: id(1), copies: 1 })];
+            s.budget = Left { retries: 1, doubles: 1, impatience: 1, ..Left::default() };
         }),
         config("retry", "requests are lost, late and doubled, and repeated with their keys", |s| {
             s.nodes = 1;
@@ -138,17 +337,52 @@ pub fn all() -> Vec<Config> {
                 Deed::Buy(id(1)),
                 Deed::Edit(Edit::Restock { book_id: id(1), copies: 1 }),
             ];
-            s.budget = Left { retries: 2, reads: 0, losses: 2, doubles: 2, impatience: 1, ticks: 1, master_stops: 1, power_cuts: 1, ..Left::default() };
+            s.budget = Left {
+                retries: 2,
+                reads: 0,
+                losses: 2,
+                doubles: 2,
+                impatience: 1,
+                ticks: 1,
+                master_stops: 1,
+                power_cuts: 1,
+                ..Left::default()
+            };
         }),
         config("handover", "the master hands over to the replica, and comes back", |s| {
             s.deeds = vec![Deed::Buy(id(1)), Deed::Buy(id(1))];
-            s.budget = Left { retries: 2, reads: 2, asks: 1, ticks: 3, reports: 1, master_stops: 2, replica_stops: 1, handovers: 1, ..Left::default() };
+            s.budget = Left {
+                retries: 2,
+                reads: 2,
+                asks: 1,
+                ticks: 3,
+                reports: 1,
+                master_stops: 2,
+                replica_stops: 1,
+                handovers: 1,
+                ..Left::default()
+            };
         }),
-        config("force", "the master is gone, the replica is promoted by force, the old master comes back", |s| {
-            s.fronts = 1;
-            s.addresses = vec![0];
-            s.deeds = vec![Deed::Buy(id(1)), Deed::Buy(id(1))];
-            s.budget = Left { retries: 2, reads: 1, asks: 1, ticks: 4, reports: 1, losses: 1, master_stops: 2, replica_stops: 1, forces: 1, ..Left::default() };
-        }),
+        config(
+            "force",
+            "the master is gone, the replica is promoted by force, the old master comes back",
+            |s| {
+                s.fronts = 1;
+                s.addresses = vec![0];
+                s.deeds = vec![Deed::Buy(id(1)), Deed::Buy(id(1))];
+                s.budget = Left {
+                    retries: 2,
+                    reads: 1,
+                    asks: 1,
+                    ticks: 4,
+                    reports: 1,
+                    losses: 1,
+                    master_stops: 2,
+                    replica_stops: 1,
+                    forces: 1,
+                    ..Left::default()
+                };
+            },
+        ),
     ]
 }

@@ -1,11 +1,16 @@
 //! Runs the proofs: `check`, `mutants`, `simulate`.
 
 use bazar_model::{checker, configs, simulate};
+mod report;
+
 use clap::{Parser, Subcommand};
 use std::process::ExitCode;
 
 #[derive(Parser)]
-#[command(name = "bazar-model", about = "The coherence protocol of Bazar under a model checker and a seeded simulator")]
+#[command(
+    name = "bazar-model",
+    about = "The coherence protocol of Bazar under a model checker and a seeded simulator"
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -24,6 +29,21 @@ enum Command {
         /// Takes one rule out, by its name
         #[arg(long)]
         without: Option<String>,
+    },
+    /// Takes out one rule after the other, and shows what that breaks
+    Mutants {
+        /// States in each configuration, at most
+        #[arg(long, default_value_t = 400_000)]
+        states: usize,
+        /// Seeds for each mutant that the model does not find at once
+        #[arg(long, default_value_t = 20_000)]
+        seeds: u64,
+        /// Only this rule
+        #[arg(long)]
+        only: Option<String>,
+        /// Where to write the table and the traces
+        #[arg(long)]
+        markdown: Option<std::path::PathBuf>,
     },
     /// Long random schedules by seed
     Simulate {
@@ -53,6 +73,9 @@ fn main() -> ExitCode {
             }
             check(states, &config)
         }
+        Command::Mutants { states, seeds, only, markdown } => {
+            report::mutants(states, seeds, only.as_deref(), markdown.as_deref())
+        }
         Command::Simulate { seeds, first, seed, trace, without } => {
             if !take_out(without) {
                 return ExitCode::from(2);
@@ -78,7 +101,12 @@ fn check(states: usize, name: &str) -> ExitCode {
         total += report.unique;
         seen |= report.seen;
         if let Some((promise, trace)) = report.broken {
-            println!("\n\"{promise}\" is broken in {}: {}\n\n{}\n", config.name, config.about, trace.join("\n"));
+            println!(
+                "\n\"{promise}\" is broken in {}: {}\n\n{}\n",
+                config.name,
+                config.about,
+                trace.join("\n")
+            );
             failed = true;
         }
     }

@@ -93,6 +93,7 @@ fn setup(random: &mut SmallRng) -> Setup {
         redis: random.random_bool(0.7),
         terms_ms,
         warm: random.random_bool(0.8),
+        prelude: Vec::new(),
         slow_looks: true,
         budget,
     }
@@ -119,7 +120,10 @@ fn weight(action: &Action, world: &World) -> u32 {
         Action::Lose { .. } | Action::Double { .. } => 1,
         Action::Come { .. } => 3,
         Action::Begin { .. } => 8,
-        Action::Look { .. } | Action::AskRedis { .. } | Action::Pick { .. } | Action::PublishFloors { .. } => 30,
+        Action::Look { .. }
+        | Action::AskRedis { .. }
+        | Action::Pick { .. }
+        | Action::PublishFloors { .. } => 30,
         Action::Ask { front } => match world.fronts[*front].session.held() {
             None => 20,
             Some(lease) => {
@@ -127,14 +131,22 @@ fn weight(action: &Action, world: &World) -> u32 {
                 if left.as_millis() < 600 { 8 } else { 1 }
             }
         },
-        Action::Batch { .. } | Action::Commit { .. } | Action::Acknowledge { .. } | Action::SendFence { .. } => 25,
+        Action::Batch { .. }
+        | Action::Commit { .. }
+        | Action::Acknowledge { .. }
+        | Action::SendFence { .. } => 25,
         Action::Push { .. } | Action::Announce { .. } => 25,
-        Action::AskFails { .. } | Action::FlightFails { .. } | Action::PushFails { .. } | Action::FollowFails { .. } => 6,
+        Action::AskFails { .. }
+        | Action::FlightFails { .. }
+        | Action::PushFails { .. }
+        | Action::FollowFails { .. } => 6,
         Action::Retry { .. } => 4,
         Action::Report { .. } => 4,
         Action::Sync { .. } => 4,
         Action::Tick => 4,
-        Action::StartMaster { force: false, .. } | Action::StartReplica { .. } | Action::StartFront { .. } => 8,
+        Action::StartMaster { force: false, .. }
+        | Action::StartReplica { .. }
+        | Action::StartFront { .. } => 8,
         Action::StartMaster { force: true, .. } => 2,
         Action::GiveBack { .. }
         | Action::Handover { .. }
@@ -143,6 +155,7 @@ fn weight(action: &Action, world: &World) -> u32 {
         | Action::Backup { .. }
         | Action::Restore { .. }
         | Action::Wipe { .. }
+        | Action::Stray { .. }
         | Action::RestoreRedis { .. } => 1,
     }
 }
@@ -150,8 +163,12 @@ fn weight(action: &Action, world: &World) -> u32 {
 /// Who acts, where that is one process: a paused one does nothing, and its messages wait.
 fn front_of(action: &Action) -> Option<usize> {
     match *action {
-        Action::Look { front, .. } | Action::Ask { front } | Action::AskFails { front }
-        | Action::AskRedis { front, .. } | Action::Pick { front, .. } | Action::FlightFails { front, .. }
+        Action::Look { front, .. }
+        | Action::Ask { front }
+        | Action::AskFails { front }
+        | Action::AskRedis { front, .. }
+        | Action::Pick { front, .. }
+        | Action::FlightFails { front, .. }
         | Action::GiveBack { front } => Some(front),
         _ => None,
     }

@@ -103,7 +103,8 @@ impl Clone for Front {
             copies.push((Arc::as_ptr(old), Arc::clone(new)));
         }
         let mut copy = |lease: &Arc<Lease>| {
-            let known = copies.iter().find(|(old, _)| *old == Arc::as_ptr(lease)).map(|(_, new)| Arc::clone(new));
+            let known =
+                copies.iter().find(|(old, _)| *old == Arc::as_ptr(lease)).map(|(_, new)| Arc::clone(new));
             known.unwrap_or_else(|| {
                 let new = Arc::new(Lease::clone(lease));
                 copies.push((Arc::as_ptr(lease), Arc::clone(&new)));
@@ -185,7 +186,9 @@ impl Front {
         }
         match &self.old_floors {
             // The deadline of one object and the floors of another.
-            Some(old) => lease.valid_at(came_in) && content.stamp(want).judge(old, Moment(0)) == Verdict::Serve,
+            Some(old) => {
+                lease.valid_at(came_in) && content.stamp(want).judge(old, Moment(0)) == Verdict::Serve
+            }
             None => content.stamp(want).judge(lease, came_in) == Verdict::Serve,
         }
     }
@@ -224,8 +227,11 @@ impl World {
             None if self.left.asks > 0 => actions.push(Action::Ask { front }),
             Some(_) => {
                 let under_way = |msg: &Msg| match msg {
-                    Msg::LeaseAsk { front: f, life: l, .. } | Msg::LeaseAnswer { front: f, life: l, .. } => (*f, *l) == (front, life),
-                    Msg::Probe { front: f, front_life: l, .. } | Msg::ProbeAnswer { front: f, front_life: l, .. } => (*f, *l) == (front, life),
+                    Msg::LeaseAsk { front: f, life: l, .. } | Msg::LeaseAnswer { front: f, life: l, .. } => {
+                        (*f, *l) == (front, life)
+                    }
+                    Msg::Probe { front: f, front_life: l, .. }
+                    | Msg::ProbeAnswer { front: f, front_life: l, .. } => (*f, *l) == (front, life),
                     _ => false,
                 };
                 if !self.under_way(under_way) {
@@ -244,11 +250,16 @@ impl World {
             match flight.stage {
                 Stage::Redis => actions.push(Action::AskRedis { front, want: index }),
                 Stage::Pick => {
-                    actions.extend((0..self.nodes.len()).map(|node| Action::Pick { front, want: index, node }));
+                    actions.extend((0..self.nodes.len()).map(|node| Action::Pick {
+                        front,
+                        want: index,
+                        node,
+                    }));
                 }
                 Stage::Nearest { .. } | Stage::Master { .. } => {
                     let under_way = |msg: &Msg| match msg {
-                        Msg::Read { front: f, life: l, route: r, want: w, .. } | Msg::ReadAnswer { front: f, life: l, route: r, want: w, .. } => {
+                        Msg::Read { front: f, life: l, route: r, want: w, .. }
+                        | Msg::ReadAnswer { front: f, life: l, route: r, want: w, .. } => {
                             (*f, *l, r, w) == (front, life, route, want)
                         }
                         Msg::HalfRead { .. } => true,
@@ -308,7 +319,8 @@ impl World {
                 self.say(&World::front_name(front), || "is killed".into());
                 let life = self.fronts[front].life;
                 self.hang_up(|msg| match msg {
-                    Msg::LeaseAnswer { front: f, life: l, .. } | Msg::ReadAnswer { front: f, life: l, .. } => (*f, *l) == (front, life),
+                    Msg::LeaseAnswer { front: f, life: l, .. }
+                    | Msg::ReadAnswer { front: f, life: l, .. } => (*f, *l) == (front, life),
                     _ => false,
                 });
                 let it = self.front(front);
@@ -334,13 +346,27 @@ impl World {
         match msg {
             Msg::Probe { node, life, front: asked, front_life, holder, lease, captured } => {
                 let answered = self.fronts[front].session.holder();
-                self.front_send(front, Msg::ProbeAnswer {
-                    node: *node, life: *life, front: *asked, front_life: *front_life, holder: *holder, answered, lease: *lease, captured: captured.clone(),
-                });
+                self.front_send(
+                    front,
+                    Msg::ProbeAnswer {
+                        node: *node,
+                        life: *life,
+                        front: *asked,
+                        front_life: *front_life,
+                        holder: *holder,
+                        answered,
+                        lease: *lease,
+                        captured: captured.clone(),
+                    },
+                );
             }
             Msg::Fence { node, life, fence, .. } => self.fenced(front, *node, *life, fence),
-            Msg::LeaseAnswer { life, ask, granted, .. } if *life == self.fronts[front].life => self.granted(front, *ask, granted),
-            Msg::ReadAnswer { life, route, want, started, answer, .. } if *life == self.fronts[front].life => {
+            Msg::LeaseAnswer { life, ask, granted, .. } if *life == self.fronts[front].life => {
+                self.granted(front, *ask, granted)
+            }
+            Msg::ReadAnswer { life, route, want, started, answer, .. }
+                if *life == self.fronts[front].life =>
+            {
                 self.landed(front, *route, want, *started, answer);
             }
             _ => {}
@@ -461,7 +487,11 @@ impl World {
         let it = self.front(front);
         it.met.meet(epoch);
         let highest = it.met.highest();
-        if it.session.held().is_some_and(|held| highest.deposes(held.epoch()) && highest.number > held.epoch().number) {
+        if it
+            .session
+            .held()
+            .is_some_and(|held| highest.deposes(held.epoch()) && highest.number > held.epoch().number)
+        {
             it.lose();
         }
     }
@@ -501,14 +531,19 @@ impl World {
         let lease = it.session.held().filter(|held| held.id() == lease.id()).cloned().unwrap_or(lease);
         let want = it.reads[read].want.clone();
         it.reads[read].waits = Waits::Nearest(Arc::clone(&lease));
-        it.flights
-            .entry((Route::Nearest, want))
-            .or_insert(Flight { started, lease: Some(lease), minimum, stage, tried: 0 });
+        it.flights.entry((Route::Nearest, want)).or_insert(Flight {
+            started,
+            lease: Some(lease),
+            minimum,
+            stage,
+            tried: 0,
+        });
     }
 
     fn board_master(&mut self, front: usize, read: usize, lease: Option<Arc<Lease>>) {
         let it = self.front(front);
-        let lease = lease.map(|lease| it.session.held().filter(|held| held.id() == lease.id()).cloned().unwrap_or(lease));
+        let lease = lease
+            .map(|lease| it.session.held().filter(|held| held.id() == lease.id()).cloned().unwrap_or(lease));
         let want = it.reads[read].want.clone();
         it.reads[read].waits = Waits::Master(lease.clone());
         // One that is in the air is shared, or waited for: its landing sorts that out.
@@ -517,7 +552,14 @@ impl World {
         }
     }
 
-    fn fly_to_master(&mut self, front: usize, route: Route, want: Want, lease: Option<Arc<Lease>>, tried: u8) {
+    fn fly_to_master(
+        &mut self,
+        front: usize,
+        route: Route,
+        want: Want,
+        lease: Option<Arc<Lease>>,
+        tried: u8,
+    ) {
         let sent = self.front_now(front);
         let it = self.front(front);
         let (life, to) = (it.life, it.master);
@@ -527,7 +569,10 @@ impl World {
         it.flights.insert((route, want.clone()), flight);
         // Only a master may answer this one.
         self.say(&World::front_name(front), || format!("asks node {to} as the master for {want}"));
-        self.front_send(front, Msg::Read { front, life, route: Route::Master, want, started: sent, to, minimum: None });
+        self.front_send(
+            front,
+            Msg::Read { front, life, route: Route::Master, want, started: sent, to, minimum: None },
+        );
     }
 
     fn ask_redis(&mut self, front: usize, want: usize) {
@@ -561,7 +606,10 @@ impl World {
         let minimum = flight.minimum;
         let name = self.node_name(to);
         self.say(&World::front_name(front), || format!("asks {name} for {want}"));
-        self.front_send(front, Msg::Read { front, life, route: Route::Nearest, want, started: sent, to, minimum });
+        self.front_send(
+            front,
+            Msg::Read { front, life, route: Route::Nearest, want, started: sent, to, minimum },
+        );
     }
 
     fn flight_fails(&mut self, front: usize, route: Route, want: usize) {
@@ -619,27 +667,36 @@ impl World {
                 if keeps {
                     it.local.insert(want.clone(), Arc::clone(content));
                     if self.setup.redis {
-                        self.front_send(front, Msg::RedisPut { want: want.clone(), content: Arc::clone(content) });
+                        self.front_send(
+                            front,
+                            Msg::RedisPut { want: want.clone(), content: Arc::clone(content) },
+                        );
                     }
                 }
                 let landing = Some((Arc::clone(content), origin));
                 match route {
                     Route::Nearest => self.land_nearest(front, want, landing),
-                    Route::Master => self.land_master(front, want, landing.map(|(content, _)| (content, flight.started))),
+                    Route::Master => {
+                        self.land_master(front, want, landing.map(|(content, _)| (content, flight.started)))
+                    }
                 }
             }
         }
     }
 
     fn land_nearest(&mut self, front: usize, want: &Want, landing: Option<(Arc<Content>, Origin)>) {
-        let waiting = |it: &Front| it.reads.iter().position(|read| read.want == *want && matches!(read.waits, Waits::Nearest(_)));
+        let waiting = |it: &Front| {
+            it.reads.iter().position(|read| read.want == *want && matches!(read.waits, Waits::Nearest(_)))
+        };
         while let Some(read) = waiting(&self.fronts[front]) {
             let it = &self.fronts[front];
             let Waits::Nearest(lease) = it.reads[read].waits.clone() else { return };
             let came_in = it.reads[read].came_in;
             let accepted = landing.as_ref().filter(|(content, origin)| {
                 let fresh = match origin {
-                    Origin::Master(sent) => serving::fresh_from_master(content.asof.epoch, &lease, *sent, came_in),
+                    Origin::Master(sent) => {
+                        serving::fresh_from_master(content.asof.epoch, &lease, *sent, came_in)
+                    }
                     Origin::Redis | Origin::Replica => false,
                 };
                 let judged = it.passes(want, content, &lease, came_in);
@@ -647,8 +704,12 @@ impl World {
                 fresh || judged || trusted || !kept(Rule::WaiterJudgesForItself)
             });
             match accepted {
-                Some((content, Origin::Redis)) => self.serve(front, read, content, Seen::REDIS, "from the second level"),
-                Some((content, Origin::Replica)) => self.serve(front, read, content, Seen::REPLICA, "from a replica"),
+                Some((content, Origin::Redis)) => {
+                    self.serve(front, read, content, Seen::REDIS, "from the second level")
+                }
+                Some((content, Origin::Replica)) => {
+                    self.serve(front, read, content, Seen::REPLICA, "from a replica")
+                }
                 Some((content, Origin::Master(_))) => self.serve(front, read, content, 0, "from the master"),
                 None => self.board_master(front, read, Some(lease)),
             }
@@ -691,7 +752,9 @@ impl World {
     fn warn(&mut self, front: usize, read: usize) {
         self.seen.0 |= Seen::WARNING;
         let state = self.front(front).reads.remove(read);
-        self.say(&World::front_name(front), || format!("answers for {} with a warning, or not at all", state.want));
+        self.say(&World::front_name(front), || {
+            format!("answers for {} with a warning, or not at all", state.want)
+        });
     }
 
     fn serve(&mut self, front: usize, read: usize, content: &Arc<Content>, seen: u32, from: &str) {

@@ -73,9 +73,21 @@ pub struct Setup {
     pub terms_ms: Vec<u64>,
     /// Whether the replicas follow and are in the set when the run begins, and frontends hold leases.
     pub warm: bool,
+    /// What has happened already when the run begins.
+    pub prelude: Vec<Prelude>,
     /// Whether a request's arrival and its look into the cache are two steps.
     pub slow_looks: bool,
     pub budget: Left,
+}
+
+/// Before a run begins: so that short runs begin at interesting places.
+#[derive(Debug, Clone, Copy)]
+pub enum Prelude {
+    Act(Action),
+    /// Everything that is under way arrives and is answered; no time passes.
+    Rest,
+    /// Every frontend reads everything, and keeps it.
+    ReadAll,
 }
 
 /// What may still go wrong, or just happen.
@@ -106,44 +118,131 @@ pub struct Left {
 pub enum Action {
     Tick,
     /// A message arrives; `front`: at which of those behind its address.
-    Deliver { index: usize, front: usize },
-    Lose { index: usize },
-    Double { index: usize },
+    Deliver {
+        index: usize,
+        front: usize,
+    },
+    Lose {
+        index: usize,
+    },
+    Double {
+        index: usize,
+    },
     // Clients.
-    Come { front: usize, want: usize },
-    Begin { op: usize },
-    Retry { op: usize, node: usize },
+    Come {
+        front: usize,
+        want: usize,
+    },
+    Begin {
+        op: usize,
+    },
+    Retry {
+        op: usize,
+        node: usize,
+    },
     // Frontends.
-    Look { front: usize, read: usize },
-    Ask { front: usize },
-    AskFails { front: usize },
-    GiveBack { front: usize },
-    PublishFloors { front: usize },
-    AskRedis { front: usize, want: usize },
-    Pick { front: usize, want: usize, node: usize },
-    FlightFails { front: usize, route: Route, want: usize },
+    Look {
+        front: usize,
+        read: usize,
+    },
+    Ask {
+        front: usize,
+    },
+    AskFails {
+        front: usize,
+    },
+    GiveBack {
+        front: usize,
+    },
+    PublishFloors {
+        front: usize,
+    },
+    AskRedis {
+        front: usize,
+        want: usize,
+    },
+    Pick {
+        front: usize,
+        want: usize,
+        node: usize,
+    },
+    FlightFails {
+        front: usize,
+        route: Route,
+        want: usize,
+    },
     // Catalog nodes.
-    Batch { node: usize },
-    SendFence { node: usize },
-    Announce { node: usize, holder: HolderId },
-    Commit { node: usize },
-    Acknowledge { node: usize },
-    Push { node: usize, to: usize },
-    PushFails { node: usize, to: usize },
-    Report { node: usize },
-    FollowFails { node: usize },
-    Sync { node: usize },
-    Handover { node: usize, to: usize },
+    Batch {
+        node: usize,
+    },
+    SendFence {
+        node: usize,
+    },
+    Announce {
+        node: usize,
+        holder: HolderId,
+    },
+    Commit {
+        node: usize,
+    },
+    Acknowledge {
+        node: usize,
+    },
+    Push {
+        node: usize,
+        to: usize,
+    },
+    PushFails {
+        node: usize,
+        to: usize,
+    },
+    Report {
+        node: usize,
+    },
+    FollowFails {
+        node: usize,
+    },
+    Sync {
+        node: usize,
+    },
+    Handover {
+        node: usize,
+        to: usize,
+    },
     // Faults.
-    StopNode { node: usize, power: bool },
-    StartMaster { node: usize, force: bool },
-    StartReplica { node: usize },
-    StopFront { front: usize },
-    StartFront { front: usize },
-    Backup { node: usize },
-    Restore { node: usize },
-    Wipe { node: usize },
-    RestoreRedis { want: usize },
+    StopNode {
+        node: usize,
+        power: bool,
+    },
+    StartMaster {
+        node: usize,
+        force: bool,
+    },
+    StartReplica {
+        node: usize,
+    },
+    StopFront {
+        front: usize,
+    },
+    StartFront {
+        front: usize,
+    },
+    Backup {
+        node: usize,
+    },
+    Restore {
+        node: usize,
+    },
+    Wipe {
+        node: usize,
+    },
+    RestoreRedis {
+        want: usize,
+    },
+    /// Only before a run: a report of long ago, of the backup's version, is still on its way.
+    Stray {
+        node: usize,
+    },
 }
 
 impl Action {
@@ -245,6 +344,8 @@ pub struct World {
     faults: u32,
     pub seen: Seen,
     pub violation: Option<Violation>,
+    /// Since when nothing goes wrong any more.
+    pub settling: Option<u64>,
     pub trace: Trace,
 }
 
@@ -317,6 +418,7 @@ impl World {
             faults: 0,
             seen: Seen::default(),
             violation: None,
+            settling: None,
             trace: Trace(None),
             setup: Arc::clone(&setup),
         };
@@ -331,9 +433,49 @@ impl World {
         if setup.warm {
             world.warm_up();
         }
+        for step in &setup.prelude {
+            world.begin_with(*step);
+        }
         world.left = setup.budget;
+        world.faults = 0;
+        world.seen = Seen::default();
         world.trace = Trace(traced.then(Vec::new));
         world
+    }
+
+    fn begin_with(&mut self, step: Prelude) {
+        match step {
+            Prelude::Act(action) => {
+                let plenty = u16::MAX;
+                self.left = Left {
+                    doubles: plenty,
+                    losses: plenty,
+                    master_stops: plenty,
+                    replica_stops: plenty,
+                    wipes: plenty,
+                    backups: plenty,
+                    forces: plenty,
+                    reads: plenty,
+                    ..self.left
+                };
+                self.step(&action);
+            }
+            Prelude::Rest => {
+                while let Some(action) =
+                    self.fair_action().filter(|action| !matches!(action, Action::Retry { .. }))
+                {
+                    self.step(&action);
+                }
+            }
+            Prelude::ReadAll => {
+                for front in 0..self.fronts.len() {
+                    for want in 0..self.setup.wants.len() {
+                        self.begin_with(Prelude::Act(Action::Come { front, want }));
+                        self.begin_with(Prelude::Rest);
+                    }
+                }
+            }
+        }
     }
 
     /// Everybody gets what is calm weather: leases, a place in the set.
@@ -418,8 +560,9 @@ impl World {
             Msg::Probe { front, .. } => self.setup.addresses[*front],
             _ => return vec![0],
         };
-        let mut behind =
-            (0..self.fronts.len()).filter(|&front| self.setup.addresses[front] == address).collect::<Vec<_>>();
+        let mut behind = (0..self.fronts.len())
+            .filter(|&front| self.setup.addresses[front] == address)
+            .collect::<Vec<_>>();
         if self.setup.name_is_fixed {
             behind.truncate(1);
         }
@@ -594,7 +737,13 @@ impl World {
         self.send(met, Msg::Buy { op, request: Box::new(request), to });
     }
 
-    pub fn bought(&mut self, op: usize, outcome: Option<Box<Outcome>>, version: crate::domain::Version, by: Epoch) {
+    pub fn bought(
+        &mut self,
+        op: usize,
+        outcome: Option<Box<Outcome>>,
+        version: crate::domain::Version,
+        by: Epoch,
+    ) {
         if self.ops[op].done {
             // A late answer to an earlier attempt: the customer has one already, and reads this one too.
             if let Some(outcome) = outcome {
@@ -617,7 +766,11 @@ impl World {
                 let words = match answer {
                     Ok(receipt) => {
                         self.seen.0 |= Seen::BOUGHT | self.faults;
-                        format!("is told: bought at {}, {} left", receipt.version.public(), receipt.remaining.get())
+                        format!(
+                            "is told: bought at {}, {} left",
+                            receipt.version.public(),
+                            receipt.remaining.get()
+                        )
                     }
                     Err(refusal) => format!("is told: {refusal}"),
                 };
@@ -663,6 +816,7 @@ impl World {
     pub fn settle(&mut self) -> Result<(), Violation> {
         let plenty = u16::MAX;
         self.left = Left { asks: plenty, reports: plenty, ticks: plenty, retries: plenty, ..Left::default() };
+        self.settling = Some(self.now);
         let mut rounds = 0;
         while !(self.is_calm() && self.net.is_empty()) {
             rounds += 1;
@@ -692,9 +846,17 @@ impl World {
 
     fn who_waits(&self) -> String {
         let mut who: Vec<String> = Vec::new();
-        who.extend(self.ops.iter().enumerate().filter(|(_, op)| op.begun && !op.done).map(|(n, _)| format!("customer {n}")));
+        who.extend(
+            self.ops
+                .iter()
+                .enumerate()
+                .filter(|(_, op)| op.begun && !op.done)
+                .map(|(n, _)| format!("customer {n}")),
+        );
         for (n, front) in self.fronts.iter().enumerate() {
-            who.extend(front.reads.iter().map(|read| format!("a reader at {}: {read}", World::front_name(n))));
+            who.extend(
+                front.reads.iter().map(|read| format!("a reader at {}: {read}", World::front_name(n))),
+            );
         }
         who.extend(self.net.iter().map(|sealed| format!("the message \"{}\"", sealed.envelope.msg.words())));
         format!("still waiting: {}", who.join(", "))
@@ -724,7 +886,8 @@ impl World {
         let down = |node: &Node| matches!(node.process, Process::Down);
         let may_start = |node: usize| self.start_as_master(node, false).is_ok();
         let heir = (0..self.nodes.len()).find(|&node| mine(&self.nodes[node]));
-        let next = heir.or_else(|| (0..self.nodes.len()).find(|&node| down(&self.nodes[node]) && may_start(node)));
+        let next =
+            heir.or_else(|| (0..self.nodes.len()).find(|&node| down(&self.nodes[node]) && may_start(node)));
         if let Some(node) = next {
             self.kill(node, false);
             self.start_master(node, false);

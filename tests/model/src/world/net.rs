@@ -19,28 +19,141 @@ pub enum Route {
 
 #[derive(Debug, Clone)]
 pub enum Msg {
-    LeaseAsk { front: usize, life: Life, holder: HolderId, ask: Ask, to: usize },
-    Probe { node: usize, life: Life, front: usize, front_life: Life, holder: HolderId, lease: LeaseId, captured: Option<FloorTable> },
-    ProbeAnswer { node: usize, life: Life, front: usize, front_life: Life, holder: HolderId, answered: HolderId, lease: LeaseId, captured: Option<FloorTable> },
-    LeaseAnswer { front: usize, life: Life, ask: Ask, granted: Granted },
-    Release { to: usize, holder: HolderId, lease: LeaseId },
-    Fence { node: usize, life: Life, address: usize, fence: Fence },
-    FenceAnswer { node: usize, life: Life, version: Version, holder: HolderId, raised: bool },
-    Read { front: usize, life: Life, route: Route, want: Want, started: Moment, to: usize, minimum: Option<Version> },
+    LeaseAsk {
+        front: usize,
+        life: Life,
+        holder: HolderId,
+        ask: Ask,
+        to: usize,
+    },
+    Probe {
+        node: usize,
+        life: Life,
+        front: usize,
+        front_life: Life,
+        holder: HolderId,
+        lease: LeaseId,
+        captured: Option<FloorTable>,
+    },
+    ProbeAnswer {
+        node: usize,
+        life: Life,
+        front: usize,
+        front_life: Life,
+        holder: HolderId,
+        answered: HolderId,
+        lease: LeaseId,
+        captured: Option<FloorTable>,
+    },
+    LeaseAnswer {
+        front: usize,
+        life: Life,
+        ask: Ask,
+        granted: Granted,
+    },
+    Release {
+        to: usize,
+        holder: HolderId,
+        lease: LeaseId,
+    },
+    Fence {
+        node: usize,
+        life: Life,
+        address: usize,
+        fence: Fence,
+    },
+    FenceAnswer {
+        node: usize,
+        life: Life,
+        version: Version,
+        holder: HolderId,
+        raised: bool,
+    },
+    Read {
+        front: usize,
+        life: Life,
+        route: Route,
+        want: Want,
+        started: Moment,
+        to: usize,
+        minimum: Option<Version>,
+    },
     /// Only where a rule was taken out: rows were read, and their version is still to be.
-    HalfRead { node: usize, content: Arc<Content>, answer: Box<Msg> },
-    ReadAnswer { front: usize, life: Life, route: Route, want: Want, started: Moment, answer: Read },
-    Buy { op: usize, request: Box<Request>, to: usize },
-    Bought { op: usize, outcome: Option<Box<Outcome>>, version: Version, by: Epoch },
-    Report { from: usize, life: Life, to: usize, replica: NodeId, position: Version },
-    Standing { to: usize, life: Life, standing: Standing },
-    LogAsk { from: usize, life: Life, to: usize, after: Version },
-    LogPage { to: usize, life: Life, page: Option<Vec<Arc<Entry>>> },
-    SnapshotAsk { from: usize, life: Life, to: usize },
-    Snapshot { to: usize, life: Life, state: Option<Arc<Entry>> },
-    Push { from: usize, life: Life, to: usize, link: u32, records: Vec<Arc<Entry>> },
-    Pushed { to: usize, life: Life, link: u32, replica: NodeId, position: Version },
-    RedisPut { want: Want, content: Arc<Content> },
+    HalfRead {
+        node: usize,
+        content: Arc<Content>,
+        answer: Box<Msg>,
+    },
+    ReadAnswer {
+        front: usize,
+        life: Life,
+        route: Route,
+        want: Want,
+        started: Moment,
+        answer: Read,
+    },
+    Buy {
+        op: usize,
+        request: Box<Request>,
+        to: usize,
+    },
+    Bought {
+        op: usize,
+        outcome: Option<Box<Outcome>>,
+        version: Version,
+        by: Epoch,
+    },
+    Report {
+        from: usize,
+        life: Life,
+        to: usize,
+        replica: NodeId,
+        position: Version,
+    },
+    Standing {
+        to: usize,
+        life: Life,
+        standing: Standing,
+    },
+    LogAsk {
+        from: usize,
+        life: Life,
+        to: usize,
+        after: Version,
+    },
+    LogPage {
+        to: usize,
+        life: Life,
+        page: Option<Vec<Arc<Entry>>>,
+    },
+    SnapshotAsk {
+        from: usize,
+        life: Life,
+        to: usize,
+    },
+    Snapshot {
+        to: usize,
+        life: Life,
+        state: Option<Arc<Entry>>,
+    },
+    Push {
+        from: usize,
+        life: Life,
+        to: usize,
+        link: u32,
+        records: Vec<Arc<Entry>>,
+    },
+    Pushed {
+        to: usize,
+        life: Life,
+        link: u32,
+        replica: NodeId,
+        position: Version,
+    },
+    RedisPut {
+        want: Want,
+        content: Arc<Content>,
+    },
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -126,11 +239,15 @@ impl Msg {
             Msg::FenceAnswer { version, raised, .. } => {
                 format!("answer to fence {}: {}", short(version), if *raised { "raised" } else { "not me" })
             }
-            Msg::Read { want, minimum: Some(minimum), .. } => format!("reads {want} at {} or later", short(minimum)),
+            Msg::Read { want, minimum: Some(minimum), .. } => {
+                format!("reads {want} at {} or later", short(minimum))
+            }
             Msg::Read { want, .. } => format!("reads {want}"),
             Msg::HalfRead { content, .. } => format!("has read {} and not yet its version", content.value),
             Msg::ReadAnswer { want, answer, .. } => match answer {
-                Read::Content { content, .. } => format!("answer for {want}: {} as of {}", content.value, short(&content.asof)),
+                Read::Content { content, .. } => {
+                    format!("answer for {want}: {} as of {}", content.value, short(&content.asof))
+                }
                 Read::Behind => format!("answer for {want}: behind"),
                 Read::NotMaster => format!("answer for {want}: not the master"),
             },
@@ -147,7 +264,9 @@ impl Msg {
                 None => "empty push".into(),
             },
             Msg::Pushed { position, .. } => format!("answer to a push: at {}", short(position)),
-            Msg::RedisPut { want, content } => format!("{want} as of {} for the second level", short(&content.asof)),
+            Msg::RedisPut { want, content } => {
+                format!("{want} as of {} for the second level", short(&content.asof))
+            }
         }
     }
 

@@ -2,16 +2,16 @@
 //!
 //! Invariant: what is on its [`Disk`] survives; everything else is its process's and dies with it.
 
+use super::net::Route;
 use super::net::{Granted, Life, Msg, Read, Standing};
 use super::oracle::{DEPOSED, STALLED, Violation};
 use super::rows::{Body, Disk, Entry};
-use super::net::Route;
 use super::{Action, Seen, World};
 use crate::coherence::holders::Target;
 use crate::coherence::lease::{Announced, Ask, Fence};
 use crate::coherence::mastership::{Past, may_draw_again, may_start, not_before};
 use crate::coherence::rule::{Rule, kept};
-use crate::coherence::{Follow, Holders, HolderId, InSync, Met, Moment, follow, touched_keys};
+use crate::coherence::{Follow, HolderId, Holders, InSync, Met, Moment, follow, touched_keys};
 use crate::domain::{Book, Epoch, Ledger, NodeId, Outcome, Request, Version};
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -81,9 +81,19 @@ impl std::hash::Hash for Job {
 enum Phase {
     Idle,
     /// Only where a rule was taken out: the fence's targets are known, and it is not sent yet.
-    Listed { batch: Prepared, targets: BTreeSet<HolderId> },
-    Fencing { batch: Prepared, since: Moment, until: Option<Moment>, targets: Vec<Target> },
-    Ready { batch: Prepared },
+    Listed {
+        batch: Prepared,
+        targets: BTreeSet<HolderId>,
+    },
+    Fencing {
+        batch: Prepared,
+        since: Moment,
+        until: Option<Moment>,
+        targets: Vec<Target>,
+    },
+    Ready {
+        batch: Prepared,
+    },
 }
 
 /// A batch that is decided.
@@ -191,10 +201,15 @@ impl Node {
         self.master().is_some_and(|master| {
             let in_batch = |batch: &Prepared| batch.replies.replies.iter().any(|(other, _)| *other == op);
             master.queue.iter().any(|job| job.op == op)
-                || master.unacknowledged.iter().any(|b| b.replies.replies.iter().any(|(other, _)| *other == op))
+                || master
+                    .unacknowledged
+                    .iter()
+                    .any(|b| b.replies.replies.iter().any(|(other, _)| *other == op))
                 || match &master.phase {
                     Phase::Idle => false,
-                    Phase::Listed { batch, .. } | Phase::Fencing { batch, .. } | Phase::Ready { batch } => in_batch(batch),
+                    Phase::Listed { batch, .. } | Phase::Fencing { batch, .. } | Phase::Ready { batch } => {
+                        in_batch(batch)
+                    }
                 }
         })
     }
@@ -213,7 +228,8 @@ impl Node {
         let waits = master.filter(|master| !master.queue.is_empty()).map(|master| master.not_before);
         let acknowledging =
             master.and_then(|master| master.unacknowledged.front()).and_then(|batch| batch.deadline);
-        let leases = master.into_iter().flat_map(|master| master.holders.held().map(|(_, _, expires)| expires));
+        let leases =
+            master.into_iter().flat_map(|master| master.holders.held().map(|(_, _, expires)| expires));
         fence.into_iter().chain(waits).chain(acknowledging).chain(leases)
     }
 }
@@ -234,13 +250,19 @@ impl World {
             Process::Down => self.enabled_down(node, actions),
             Process::Master(master) => {
                 let now = self.node_now(node);
-                if it.writes() && !master.queue.is_empty() && master.phase == Phase::Idle && now >= master.not_before {
+                if it.writes()
+                    && !master.queue.is_empty()
+                    && master.phase == Phase::Idle
+                    && now >= master.not_before
+                {
                     actions.push(Action::Batch { node });
                 }
                 match &master.phase {
                     Phase::Ready { .. } => actions.push(Action::Commit { node }),
                     Phase::Listed { .. } => actions.push(Action::SendFence { node }),
-                    Phase::Fencing { batch, targets, .. } => self.enabled_announce(node, batch, targets, actions),
+                    Phase::Fencing { batch, targets, .. } => {
+                        self.enabled_announce(node, batch, targets, actions)
+                    }
                     Phase::Idle => {}
                 }
                 if let Some(batch) = master.unacknowledged.front() {
@@ -253,10 +275,12 @@ impl World {
                 }
                 for (&to, link) in &master.links {
                     let life = it.life;
-                    let under_way = |msg: &Msg| matches!(msg,
+                    let under_way = |msg: &Msg| {
+                        matches!(msg,
                         Msg::Push { from, life: l, link: n, .. } if (*from, *l, *n) == (node, life, link.number))
-                        || matches!(msg,
-                        Msg::Pushed { to, life: l, link: n, .. } if (*to, *l, *n) == (node, life, link.number));
+                            || matches!(msg,
+                        Msg::Pushed { to, life: l, link: n, .. } if (*to, *l, *n) == (node, life, link.number))
+                    };
                     if link.in_flight && !self.under_way(under_way) {
                         actions.push(Action::PushFails { node, to });
                     }
@@ -268,7 +292,7 @@ impl World {
                 if self.left.handovers > 0 && it.writes() && idle {
                     for to in 0..self.nodes.len() {
                         let member = master.in_sync.is_member(self.nodes[to].disk.node);
-                        if to != node && (member || !kept(Rule::HeirHasTheSeal)) {
+                        if to != node && member {
                             actions.push(Action::Handover { node, to });
                         }
                     }
@@ -283,12 +307,12 @@ impl World {
                 }
                 let life = it.life;
                 let under_way = |msg: &Msg| match msg {
-                    Msg::Report { from, life: l, .. } | Msg::LogAsk { from, life: l, .. } | Msg::SnapshotAsk { from, life: l, .. } => {
-                        (*from, *l) == (node, life)
-                    }
-                    Msg::Standing { to, life: l, .. } | Msg::LogPage { to, life: l, .. } | Msg::Snapshot { to, life: l, .. } => {
-                        (*to, *l) == (node, life)
-                    }
+                    Msg::Report { from, life: l, .. }
+                    | Msg::LogAsk { from, life: l, .. }
+                    | Msg::SnapshotAsk { from, life: l, .. } => (*from, *l) == (node, life),
+                    Msg::Standing { to, life: l, .. }
+                    | Msg::LogPage { to, life: l, .. }
+                    | Msg::Snapshot { to, life: l, .. } => (*to, *l) == (node, life),
                     _ => false,
                 };
                 if replica.following && !self.under_way(under_way) {
@@ -318,7 +342,8 @@ impl World {
         } else {
             actions.push(Action::StartReplica { node });
         }
-        let nobody_else = (0..self.nodes.len()).all(|other| other == node || self.nodes[other].master().is_none());
+        let nobody_else =
+            (0..self.nodes.len()).all(|other| other == node || self.nodes[other].master().is_none());
         if self.left.forces > 0 && nobody_else {
             actions.push(Action::StartMaster { node, force: true });
         }
@@ -394,6 +419,12 @@ impl World {
                 }
                 self.rewound(node, "its data is restored from the backup");
             }
+            Action::Stray { node } => {
+                let it = &self.nodes[node];
+                let backup = self.nodes[0].disk.backup.as_ref().map(|state| state.version);
+                let (life, replica, position) = (it.life, it.disk.node, backup.unwrap_or(Version::GENESIS));
+                self.send(Epoch::GENESIS, Msg::Report { from: node, life, to: 0, replica, position });
+            }
             Action::Wipe { node } => {
                 self.left.wipes -= 1;
                 let genesis = Entry::genesis(&self.setup.books);
@@ -439,6 +470,7 @@ impl World {
     }
 
     pub fn start_master(&mut self, node: usize, force: bool) {
+        let again = force && self.nodes[node].met.deposed_by().is_some();
         let Ok(permission) = self.start_as_master(node, force) else { return };
         let now = self.node_now(node);
         let terms = &self.setup.terms_ms;
@@ -484,7 +516,8 @@ impl World {
         if force {
             oracle.forced(epoch);
         }
-        if force && !in_set {
+        // An operator was told what may be lost; one that draws again by itself was not.
+        if force && !in_set && !again {
             oracle.excuse();
         }
         let verdict = oracle.begins(&state).and_then(|()| oracle.committed(&state));
@@ -572,11 +605,21 @@ impl World {
 
     pub fn at_node(&mut self, met: Epoch, msg: &Msg) {
         let to = match msg {
-            Msg::LeaseAsk { to, .. } | Msg::Release { to, .. } | Msg::Read { to, .. } | Msg::Buy { to, .. }
-            | Msg::Report { to, .. } | Msg::Standing { to, .. } | Msg::LogAsk { to, .. }
-            | Msg::LogPage { to, .. } | Msg::SnapshotAsk { to, .. } | Msg::Snapshot { to, .. }
-            | Msg::Push { to, .. } | Msg::Pushed { to, .. } => *to,
-            Msg::ProbeAnswer { node, .. } | Msg::FenceAnswer { node, .. } | Msg::HalfRead { node, .. } => *node,
+            Msg::LeaseAsk { to, .. }
+            | Msg::Release { to, .. }
+            | Msg::Read { to, .. }
+            | Msg::Buy { to, .. }
+            | Msg::Report { to, .. }
+            | Msg::Standing { to, .. }
+            | Msg::LogAsk { to, .. }
+            | Msg::LogPage { to, .. }
+            | Msg::SnapshotAsk { to, .. }
+            | Msg::Snapshot { to, .. }
+            | Msg::Push { to, .. }
+            | Msg::Pushed { to, .. } => *to,
+            Msg::ProbeAnswer { node, .. } | Msg::FenceAnswer { node, .. } | Msg::HalfRead { node, .. } => {
+                *node
+            }
             _ => return,
         };
         // Nobody listens there: the sender finds out.
@@ -590,7 +633,9 @@ impl World {
         self.node(to).met.meet(met);
         self.deposed(to);
         match msg {
-            Msg::LeaseAsk { front, life, holder, ask, .. } => self.lease_asked(to, *front, *life, *holder, *ask),
+            Msg::LeaseAsk { front, life, holder, ask, .. } => {
+                self.lease_asked(to, *front, *life, *holder, *ask)
+            }
             Msg::ProbeAnswer { .. } => self.probed(to, msg),
             Msg::Release { holder, lease, .. } => {
                 if let Some(master) = self.node(to).master_mut() {
@@ -605,13 +650,33 @@ impl World {
             Msg::HalfRead { content, answer, .. } => {
                 let mut content = content.as_ref().clone();
                 content.asof = self.nodes[to].disk.seen.version;
-                if let Msg::ReadAnswer { front, life, route, want, started, answer: Read::Content { master, .. } } = answer.as_ref() {
+                if let Msg::ReadAnswer {
+                    front,
+                    life,
+                    route,
+                    want,
+                    started,
+                    answer: Read::Content { master, .. },
+                } = answer.as_ref()
+                {
                     let answer = Read::Content { content: Arc::new(content), master: *master };
-                    self.node_send(to, Msg::ReadAnswer { front: *front, life: *life, route: *route, want: want.clone(), started: *started, answer });
+                    self.node_send(
+                        to,
+                        Msg::ReadAnswer {
+                            front: *front,
+                            life: *life,
+                            route: *route,
+                            want: want.clone(),
+                            started: *started,
+                            answer,
+                        },
+                    );
                 }
             }
             Msg::Buy { op, request, .. } => self.queue(to, *op, request),
-            Msg::Report { from, life, replica, position, .. } => self.reported(to, *from, *life, *replica, *position),
+            Msg::Report { from, life, replica, position, .. } => {
+                self.reported(to, *from, *life, *replica, *position)
+            }
             Msg::Standing { life, standing, .. } => self.standing(to, *life, *standing),
             Msg::LogAsk { from, life, after, .. } => {
                 let it = &self.nodes[to];
@@ -626,7 +691,9 @@ impl World {
             }
             Msg::Snapshot { life, state, .. } => self.snapshot(to, *life, state.as_ref()),
             Msg::Push { from, life, link, records, .. } => self.pushed_to(to, *from, *life, *link, records),
-            Msg::Pushed { life, link, replica, position, .. } => self.pushed(to, *life, *link, *replica, *position),
+            Msg::Pushed { life, link, replica, position, .. } => {
+                self.pushed(to, *life, *link, *replica, *position)
+            }
             _ => {}
         }
     }
@@ -638,7 +705,8 @@ impl World {
         let granted = match ask {
             _ if !self.nodes[node].reigns() => Some(Granted::NotMaster),
             Ask::Renew(lease) => {
-                let renewed = self.node(node).master_mut().map(|master| master.holders.renew(now, holder, lease));
+                let renewed =
+                    self.node(node).master_mut().map(|master| master.holders.renew(now, holder, lease));
                 self.poll_fence(node);
                 Some(renewed.and_then(Result::ok).map_or(Granted::No, Granted::Yes))
             }
@@ -650,12 +718,16 @@ impl World {
                 });
                 let (node_life, front_life) = (self.nodes[node].life, life);
                 if kept(Rule::AddressIsProbed) {
-                    let probe = Msg::Probe { node, life: node_life, front, front_life, holder, lease, captured };
+                    let probe =
+                        Msg::Probe { node, life: node_life, front, front_life, holder, lease, captured };
                     self.node_send(node, probe);
                     None
                 } else {
                     let address = self.setup.addresses[front].to_string();
-                    let joined = self.node(node).master_mut().map(|master| master.holders.join(now, holder, lease, address));
+                    let joined = self
+                        .node(node)
+                        .master_mut()
+                        .map(|master| master.holders.join(now, holder, lease, address));
                     Some(joined.and_then(Result::ok).map_or(Granted::No, Granted::Yes))
                 }
             }
@@ -666,7 +738,9 @@ impl World {
     }
 
     fn probed(&mut self, node: usize, msg: &Msg) {
-        let Msg::ProbeAnswer { life, front, front_life, holder, answered, lease, captured, .. } = msg else { return };
+        let Msg::ProbeAnswer { life, front, front_life, holder, answered, lease, captured, .. } = msg else {
+            return;
+        };
         if self.nodes[node].life != *life {
             return;
         }
@@ -676,7 +750,8 @@ impl World {
             Granted::NotMaster
         } else if answered == holder {
             let address = self.setup.addresses[*front].to_string();
-            let joined = self.node(node).master_mut().map(|master| master.holders.join(now, *holder, *lease, address));
+            let joined =
+                self.node(node).master_mut().map(|master| master.holders.join(now, *holder, *lease, address));
             joined.and_then(Result::ok).map_or(Granted::No, |mut grant| {
                 if captured.is_some() {
                     grant.floors.clone_from(captured);
@@ -705,7 +780,12 @@ impl World {
             Read::Content { content: state.content(want), master }
         };
         let words = match &answer {
-            Read::Content { content, .. } => format!("reads {want} for {}: {} as of {}", World::front_name(*front), content.value, content.asof.public()),
+            Read::Content { content, .. } => format!(
+                "reads {want} for {}: {} as of {}",
+                World::front_name(*front),
+                content.value,
+                content.asof.public()
+            ),
             Read::Behind => format!("is behind for {want}"),
             Read::NotMaster => format!("is no master for {want}"),
         };
@@ -714,7 +794,14 @@ impl World {
             Read::Content { content, .. } if !kept(Rule::AsofOfTheSameSnapshot) => Some(Arc::clone(content)),
             _ => None,
         };
-        let answer = Msg::ReadAnswer { front: *front, life: *life, route: *route, want: want.clone(), started: *started, answer };
+        let answer = Msg::ReadAnswer {
+            front: *front,
+            life: *life,
+            route: *route,
+            want: want.clone(),
+            started: *started,
+            answer,
+        };
         match half {
             Some(content) => self.node_send(node, Msg::HalfRead { node, content, answer: Box::new(answer) }),
             None => self.node_send(node, answer),
@@ -849,7 +936,8 @@ impl World {
         let now = self.node_now(node);
         let Some(master) = self.nodes[node].master() else { return };
         let Phase::Fencing { since, targets, .. } = &master.phase else { return };
-        let (since, expired) = (*since, !targets.is_empty());
+        let since = *since;
+        let unheard: Vec<HolderId> = targets.iter().map(|target| target.holder).collect();
         let term = Duration::from_millis(self.setup.terms_ms.iter().copied().max().unwrap_or(1000));
         let Some(master) = self.node(node).master_mut() else { return };
         match master.holders.fenced(now) {
@@ -865,17 +953,37 @@ impl World {
                 }
             }
             None => {
-                let Phase::Fencing { batch, .. } = std::mem::replace(&mut master.phase, Phase::Idle) else { return };
+                let Phase::Fencing { batch, .. } = std::mem::replace(&mut master.phase, Phase::Idle) else {
+                    return;
+                };
                 if batch.committed {
                     let Prepared { state, replies, .. } = batch;
-                    self.acknowledge_later(node, Committed { version: state.version, replies, deadline: None });
+                    self.acknowledge_later(
+                        node,
+                        Committed { version: state.version, replies, deadline: None },
+                    );
                 } else {
                     master.phase = Phase::Ready { batch };
                 }
-                if expired {
+                if !unheard.is_empty() {
                     self.fault(Seen::AFTER_EXPIRY);
+                    self.judge_calm_fence(node, since, &unheard);
                 }
             }
+        }
+    }
+
+    /// Where nothing goes wrong, a fence waits for nobody's lease to run out: who lives and is the only one
+    /// at its address was reached.
+    fn judge_calm_fence(&mut self, node: usize, since: Moment, unheard: &[HolderId]) {
+        let Some(settling) = self.settling else { return };
+        let addresses: BTreeSet<usize> = self.setup.addresses.iter().copied().collect();
+        let clear = self.setup.name_is_fixed || addresses.len() == self.setup.addresses.len();
+        let alive =
+            |holder: &HolderId| self.fronts.iter().any(|front| front.up && front.session.holder() == *holder);
+        if clear && since > self.setup.clocks[node].at(settling) && unheard.iter().any(alive) {
+            let words = "a fence waited for the lease of a frontend that nobody can reach at its address";
+            self.judge(Err(Violation { promise: STALLED, words: words.into() }));
         }
     }
 
@@ -1035,7 +1143,9 @@ impl World {
         }
         let now = self.node_now(node);
         let Some(master) = self.node(node).master_mut() else { return };
-        let Some((&to, link)) = master.links.iter_mut().find(|(_, link)| link.number == number) else { return };
+        let Some((&to, link)) = master.links.iter_mut().find(|(_, link)| link.number == number) else {
+            return;
+        };
         link.in_flight = false;
         if link.replica != replica {
             self.lose_replica(node, to);
@@ -1180,7 +1290,9 @@ impl World {
         for link in master.links.values_mut() {
             link.queue.push(Arc::clone(&state));
         }
-        self.say(&self.node_name(node), || format!("seals its log at {} for replica {to}", state.version.public()));
+        self.say(&self.node_name(node), || {
+            format!("seals its log at {} for replica {to}", state.version.public())
+        });
         let verdict = Arc::make_mut(&mut self.oracle).committed(&state);
         self.judge(verdict);
     }
@@ -1198,4 +1310,3 @@ fn drop_replica(master: &mut Master, replica: NodeId, back_off: Moment) {
     master.links.retain(|_, link| link.replica != replica);
     master.back_offs.insert(replica, back_off);
 }
-

@@ -191,10 +191,9 @@ impl Oracle {
         };
         let known = self.acknowledged.insert(op, (receipt, true));
         match known {
-            Some((known, true)) if known.order_id != receipt.order_id => Err(Violation {
-                promise: LOST,
-                words: format!("purchase {op} was told two orders"),
-            }),
+            Some((known, true)) if known.order_id != receipt.order_id => {
+                Err(Violation { promise: LOST, words: format!("purchase {op} was told two orders") })
+            }
             _ => Ok(()),
         }
     }

@@ -176,7 +176,8 @@ pub fn digest_of(value: &impl Hash) -> u64 {
 
 impl Entry {
     pub fn genesis(books: &[Book]) -> Arc<Self> {
-        let rows = Rows { books: books.iter().map(|book| (book.id, book.clone())).collect(), ..Rows::default() };
+        let rows =
+            Rows { books: books.iter().map(|book| (book.id, book.clone())).collect(), ..Rows::default() };
         let digest = digest_of(&rows.books);
         Arc::new(Self {
             version: Version::GENESIS,
