@@ -191,6 +191,11 @@ pub fn all() -> Vec<Config> {
                 ..Left::default()
             };
         }),
+        config("cached", "two frontends that know everything, and a purchase", |s| {
+            s.nodes = 1;
+            s.prelude = vec![ReadAll];
+            s.budget = Left { reads: 2, ..Left::default() };
+        }),
         config("late", "the answer about a lease is late", |s| {
             one_front(s);
             s.prelude = vec![ReadAll];

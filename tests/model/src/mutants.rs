@@ -26,7 +26,7 @@ pub const MUTANTS: &[Mutant] = &[
         rule: Rule::FenceBeforeCommit,
         kept: "the commit follows the fence",
         removed: "the fence is sent after the commit",
-        homes: &["race", "rejoin"],
+        homes: &["cached"],
     },
     Mutant {
         rule: Rule::ExpiryIsWaitedFor,
@@ -308,19 +308,19 @@ pub const MUTANTS: &[Mutant] = &[
         rule: Rule::NotDeleteThenWrite,
         kept: "fences and floors",
         removed: "the entry is deleted, then the row is written",
-        homes: &["race"],
+        homes: &["cached", "race"],
     },
     Mutant {
         rule: Rule::NotWriteThenDelete,
         kept: "fences and floors",
         removed: "the row is written, then the entry is deleted",
-        homes: &["race"],
+        homes: &["cached", "race"],
     },
     Mutant {
         rule: Rule::NotTtlOnly,
         kept: "fences and floors",
         removed: "entries live until their time is over",
-        homes: &["race"],
+        homes: &["cached", "race"],
     },
 ];
 

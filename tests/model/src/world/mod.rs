@@ -27,6 +27,9 @@ use std::sync::Arc;
 
 const MS: u64 = 1_000_000;
 
+/// Longer than any first start waits for leases, by any clock.
+const FIRST_WAIT: u64 = 6_000 * MS;
+
 /// Steps within which everybody has an answer once nothing goes wrong any more.
 const SETTLED_BY: usize = 4000;
 
@@ -480,6 +483,8 @@ impl World {
 
     /// Everybody gets what is calm weather: leases, a place in the set.
     fn warm_up(&mut self) {
+        // Nobody's lease can be running any more: the first batch need not wait.
+        self.now += FIRST_WAIT;
         for front in 0..self.fronts.len() {
             self.step(&Action::Ask { front });
             self.deliver_all();
