@@ -95,13 +95,17 @@ impl Floors {
 
 /// What the table holds at this moment: floor by floor, so not one moment for all while it is raised.
 fn values(floors: &Floors) -> impl Iterator<Item = u64> {
-    floors.slots.iter().chain([&floors.global]).map(|floor| floor.load(Ordering::Acquire))
+    floors.slots.iter().chain([&floors.global, &floors.announced]).map(|floor| floor.load(Ordering::Acquire))
 }
 
 impl Clone for Floors {
     fn clone(&self) -> Self {
         let copy = |floor: &AtomicU64| AtomicU64::new(floor.load(Ordering::Acquire));
-        Self { slots: self.slots.iter().map(copy).collect(), global: copy(&self.global) }
+        Self {
+            slots: self.slots.iter().map(copy).collect(),
+            global: copy(&self.global),
+            announced: copy(&self.announced),
+        }
     }
 }
 
