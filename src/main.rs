@@ -8,6 +8,7 @@ use bazar::server;
 use bazar::shutdown::{self, Shutdown};
 use bazar::telemetry;
 use bazar::token::InternalToken;
+use bazar::up::UpError;
 use clap::{CommandFactory, Parser};
 use std::error::Error;
 use std::net::SocketAddr;
@@ -87,7 +88,11 @@ fn exit_code(outcome: Outcome) -> ExitCode {
         Err(error) => {
             eprintln!("error: {error}");
             // Started as what its data forbids: a mistake of the caller, like a wrong flag.
-            match error.downcast_ref::<CatalogError>() {
+            let of_catalog = error.downcast_ref::<CatalogError>().or(match error.downcast_ref::<UpError>() {
+                Some(UpError::Catalog(error)) => Some(error),
+                _ => None,
+            });
+            match of_catalog {
                 Some(CatalogError::Refused(_)) => ExitCode::from(2),
                 _ => ExitCode::FAILURE,
             }

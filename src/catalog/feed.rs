@@ -10,6 +10,7 @@ use crate::domain::{NodeId, Record, Version};
 use crate::member::Member;
 use crate::store::InSyncFile;
 use crate::wire::catalog::{Checked, ReplicaReport, ReplicaState, SYNC_WRITE, Synced};
+use crate::wire::{ErrorCode, Problem};
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
@@ -39,9 +40,6 @@ const MAX_PUSH: usize = 64;
 
 /// Replicas at a time.
 const MAX_REPLICAS: usize = 64;
-
-/// Before another attempt to write the set down.
-const RECORD_AGAIN: Duration = Duration::from_millis(200);
 
 /// How long a replica that missed a deadline is not waited for; doubles each time, so that one that can
 /// report but not be reached does not stall the shop every second.
@@ -105,6 +103,12 @@ impl State {
         }
     }
 
+    /// Whether the node is known to have `version` on disk: by a push, or by its own word.
+    fn has(&self, node: NodeId, version: Version) -> bool {
+        let pushed = self.in_sync.durable(node).is_some_and(|durable| durable >= version.seq);
+        pushed || self.links.get(&node).is_some_and(|link| link.reported.seq >= version.seq)
+    }
+
     fn lost(&mut self, replica: NodeId) {
         if self.in_sync.is_member(replica) {
             log::warn!("replica {replica} is out of the in-sync set");
@@ -131,7 +135,8 @@ impl Feed {
         recorded: BTreeSet<NodeId>,
     ) -> Self {
         let state = State {
-            in_sync: InSync::new(start.seq, &recorded),
+            // The start itself, which no replica can have yet, was acknowledged to nobody.
+            in_sync: InSync::new(start.seq.saturating_sub(1), &recorded),
             recorded,
             links: HashMap::new(),
             back_offs: HashMap::new(),
@@ -155,19 +160,19 @@ impl Feed {
         });
     }
 
-    /// Returns when `version` may be acknowledged: true; or never may, because another epoch has begun:
-    /// false.
-    pub async fn replicated(&self, version: Version) -> bool {
+    /// Returns when `version` may be acknowledged. An error says nothing about what became of it: it is
+    /// not known whether it will stay, or nobody could be told from here who has it.
+    pub async fn replicated(&self, version: Version) -> Result<(), Problem> {
         let deadline = Instant::now() + SYNC_DEADLINE;
         loop {
             // Before the look, so that no change falls between the two.
             let changed = self.changed.notified();
             if self.member.deposed_by().is_some() {
-                return false;
+                return Err(ErrorCode::NotMaster.into());
             }
             match self.next(version) {
-                Next::Acknowledge => return true,
-                Next::Record(members) => self.record(members).await,
+                Next::Acknowledge => return Ok(()),
+                Next::Record(members) => self.record(members).await?,
                 Next::WaitFor(missing) => {
                     if tokio::time::timeout_at(deadline, changed).await.is_err() {
                         let mut state = self.state.lock();
@@ -196,16 +201,15 @@ impl Feed {
     }
 
     /// Writes down who is in the set: before an acknowledgement that does not wait for who left.
-    async fn record(&self, members: BTreeSet<NodeId>) {
+    async fn record(&self, members: BTreeSet<NodeId>) -> Result<(), Problem> {
         let (file, record) = (self.file.clone(), members.clone());
-        match tokio::task::spawn_blocking(move || file.save(&record)).await {
-            Ok(Ok(())) => self.state.lock().recorded = members,
-            Ok(Err(error)) => {
-                log::error!("the in-sync set cannot be written down, so nothing is acknowledged: {error}");
-                tokio::time::sleep(RECORD_AGAIN).await;
-            }
-            Err(error) => log::error!("writing the in-sync set down failed: {error}"),
+        let saved = tokio::task::spawn_blocking(move || file.save(&record)).await;
+        if let Err(error) = saved.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+            log::error!("the in-sync set cannot be written down, so nothing is acknowledged: {error}");
+            return Err(ErrorCode::Unavailable.into());
         }
+        self.state.lock().recorded = members;
+        Ok(())
     }
 
     /// Whether the node may take over: it has everything that was acknowledged.
@@ -218,11 +222,11 @@ impl Feed {
         }
     }
 
-    /// Returns when `node` has everything up to `version` on disk.
+    /// Returns when `node` has everything up to `version` on disk, whether it is waited for or not.
     pub async fn reached(&self, node: NodeId, version: Version) {
         loop {
             let changed = self.changed.notified();
-            if self.state.lock().in_sync.durable(node).is_some_and(|durable| durable >= version.seq) {
+            if self.state.lock().has(node, version) {
                 return;
             }
             changed.await;
@@ -424,7 +428,7 @@ mod tests {
         let nowhere = BaseUrl::parse("http://127.0.0.1:1").unwrap();
         assert!(!feed.register(&report, nowhere));
         // Waits for nobody, so it returns at once; the test's own deadline is far away.
-        feed.replicated(start.next()).await;
+        feed.replicated(start.next()).await.unwrap();
         assert!(feed.replicas().iter().all(|replica| !replica.in_sync));
     }
 }

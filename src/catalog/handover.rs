@@ -24,6 +24,8 @@ const HEIR_DEADLINE: Duration = Duration::from_secs(10);
 
 /// What a handover works with.
 pub struct Handover {
+    /// This master's own.
+    pub node: NodeId,
     pub member: Member,
     pub mastership: Arc<Mastership>,
     pub queue: Queue,
@@ -39,7 +41,7 @@ impl Handover {
         let peer = Peer::new(heir.clone(), &self.member);
         let answer: Result<NodeIs, _> = peer.get(NODE, &request_id, PROBE_DEADLINE).await;
         let node = answer.map_err(|error| not_an_heir(format!("the heir does not answer: {error}")))?.node;
-        if !self.feed.may_inherit(node) {
+        if node == self.node || !self.feed.may_inherit(node) {
             return Err(not_an_heir(format!("the node at {heir} is not a replica in sync with this master")));
         }
         let seal = self.queue.seal(node).await?;
@@ -56,8 +58,13 @@ impl Handover {
     }
 
     async fn deliver(self: Arc<Self>, heir: NodeId, seal: Version) {
-        self.feed.reached(heir, seal).await;
-        log::info!("node {heir} has the seal: this master ends");
+        tokio::select! {
+            () = self.feed.reached(heir, seal) => log::info!("node {heir} has the seal: this master ends"),
+            // Then it got the seal some other way, and leads.
+            by = self.mastership.deposed() => {
+                log::info!("epoch {} has begun from the seal: this master ends", by.number);
+            }
+        }
         self.end.cancel();
     }
 }

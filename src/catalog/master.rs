@@ -54,9 +54,14 @@ pub struct Opened {
 pub async fn open(data: &Path, config: MasterConfig, member: &Member) -> Result<Opened, CatalogError> {
     let dir = DataDir::lock(data, "catalog master")?;
     let (store, mut writer) = dir.open(READERS).await?;
-    let Standing { end, end_is_seal_for, last_start_node, deposed_by, .. } = writer.standing().await?;
-    let past =
-        Past { epoch: end.epoch, last_master: last_start_node, sealed_for: end_is_seal_for, deposed_by };
+    let Standing { end, end_is_seal_for, last_start_node, has_start, deposed_by } = writer.standing().await?;
+    let past = Past {
+        epoch: end.epoch,
+        last_master: last_start_node,
+        sealed_for: end_is_seal_for,
+        deposed_by,
+        fresh: !has_start,
+    };
     let permission = may_start(&past, dir.node(), config.force, member.met())?;
     let same = past.last_master == Some(dir.node()) && past.sealed_for.is_none();
     Ok(Opened { dir, store, writer, permission, same })
@@ -72,11 +77,23 @@ pub async fn start(
 ) -> Result<(Arc<Master>, writer::Tasks), CatalogError> {
     let Opened { dir, store, mut writer, permission, same } = opened;
     let node = dir.node();
+    let file = dir.in_sync_file();
+    let recorded = file.load().map_err(CatalogError::InSync)?;
+    let former = match config.ack {
+        Ack::Sync if same => recorded.clone(),
+        // The record of another time, or of one that nobody keeps.
+        Ack::Sync | Ack::Async => BTreeSet::new(),
+    };
+    if former != recorded {
+        file.save(&former).map_err(CatalogError::InSync)?;
+    }
     let lease = if config.leases_outlive_process { config.lease } else { Duration::ZERO };
+    // Whoever starts after this one has to wait for what this one waits for, if it writes nothing.
+    let term = lease.max(permission.at_least);
     let epoch = NewEpoch {
         identity: rand::random(),
         at_least: permission.above,
-        lease_term_ms: u64::try_from(lease.as_millis()).unwrap_or(u64::MAX),
+        lease_term_ms: u64::try_from(term.as_millis()).unwrap_or(u64::MAX),
         node,
     };
     let started = writer.start_epoch(epoch).await?;
@@ -95,16 +112,6 @@ pub async fn start(
         log::info!("purchases wait {wait:?} for the leases of the epoch before");
     }
 
-    let file = dir.in_sync_file();
-    let recorded = file.load().map_err(CatalogError::InSync)?;
-    let former = match config.ack {
-        Ack::Sync if same => recorded.clone(),
-        // The record of another time, or of one that nobody keeps.
-        Ack::Sync | Ack::Async => BTreeSet::new(),
-    };
-    if former != recorded {
-        file.save(&former).map_err(CatalogError::InSync)?;
-    }
     let mastership = Arc::new(Mastership::new(member.clone()));
     let leases = Leases::new(start, config.lease, protocol(recipe), member.clone(), Arc::clone(&mastership));
     let leases = Arc::new(leases);
@@ -122,6 +129,7 @@ pub async fn start(
     let (queue, tasks) =
         writer::new(dir, writer, behind, not_before, may_draw_again, config.keep, end.clone());
     let handover = Handover {
+        node,
         member: member.clone(),
         mastership: Arc::clone(&mastership),
         queue: queue.clone(),

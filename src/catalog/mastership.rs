@@ -55,6 +55,11 @@ impl Mastership {
         self.member.deposed_by()
     }
 
+    /// Somebody's data is of `epoch`.
+    pub fn meet(&self, epoch: Epoch) {
+        self.member.meet(epoch);
+    }
+
     /// Returns when this process has been deposed; at once if it was before.
     pub async fn deposed(&self) -> Epoch {
         let mut met = self.member.watch();

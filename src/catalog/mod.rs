@@ -46,7 +46,7 @@ use crate::token::InternalToken;
 use actix_web::rt::task::JoinHandle;
 use actix_web::web;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +58,13 @@ const READERS: u32 = 2;
 
 /// HTTP workers of a catalog node. A read is a few dozen microseconds; one worker outruns the disk.
 const WORKERS: usize = 1;
+
+/// Epochs that one start by force draws. Two that hear of each other before either has sold anything draw
+/// above each other; whoever has drawn this often gives way.
+const MAX_DRAWS: u32 = 3;
+
+/// Between two looks at a lock that is about to be released.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
 
 /// What a catalog node was told, checked.
 #[derive(Debug, Clone)]
@@ -194,18 +201,37 @@ impl App {
         if let Some(recipe) = recipe {
             actix_web::rt::spawn(recipe.warn(warning));
         }
+        let mut drawn = 1;
         loop {
             let ended = node.run(listener.try_clone()?, member.clone(), recipe, shutdown.clone()).await;
             match (ended, &again) {
-                (Err(CatalogError::DrawAgain { met }), Some(Again { data, config })) => {
+                (Err(CatalogError::DrawAgain { met }), Some(Again { data, config })) if drawn < MAX_DRAWS => {
                     log::warn!("epoch {} has begun somewhere else: drawing a higher one", met.number);
-                    let opened = master::open(data, *config, &member).await?;
+                    drawn += 1;
+                    let opened = open_again(data, *config, &member).await?;
                     let (master, tasks) =
                         master::start(opened, data.clone(), *config, recipe, &member).await?;
                     node = Node::Master { master, tasks };
                 }
                 (ended, _) => return ended,
             }
+        }
+    }
+}
+
+/// The workers of the life before may hold on to the data for a moment longer than their listener.
+async fn open_again(
+    data: &Path,
+    config: MasterConfig,
+    member: &Member,
+) -> Result<master::Opened, CatalogError> {
+    let until = tokio::time::Instant::now() + server::DRAIN;
+    loop {
+        match master::open(data, config, member).await {
+            Err(CatalogError::Open(OpenError::Locked { .. })) if tokio::time::Instant::now() < until => {
+                tokio::time::sleep(LOCK_PAUSE).await;
+            }
+            opened => return opened,
         }
     }
 }

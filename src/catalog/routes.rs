@@ -251,7 +251,13 @@ async fn release(master: web::Data<Master>, payload: web::Payload) -> Answer {
 
 async fn register(master: web::Data<Master>, request: HttpRequest, payload: web::Payload) -> Answer {
     let report: ReplicaReport = read_json(payload, MAX_BODY).await?;
+    // Whatever the header says: of two epochs with one number, a sender carries only the higher identity.
+    master.mastership.meet(report.position.epoch);
     require_replication(&master)?;
+    if report.node == master.node {
+        let sentence = "this replica has the identity of the master: its directory is a copy";
+        return Err(Problem::new(ErrorCode::InvalidRequest, sentence).into());
+    }
     let address = reach(&report.address, &request)?;
     let store = master.reads.at(None).await?;
     let known = store.log_after(report.position, 1, 1).await.map_err(|error| unavailable(&error))?;
@@ -266,6 +272,7 @@ async fn register(master: web::Data<Master>, request: HttpRequest, payload: web:
 
 async fn log_page(master: web::Data<Master>, request: HttpRequest) -> Answer {
     let query: LogQuery = read_query(&request)?;
+    master.mastership.meet(query.after.epoch);
     require_replication(&master)?;
     let store = master.reads.at(None).await?;
     match store.log_after(query.after, LOG_RECORDS, LOG_BYTES).await.map_err(|error| unavailable(&error))? {

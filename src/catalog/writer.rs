@@ -46,6 +46,9 @@ const IDLE: Duration = Duration::from_secs(1);
 /// The longest a job may wait for its answer. Longer than a lease, which is the longest stall there is.
 const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
 
+/// Before another attempt to write down that this master was deposed.
+const TELL_AGAIN: Duration = Duration::from_secs(1);
+
 type Reply = oneshot::Sender<Result<Vec<Outcome>, Problem>>;
 /// Requests that are answered together, and where to.
 type Write = (Vec<Request>, Reply);
@@ -300,11 +303,18 @@ impl WriterTask {
              more. Start it with --replica, and it takes over what the new master has",
             by.number
         );
-        self.told = true;
-        if let Err(error) = self.store.set_deposed(by).await {
-            log::error!("that could not be written down: {error}");
+        match self.store.set_deposed(by).await {
+            Ok(()) => {
+                self.told = true;
+                Ok(())
+            }
+            Err(error) if error.ends_writer() => Err(CatalogError::Commit(error)),
+            Err(error) => {
+                log::error!("that could not be written down, and is tried again: {}", cause(&error));
+                tokio::time::sleep(TELL_AGAIN).await;
+                Ok(())
+            }
         }
-        Ok(())
     }
 
     async fn work(&mut self, first: Job) -> Result<(), CatalogError> {
@@ -314,15 +324,13 @@ impl WriterTask {
             self.write(batch).await?;
         }
         match last {
-            Some(Last::Seal { heir, reply }) => {
-                let _ = reply.send(self.seal(heir).await?);
-            }
+            Some(Last::Seal { heir, reply }) => self.seal(heir, reply).await,
             Some(Last::Digest { cursor, reply }) => {
                 let _ = reply.send(self.digest(cursor).await?);
+                Ok(())
             }
-            None => {}
+            None => Ok(()),
         }
-        Ok(())
     }
 
     async fn digest(&mut self, cursor: Cursor) -> Result<Result<Digested, Problem>, CatalogError> {
@@ -360,26 +368,34 @@ impl WriterTask {
         }
     }
 
-    async fn seal(&mut self, heir: NodeId) -> Result<Result<Version, Problem>, CatalogError> {
+    async fn seal(&mut self, heir: NodeId, reply: SealReply) -> Result<(), CatalogError> {
         let mastership = &self.behind.mastership;
+        // Who asked delivers the seal. Without him nobody would, and nobody could write any more.
+        if reply.is_closed() {
+            return Ok(());
+        }
         if let Err(not_master) = mastership.require() {
-            return Ok(Err(not_master));
+            let _ = reply.send(Err(not_master));
+            return Ok(());
         }
         // Before it is written: a reader must not be told anything in the master's name that the heir
-        // may have changed by then.
+        // may have changed by then. And the heir rests on this epoch from now on.
         mastership.seal(heir);
+        self.may_draw_again = false;
         match self.store.seal(heir).await {
             Ok(record) => {
                 let version = record.version;
                 self.behind.feed.publish(&Arc::new(record));
-                Ok(Ok(version))
+                let _ = reply.send(Ok(version));
+                Ok(())
             }
-            // It may be sealed: the next start reads what is there.
+            // Whether it is sealed is not known: the next start reads it.
             Err(error) if error.ends_writer() => Err(CatalogError::Commit(error)),
             Err(error) => {
                 log::error!("the log could not be sealed: {}", cause(&error));
                 mastership.unseal();
-                Ok(Err(ErrorCode::Unavailable.into()))
+                let _ = reply.send(Err(ErrorCode::Unavailable.into()));
+                Ok(())
             }
         }
     }
@@ -537,7 +553,7 @@ impl Acknowledger {
             let acknowledged = self.feed.replicated(batch.version).await;
             for (reply, outcomes) in batch.replies {
                 // Deposed: whether the new master has it is not known here, but there, under its key.
-                let outcomes = if acknowledged { outcomes } else { Err(ErrorCode::NotMaster.into()) };
+                let outcomes = acknowledged.clone().and(outcomes);
                 // Who asked may have gone; that cancels nothing.
                 let _ = reply.send(outcomes);
             }

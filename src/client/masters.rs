@@ -62,7 +62,7 @@ impl Masters {
         for offset in 0..self.0.peers.len() {
             let index = (first + offset) % self.0.peers.len();
             let error = match call(&self.0.peers[index]).await {
-                Err(error) if !matches!(error.code(), Some(code) if code != ErrorCode::NotMaster) => error,
+                Err(error) if open(&error) => error,
                 answer => {
                     self.0.preferred.store(index, Ordering::Relaxed);
                     return answer;
@@ -80,12 +80,19 @@ impl Masters {
     }
 }
 
+/// Whether another candidate may know better: this one gave no answer, is no master, or cannot even say
+/// whether it is, because its store fails.
+fn open(error: &CallError) -> bool {
+    matches!(error.code(), None | Some(ErrorCode::NotMaster | ErrorCode::Unavailable))
+}
+
 /// How much a failure leaves open.
 fn weight(error: &CallError) -> u8 {
     match error {
-        CallError::Refused { .. } => 0,
+        CallError::Refused { problem, .. } if problem.code == ErrorCode::NotMaster => 0,
         CallError::Unreachable { .. } => 1,
-        CallError::NoAnswer { .. } => 2,
+        CallError::Refused { .. } => 2,
+        CallError::NoAnswer { .. } => 3,
     }
 }
 

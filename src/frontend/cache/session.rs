@@ -75,10 +75,7 @@ impl LeaseKeeper {
     /// An answer of `epoch` has been seen: if that epoch deposes ours, our lease is worth nothing.
     pub fn met(&self, epoch: Epoch) {
         let mut session = self.session.lock();
-        if session
-            .held()
-            .is_some_and(|held| epoch.deposes(held.epoch()) && epoch.number > held.epoch().number)
-        {
+        if session.held().is_some_and(|held| epoch.deposes(held.epoch())) {
             session.lose();
             self.publish(&session);
             self.lost.notify_one();
