@@ -50,6 +50,10 @@ const MAX_UNSETTLED: usize = 24;
 /// A frontend that failed is not asked again for so long, so that a dead one costs no CPU.
 const AVOID: Duration = Duration::from_millis(20);
 
+/// How often somebody looks at the same thing in a row, through any frontend: the second look is where a cache
+/// answers, and where going back in time would show.
+const GLANCES: std::ops::RangeInclusive<u32> = 1..=8;
+
 /// Orders that are looked up at random.
 const KNOWN_ORDERS: usize = 4096;
 
@@ -329,8 +333,10 @@ impl Customer {
             (10..18, Some(last)) => Demand::AtLeast(last),
             _ => Demand::Usual,
         };
-        let frontend = self.frontend();
-        self.read_want(&want, frontend, demand);
+        for _ in 0..self.rng.random_range(GLANCES) {
+            let frontend = self.frontend();
+            self.read_want(&want, frontend, demand);
+        }
     }
 
     fn read_want(&mut self, want: &Want, frontend: usize, demand: Demand) {
