@@ -157,7 +157,7 @@ pub struct CatalogArgs {
     #[command(subcommand)]
     pub command: Option<CatalogCommand>,
     /// Be the write master
-    #[arg(long, env = "BAZAR_MASTER")]
+    #[arg(long, env = "BAZAR_MASTER", value_parser = switch)]
     pub master: bool,
     /// Be a read replica
     #[arg(long, env = "BAZAR_REPLICA")]
@@ -197,6 +197,12 @@ pub struct CatalogArgs {
     pub unsafe_coherence: Option<String>,
     #[command(flatten)]
     pub common: Common,
+}
+
+/// The value of `BAZAR_MASTER` for a node, which is or is not the master. For `verify` the same variable holds
+/// URLs: here they turn nothing on.
+fn switch(text: &str) -> Result<bool, std::convert::Infallible> {
+    Ok(text == "true")
 }
 
 #[derive(Debug, Subcommand)]

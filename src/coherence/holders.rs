@@ -7,6 +7,7 @@
 //! - an acknowledgement counts for the holder that gave it, never for an address.
 
 use super::lease::{Announced, Grant};
+use super::rule::{Rule, kept};
 use super::{Floors, HolderId, LeaseId, Moment};
 use crate::domain::{Epoch, Version};
 use std::collections::BTreeMap;
@@ -30,7 +31,7 @@ pub enum NoLease {
 }
 
 /// Someone to announce to: the holder, its lease, and where it listens.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Target {
     pub holder: HolderId,
     pub lease: LeaseId,
@@ -38,7 +39,7 @@ pub struct Target {
 }
 
 /// All leases of one epoch, and the floors announced in it.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Holders {
     epoch: Epoch,
     term: Duration,
@@ -48,7 +49,7 @@ pub struct Holders {
     fence: Option<Fencing>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Held {
     lease: LeaseId,
     address: String,
@@ -57,14 +58,14 @@ struct Held {
     late: bool,
 }
 
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 struct BackOff {
     until: Moment,
     delay: Duration,
 }
 
 /// The fence that is out: there is one writer, so there is one.
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Fencing {
     late_at: Moment,
     waiting: BTreeMap<HolderId, Moment>,
@@ -117,12 +118,14 @@ impl Holders {
         self.forget(now);
         let expires = now.after(self.term);
         match self.held.get_mut(&holder) {
-            Some(held) if held.late => Err(NoLease::BackingOff),
+            Some(held) if held.late && kept(Rule::LateHolderIsNotRenewed) => Err(NoLease::BackingOff),
             Some(held) if held.lease == lease => {
                 held.expires = held.expires.max(expires);
                 // A fence that is out must wait for as long as the holder may now rely on its lease.
                 if let Some(waiting) = self.fence.as_mut().and_then(|fence| fence.waiting.get_mut(&holder)) {
-                    *waiting = held.expires;
+                    if kept(Rule::RenewalExtendsTheFence) {
+                        *waiting = held.expires;
+                    }
                 }
                 let address = held.address.clone();
                 self.forgive(now, &address);
@@ -146,7 +149,9 @@ impl Holders {
     /// [`Holders::fenced`] says when the commit may follow.
     pub fn fence(&mut self, now: Moment, version: Version, keys: &Announced) -> Vec<Target> {
         self.forget(now);
-        keys.raise(&self.floors, version.seq);
+        if kept(Rule::MasterRemembersItsFences) {
+            keys.raise(&self.floors, version.seq);
+        }
         let waiting = self.held.iter().map(|(&holder, held)| (holder, held.expires)).collect();
         self.fence = Some(Fencing { late_at: now.after(self.fence_deadline()), waiting });
         self.held
@@ -166,6 +171,9 @@ impl Holders {
     /// acknowledgement comes.
     pub fn fenced(&mut self, now: Moment) -> Option<Moment> {
         let Some(fence) = &mut self.fence else { return None };
+        if !kept(Rule::ExpiryIsWaitedFor) && now >= fence.late_at {
+            fence.waiting.clear();
+        }
         fence.waiting.retain(|_, expires| now < *expires);
         let Some(&next) = fence.waiting.values().min() else {
             self.fence = None;

@@ -6,6 +6,7 @@
 //! deadline leaves before the acknowledgement that it would have delayed, and what is recorded of the set
 //! says so by then.
 
+use super::rule::{Rule, kept};
 use crate::domain::NodeId;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -42,7 +43,7 @@ impl InSync {
     pub fn reported(&mut self, replica: NodeId, durable: u64) -> bool {
         let standing = self.replicas.entry(replica).or_insert(Standing { durable: 0, member: false });
         standing.durable = standing.durable.max(durable);
-        let has_all = standing.durable >= self.acknowledged;
+        let has_all = standing.durable >= self.acknowledged || !kept(Rule::EntersInSyncWithEverything);
         let enters = !standing.member && has_all;
         // Only one of the recorded set can lack something here, by being an old copy of itself.
         standing.member = has_all;

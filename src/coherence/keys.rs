@@ -5,6 +5,7 @@
 //! changes only when a book in it changes or the topic's membership does.)
 
 use super::Slot;
+use super::rule::{Rule, kept};
 use crate::domain::{Book, BookId, Invalid, Topic};
 use serde::{Deserialize, Serialize};
 use std::{collections::BTreeSet, fmt, str::FromStr};
@@ -99,8 +100,11 @@ pub fn touched_keys(before: Option<&Book>, after: Option<&Book>, keys: &mut BTre
     let topic_changes = before.map(|b| &b.topic) != after.map(|b| &b.topic);
     let title_changes = before.map(|b| &b.title) != after.map(|b| &b.title);
     for book in [before, after].into_iter().flatten() {
-        keys.insert(Key::Book(book.id));
-        if topic_changes {
+        if before.is_some() || kept(Rule::NegativeAnswersAreFenced) {
+            keys.insert(Key::Book(book.id));
+        }
+        let leaves = before.is_some_and(|before| before.topic == book.topic);
+        if topic_changes && kept(Rule::MembershipIsFenced) && (leaves || kept(Rule::BothTopicsOfAMove)) {
             keys.insert(Key::Topic(book.topic.clone()));
         }
     }

@@ -17,10 +17,12 @@
 //! answer to a join is on its way are merged into it; whatever lease a fence names, *every* object that
 //! this process may serve from, now or once granted, is raised before the fence is acknowledged.
 
+use super::rule::{Rule, kept};
 use super::{FloorTable, Floors, HolderId, Key, LeaseId, Moment};
 use crate::domain::{Epoch, Version};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -53,7 +55,12 @@ impl Lease {
     }
 
     pub fn valid_at(&self, moment: Moment) -> bool {
-        moment.0 < self.deadline.load(Ordering::Acquire)
+        moment < self.deadline() || !kept(Rule::LeaseValidSinceTheRequest)
+    }
+
+    /// The [`Moment`] at which it ends unless it is renewed.
+    pub fn deadline(&self) -> Moment {
+        Moment(self.deadline.load(Ordering::Acquire))
     }
 
     /// The version that a state must reach to show everything announced for `slot`.
@@ -62,8 +69,31 @@ impl Lease {
     }
 }
 
+impl Clone for Lease {
+    fn clone(&self) -> Self {
+        let deadline = AtomicU64::new(self.deadline().0);
+        Self { id: self.id, epoch: self.epoch, deadline, floors: self.floors.clone() }
+    }
+}
+
+impl PartialEq for Lease {
+    fn eq(&self, other: &Self) -> bool {
+        (self.id, self.epoch, self.deadline()) == (other.id, other.epoch, other.deadline())
+            && self.floors == other.floors
+    }
+}
+
+impl Eq for Lease {}
+
+impl Hash for Lease {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        (self.id, self.epoch, self.deadline()).hash(state);
+        self.floors.hash(state);
+    }
+}
+
 /// What the master announces before it commits: nothing below `version` may be served for `keys`.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Fence {
     pub holder: HolderId,
     pub lease: LeaseId,
@@ -72,7 +102,7 @@ pub struct Fence {
 }
 
 /// The keys of a fence, or all of them where a batch touches too many to name.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Announced {
     Keys(Vec<Key>),
@@ -103,7 +133,7 @@ impl Announced {
 }
 
 /// What a frontend asks the master for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Ask {
     Join(LeaseId),
@@ -111,7 +141,7 @@ pub enum Ask {
 }
 
 /// The master's yes. `floors` comes with a join and not with a renewal.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Grant {
     pub lease: LeaseId,
     pub epoch: Epoch,
@@ -140,19 +170,27 @@ pub enum Granted {
 }
 
 /// A frontend's standing with the master.
-#[derive(Debug)]
+#[derive(Debug, PartialEq, Eq, Hash)]
 pub struct Session {
     holder: HolderId,
     held: Option<Arc<Lease>>,
     joining: Option<Joining>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Joining {
     lease: LeaseId,
     /// The epoch of the fences that came before the answer, if any did.
     epoch: Option<Epoch>,
     floors: Floors,
+}
+
+/// A clone shares nothing with its original: it has a lease object of its own.
+impl Clone for Session {
+    fn clone(&self) -> Self {
+        let held = self.held.as_ref().map(|lease| Arc::new(Lease::clone(lease)));
+        Self { holder: self.holder, held, joining: self.joining.clone() }
+    }
 }
 
 impl Session {
@@ -184,8 +222,9 @@ impl Session {
 
     /// The master said yes to what was sent at `sent`.
     pub fn granted(&mut self, grant: &Grant, sent: Moment, now: Moment) -> Granted {
-        let term = Duration::from_millis(grant.term_ms).saturating_mul(100 - DRIFT_PERCENT) / 100;
-        let deadline = sent.after(term);
+        let drift = if kept(Rule::TermIsShorterByTheDrift) { DRIFT_PERCENT } else { 0 };
+        let term = Duration::from_millis(grant.term_ms).saturating_mul(100 - drift) / 100;
+        let deadline = if kept(Rule::TermCountsFromSending) { sent } else { now }.after(term);
         if now >= deadline {
             return Granted::Useless;
         }
@@ -204,7 +243,9 @@ impl Session {
         if joining.epoch.is_some_and(|epoch| epoch != grant.epoch) {
             return Granted::Useless;
         }
-        joining.floors.merge(floors);
+        if kept(Rule::FloorsCopiedOnJoin) {
+            joining.floors.merge(floors);
+        }
         self.held = Some(Arc::new(Lease {
             id: grant.lease,
             epoch: grant.epoch,
@@ -222,7 +263,7 @@ impl Session {
 
     /// Raises the floors that `fence` names, on every object that may ever be served from.
     pub fn fenced(&mut self, fence: &Fence) -> FenceAnswer {
-        if fence.holder != self.holder {
+        if fence.holder != self.holder && kept(Rule::AcknowledgedByHolder) {
             return FenceAnswer::NotThisHolder;
         }
         let Version { epoch, seq } = fence.version;
@@ -237,7 +278,9 @@ impl Session {
                 Some(known) if known != epoch => self.joining = None,
                 _ => {
                     joining.epoch = Some(epoch);
-                    fence.keys.raise(&joining.floors, seq);
+                    if kept(Rule::FencesMergedIntoAJoin) {
+                        fence.keys.raise(&joining.floors, seq);
+                    }
                 }
             }
         }

@@ -8,6 +8,7 @@
 //! master only by force.
 
 use super::Moment;
+use super::rule::{Rule, kept};
 use crate::domain::{Epoch, NodeId};
 use std::time::Duration;
 
@@ -132,11 +133,12 @@ pub fn may_start(past: &Past, me: NodeId, force: bool, met: Epoch) -> Result<Per
     }
     if force {
         let highest = past.deposed_by.map_or(0, |by| by.number).max(past.epoch.number).max(met.number);
-        let above = highest.saturating_add(FORCE_LEAD - 1);
+        let lead = if kept(Rule::ForcedEpochIsFarAbove) { FORCE_LEAD } else { 1 };
+        let above = highest.saturating_add(lead - 1);
         return Ok(Permission { above, at_least: LONGEST_LEASE });
     }
     match (past.sealed_for, past.deposed_by, past.last_master) {
-        (Some(heir), ..) if heir == me => {}
+        (Some(heir), ..) if heir == me || !kept(Rule::SealNamesAnHeir) => {}
         (Some(heir), ..) => return Err(Refused::Sealed { heir }),
         (None, Some(by), _) => return Err(Refused::Deposed { by }),
         (None, None, Some(master)) if master != me => return Err(Refused::OfReplica { master }),
@@ -148,7 +150,9 @@ pub fn may_start(past: &Past, me: NodeId, force: bool, met: Epoch) -> Result<Per
 /// Until when a master that started at `started` must not commit a batch: the leases of earlier epochs,
 /// of which the longest may run `recorded`, are served from until then.
 pub fn not_before(started: Moment, recorded: Duration, permission: Permission) -> Moment {
-    started.after(recorded.max(permission.at_least))
+    let recorded = if kept(Rule::StartWaitsForLeases) { recorded } else { Duration::ZERO };
+    let forced = if kept(Rule::ForceWaitsForTheLongestLease) { permission.at_least } else { Duration::ZERO };
+    started.after(recorded.max(forced))
 }
 
 #[cfg(test)]

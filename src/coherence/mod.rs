@@ -14,6 +14,7 @@
 //! | `serving` | **the serving rule**: may this entry answer this request? |
 //! | `position` | what a replica does with a record |
 //! | `in_sync` | which replicas an acknowledgement waits for |
+//! | `rule` | the rules by name, for the proof that takes them out |
 //! | `mastership` | who is the master, who was, and who may start as one |
 
 pub mod floors;
@@ -23,6 +24,7 @@ pub mod keys;
 pub mod lease;
 pub mod mastership;
 pub mod position;
+pub mod rule;
 pub mod serving;
 
 pub use floors::{FloorTable, Floors, Slot};

@@ -3,6 +3,7 @@
 //! Invariant: a replica's rows are those of a prefix of one master's history, and its position names the
 //! end of that prefix, identity included.
 
+use super::rule::{Rule, kept};
 use crate::domain::Version;
 
 /// The verdict on one record.
@@ -20,7 +21,11 @@ pub enum Follow {
 /// another history, and not merely ahead, only the master's log can tell.
 pub fn follow(position: Version, predecessor: Version, version: Version) -> Follow {
     let behind = version.seq <= position.seq && version.epoch.number <= position.epoch.number;
-    if predecessor == position {
+    let next = match kept(Rule::FollowsByFullPredecessor) {
+        true => predecessor == position,
+        false => predecessor.seq == position.seq,
+    };
+    if next {
         Follow::Apply
     } else if version == position || (behind && !version.epoch.deposes(position.epoch)) {
         Follow::Already

@@ -9,12 +9,13 @@
 //! this frontend had raised the floor, or its lease had run out on the master's later clock. A write that
 //! overlaps the request may be seen or not.
 
+use super::rule::{Rule, kept};
 use super::{Key, Lease, Moment, Slot};
 use crate::domain::{BookId, Epoch, Version};
 
 /// What an entry must carry to be judged: the version of the state it shows and the slots of what it
 /// depends on, its own key first.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Stamp {
     asof: Version,
     slots: Box<[Slot]>,
@@ -57,11 +58,12 @@ impl Stamp {
         if !lease.valid_at(came_in) {
             return Verdict::NoLease;
         }
-        if self.asof.epoch != lease.epoch() {
+        if self.asof.epoch != lease.epoch() && kept(Rule::EntryOfTheLeasesEpoch) {
             return Verdict::OtherEpoch;
         }
         let floors = lease.floors();
-        let floor = self.slots.iter().map(|&slot| floors.floor(slot)).max().unwrap_or(0);
+        let checked = if kept(Rule::ListCheckedByItsBooks) { &self.slots[..] } else { &self.slots[..1] };
+        let floor = checked.iter().map(|&slot| floors.floor(slot)).max().unwrap_or(0);
         match self.asof.seq >= floor {
             true => Verdict::Serve,
             false => Verdict::BelowFloor(Version::new(lease.epoch(), floor)),
@@ -73,7 +75,7 @@ impl Stamp {
 /// `came_in` even though it is below a floor: a version that is only fenced has been seen by nobody, and
 /// what the master had committed when it was asked is the truth of a moment since then.
 pub fn fresh_from_master(asof: Epoch, lease: &Lease, sent: Moment, came_in: Moment) -> bool {
-    asof == lease.epoch() && sent >= came_in
+    asof == lease.epoch() && (sent >= came_in || !kept(Rule::AskedAfterTheWaiterCame))
 }
 
 #[cfg(test)]

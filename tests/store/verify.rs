@@ -53,6 +53,8 @@ fn a_verification_that_nobody_can_be_asked_for_fails() {
     let _company = in_company();
     let cluster = Cluster::start(Shape { frontends: 0, ..Shape::default() });
     let token = ("BAZAR_INTERNAL_TOKEN", TOKEN);
+    let in_the_environment = run(&["catalog", "verify"], &[token, ("BAZAR_MASTER", cluster.master.url())]);
+    assert_eq!(in_the_environment.code, Some(0), "{}", in_the_environment.stderr);
     for (args, code) in [
         (vec!["catalog", "verify", "--master", crate::harness::NOBODY], 1),
         (vec!["catalog", "verify", "--master", cluster.replicas[0].url()], 1),

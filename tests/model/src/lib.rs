@@ -8,3 +8,9 @@
 pub mod coherence;
 #[path = "../../../src/domain/mod.rs"]
 pub mod domain;
+pub mod world;
+
+pub mod checker;
+pub mod configs;
+pub mod mutants;
+pub mod simulate;
