@@ -271,4 +271,35 @@ mod tests {
             }
         }
     }
+
+    #[test]
+    fn the_readme_has_every_flag_of_every_command() {
+        // One row for each flag, behind the commands that have it; an empty cell repeats the one above.
+        let mut listed: Vec<(String, String)> = Vec::new();
+        for row in include_str!("../README.md").lines().filter(|line| line.starts_with('|')) {
+            let row = row.replace("\\|", " ");
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            let commands = match (cells[1], listed.last()) {
+                ("", Some((commands, _))) => commands.clone(),
+                (commands, _) => commands.to_owned(),
+            };
+            listed.push((commands, cells[2].replace('`', " ")));
+        }
+        let cli = Cli::command();
+        let catalog = cli.find_subcommand("catalog").unwrap();
+        let commands = cli.get_subcommands().map(|command| (command.get_name().to_owned(), command));
+        let below = catalog.get_subcommands();
+        let below = below.map(|command| (format!("catalog {}", command.get_name()), command));
+        for (name, command) in commands.chain(below) {
+            let of_it =
+                |commands: &str| commands.contains(&format!("`{name}`")) || commands.starts_with("all roles");
+            assert!(listed.iter().any(|(commands, _)| commands.contains(&format!("`{name}`"))), "{name}");
+            for flag in command.get_arguments().filter_map(clap::Arg::get_long) {
+                let flag = format!("--{flag}");
+                let has = |flags: &str| flags.split([' ', ',']).any(|word| word == flag);
+                let found = listed.iter().any(|(commands, flags)| of_it(commands) && has(flags));
+                assert!(found || flag == "--help", "{name} {flag}");
+            }
+        }
+    }
 }

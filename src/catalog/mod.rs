@@ -11,9 +11,9 @@
 //! | `master` | the master's start |
 //! | `mastership` | whether this process still is the master |
 //! | `handover` | seals the log for an heir, and ends |
-//! | `writer` | the single writer: queue → batch → fence → commit |
+//! | `writer` | the single writer: queue → batch → fence → commit, then lets answers out |
 //! | `holders` | grants leases, sends fences |
-//! | `feed` | pushes records to replicas, and says when an acknowledgement may go out |
+//! | `feed` | pushes records to replicas, keeps the in-sync set, and says when an acknowledgement may go out |
 //! | `recipe` | what a master that runs a well-known recipe announces, and when |
 //! | `housekeeping` | which answers are forgotten, and how far the log is trimmed |
 //! | `verify` | compares the replicas' rows with the master's |

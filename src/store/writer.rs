@@ -580,12 +580,27 @@ mod tests {
         assert_eq!(store.position().await.unwrap(), prepared.version);
     }
 
-    /// For a moment the connection's thread has something else to do, so that it answers nothing at once.
-    async fn keep_busy(writer: &mut Writer) {
-        let long = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000000)
+    /// Until the gate that this returns is dropped, the connection's thread is within a statement, so that
+    /// it answers nothing.
+    async fn keep_busy(writer: &mut Writer) -> std::sync::mpsc::Sender<()> {
+        let (gate, opened) = std::sync::mpsc::channel::<()>();
+        let (within, is_within) = tokio::sync::oneshot::channel();
+        let mut within = Some(within);
+        let wait = move || {
+            if let Some(within) = within.take() {
+                within.send(()).unwrap();
+            }
+            // Nothing is ever sent: an error is the gate that opens.
+            opened.recv().is_err()
+        };
+        writer.connection.lock_handle().await.unwrap().set_progress_handler(1, wait);
+        let long = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
                     SELECT count(*) FROM n";
-        let mut counting = std::pin::pin!(sqlx::query(long).execute(&mut writer.connection));
-        assert!(futures_util::poll!(&mut counting).is_pending());
+        tokio::select! {
+            _ = sqlx::query(long).execute(&mut writer.connection) => panic!("the gate is closed"),
+            within = is_within => within.unwrap(),
+        }
+        gate
     }
 
     #[tokio::test]
@@ -595,12 +610,13 @@ mod tests {
         let (_store, mut writer) = data.open(1).await.unwrap();
         writer.start_epoch(EPOCH).await.unwrap();
         writer.prepare(&purchases(0..1), 0, None).await.unwrap();
-        keep_busy(&mut writer).await;
+        let gate = keep_busy(&mut writer).await;
         {
             // Polled once, as a time-out that fires would leave it.
             let mut commit = std::pin::pin!(writer.commit());
             assert!(futures_util::poll!(&mut commit).is_pending());
         }
+        drop(gate);
         assert!(matches!(writer.commit().await, Err(StoreError::Misuse(_))));
         assert!(matches!(writer.prepare(&[], 0, None).await, Err(StoreError::Misuse(_))));
         assert!(matches!(writer.apply(&[]).await, Err(StoreError::Misuse(_))));
@@ -613,11 +629,12 @@ mod tests {
         let (_store, mut writer) = data.open(1).await.unwrap();
         writer.start_epoch(EPOCH).await.unwrap();
         let requests = purchases(0..1);
-        keep_busy(&mut writer).await;
+        let gate = keep_busy(&mut writer).await;
         {
             let mut prepare = std::pin::pin!(writer.prepare(&requests, 0, None));
             assert!(futures_util::poll!(&mut prepare).is_pending());
         }
+        drop(gate);
         assert!(matches!(writer.commit().await, Err(StoreError::Misuse(_))));
         assert!(matches!(writer.prepare(&requests, 0, None).await, Err(StoreError::Misuse(_))));
     }

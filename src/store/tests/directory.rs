@@ -346,3 +346,49 @@ async fn an_installed_snapshot_is_opened_next_and_the_old_store_then_removed() {
     assert_eq!(generations(node.dir.path()), ["generation-2"]);
     assert!(!node.dir.path().join("incoming").exists());
 }
+
+/// Makes a snapshot of `other` current in `node`, and opens it.
+async fn replaced(node: Node, other: &Node) -> Node {
+    let incoming = node.data.receive().unwrap();
+    other.store.export(incoming.path()).await.unwrap();
+    incoming.install().await.unwrap();
+    node.restart().await
+}
+
+#[tokio::test]
+async fn a_store_that_is_to_be_kept_is_set_aside_when_another_takes_its_place() {
+    let mut other = Node::master().await;
+    other.write(&[buy(1, 9)]).await;
+    let mut node = Node::fresh().await;
+    let aside = node.dir.path().join("set-aside/bazar.db");
+    let mut kept = Vec::new();
+    for life in 0..2 {
+        node.writer.start_epoch(new_epoch(life, 10, LEASE_MS)).await.unwrap();
+        node.write(&[buy(2, 9)]).await;
+        kept.push(node.dump().await);
+        node.data.keep_current().unwrap();
+        // Kept when it is replaced, whenever that is, and whoever opens it until then.
+        node = node.restart().await;
+        assert_eq!(node.dump().await, kept[kept.len() - 1]);
+        node = replaced(node, &other).await;
+        assert_eq!(node.dump().await, other.dump().await);
+        assert_eq!(generations(node.dir.path()).len(), 1);
+        // Of two, the last.
+        assert_eq!(dump(&aside).await, kept[kept.len() - 1]);
+    }
+    assert_ne!(kept[0], kept[1]);
+
+    // Unmarked, the old one goes, and what lies aside stays.
+    let node = replaced(node, &other).await;
+    assert_eq!(generations(node.dir.path()), ["generation-4"]);
+    assert_eq!(dump(&aside).await, kept[1]);
+}
+
+#[tokio::test]
+async fn there_is_nothing_to_keep_in_a_directory_without_a_store() {
+    let dir = TempDir::new().unwrap();
+    let data = DataDir::lock(dir.path(), "test").unwrap();
+    data.keep_current().unwrap();
+    data.open(1).await.unwrap();
+    assert!(!dir.path().join("set-aside").exists());
+}

@@ -114,3 +114,32 @@ async fn a_version_that_a_customer_names_is_known_or_may_come_or_never_was() {
         assert_eq!(node.store.knows(version).await.unwrap(), expected, "{version}");
     }
 }
+
+#[tokio::test]
+async fn this_history_passed_what_lies_within_its_epochs_and_nothing_of_a_twin() {
+    let mut node = Node::master().await;
+    node.write(&[buy(1, 9)]).await;
+    node.writer.start_epoch(new_epoch(2, 4, LEASE_MS)).await.unwrap();
+    node.write(&[buy(2, 9)]).await;
+    // Epoch 1 is 1.1 and 1.2, epoch 5 is 5.3 and 5.4.
+    for (number, identity, seq, expected) in [
+        (0, 0, 0, true),
+        (0, 0, 1, false),
+        (1, IDENTITY, 0, false),
+        (1, IDENTITY, 1, true),
+        (1, IDENTITY, 2, true),
+        (1, IDENTITY, 3, false),
+        (1, IDENTITY + 1, 2, false),
+        (2, 2, 3, false),
+        (5, 2, 2, false),
+        (5, 2, 3, true),
+        (5, 2, 4, true),
+        (5, 2, 5, false),
+        (5, 2, u64::MAX, false),
+        (5, IDENTITY, 4, false),
+        (6, 2, 4, false),
+    ] {
+        let version = Version::new(Epoch { number, identity }, seq);
+        assert_eq!(node.store.passed(version).await.unwrap(), expected, "{version}");
+    }
+}

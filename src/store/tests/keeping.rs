@@ -55,6 +55,20 @@ async fn a_trimmed_log_forgets_no_epoch_and_no_lease() {
 }
 
 #[tokio::test]
+async fn a_trimmed_log_still_tells_who_is_only_behind_from_who_has_another_history() {
+    let mut node = master_with_log(600).await;
+    node.writer.start_epoch(new_epoch(2, 0, LEASE_MS)).await.unwrap();
+    while node.writer.trim_log(u64::MAX).await.unwrap() {}
+    let behind = Version::new(Epoch { number: 1, identity: IDENTITY }, 7);
+    assert_eq!(node.store.log_after(behind, 1, 1).await.unwrap(), LogPage::Unknown);
+    let twin = Version::new(Epoch { number: 1, identity: 8 }, 7);
+    let further = Version::new(behind.epoch, 602);
+    for (version, expected) in [(Version::GENESIS, true), (behind, true), (twin, false), (further, false)] {
+        assert_eq!(node.store.passed(version).await.unwrap(), expected, "{version}");
+    }
+}
+
+#[tokio::test]
 async fn a_log_with_a_hole_is_not_served_across_it() {
     let mut node = Node::master().await;
     for n in 0..5 {
