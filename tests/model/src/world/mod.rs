@@ -242,6 +242,10 @@ pub enum Action {
     RestoreRedis {
         want: usize,
     },
+    /// Only before a run: time passes.
+    GoOn {
+        ms: u64,
+    },
     /// Only before a run: a report of long ago, of the backup's version, is still on its way.
     Stray {
         node: usize,
@@ -458,6 +462,8 @@ impl World {
                     wipes: plenty,
                     backups: plenty,
                     forces: plenty,
+                    handovers: plenty,
+                    front_stops: plenty,
                     reads: plenty,
                     ..self.left
                 };
@@ -663,6 +669,7 @@ impl World {
                     self.advance(when);
                 }
             }
+            Action::GoOn { ms } => self.advance(self.now + ms * MS),
             Action::Deliver { index, front } => self.deliver(index, front),
             Action::Lose { index } => {
                 self.left.losses -= 1;

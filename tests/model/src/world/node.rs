@@ -460,7 +460,10 @@ impl World {
             deposed_by: disk.deposed_by,
         };
         // Fresh data could start as a master beside another one, but nobody would ask for that.
-        let led = |other: &Arc<Node>| other.disk.seen.last_master() == Some(other.disk.node);
+        let led = |other: &Arc<Node>| {
+            let (id, head) = (other.disk.node, &other.disk.seen);
+            head.last_master() == Some(id) || head.sealed_for() == Some(id)
+        };
         let another = self.nodes.iter().enumerate().any(|(n, other)| n != node && led(other));
         let fresh = node != 0 && past.last_master.is_none();
         if !force && (fresh || (disk.rewound && another)) {
