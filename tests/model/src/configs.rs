@@ -259,6 +259,23 @@ pub fn all() -> Vec<Config> {
             s.warm = false;
             s.budget = Left { asks: 2, retries: 1, ..Left::default() };
         }),
+        config(
+            "crossed",
+            "a grant of an old master is on its way while the frontend meets the new one",
+            |s| {
+                one_front(s);
+                s.nodes = 2;
+                s.warm = false;
+                s.deeds = vec![];
+                s.prelude = vec![
+                    Act(Action::StopNode { node: 0, power: false }),
+                    Act(Action::StopNode { node: 1, power: false }),
+                    Act(Action::StartMaster { node: 1, force: true }),
+                    Act(Action::StartMaster { node: 0, force: false }),
+                ];
+                s.budget = Left { reads: 2, asks: 1, losses: 1, ..Left::default() };
+            },
+        ),
         config("usurped", "a start by force hands over before it has written anything", |s| {
             no_front(s);
             s.deeds = vec![Deed::Buy(id(1)), Deed::Buy(id(1))];

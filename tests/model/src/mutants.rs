@@ -119,6 +119,12 @@ pub const MUTANTS: &[Mutant] = &[
         homes: &["release"],
     },
     Mutant {
+        rule: Rule::GrantOfADeposedMasterIsUseless,
+        kept: "a grant of a master that was replaced meanwhile is of no use",
+        removed: "it is taken",
+        homes: &["crossed"],
+    },
+    Mutant {
         rule: Rule::ListCheckedByItsBooks,
         kept: "a list is judged by every book in it too",
         removed: "by its own key only",

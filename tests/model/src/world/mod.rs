@@ -897,7 +897,7 @@ impl World {
         let mine = |node: &Node| node.disk.seen.sealed_for() == Some(node.disk.node);
         let down = |node: &Node| matches!(node.process, Process::Down);
         let may_start = |node: usize| self.start_as_master(node, false).is_ok();
-        let heir = (0..self.nodes.len()).find(|&node| mine(&self.nodes[node]));
+        let heir = (0..self.nodes.len()).find(|&node| mine(&self.nodes[node]) && may_start(node));
         let next =
             heir.or_else(|| (0..self.nodes.len()).find(|&node| down(&self.nodes[node]) && may_start(node)));
         if let Some(node) = next {

@@ -636,9 +636,7 @@ impl World {
         self.node(to).met.meet(met);
         self.deposed(to);
         match msg {
-            Msg::LeaseAsk { front, life, holder, ask, .. } => {
-                self.lease_asked(to, *front, *life, *holder, *ask)
-            }
+            Msg::LeaseAsk { .. } => self.lease_asked(to, msg),
             Msg::ProbeAnswer { .. } => self.probed(to, msg),
             Msg::Release { holder, lease, .. } => {
                 if let Some(master) = self.node(to).master_mut() {
@@ -703,7 +701,8 @@ impl World {
 
     // Leases.
 
-    fn lease_asked(&mut self, node: usize, front: usize, life: Life, holder: HolderId, ask: Ask) {
+    fn lease_asked(&mut self, node: usize, msg: &Msg) {
+        let &Msg::LeaseAsk { front, sent, life, holder, ask, .. } = msg else { return };
         let now = self.node_now(node);
         let granted = match ask {
             _ if !self.nodes[node].reigns() => Some(Granted::NotMaster),
@@ -736,7 +735,8 @@ impl World {
             }
         };
         if let Some(granted) = granted {
-            self.node_send(node, Msg::LeaseAnswer { front, life, ask, granted });
+            let renewal = matches!(ask, Ask::Renew(_)).then_some(sent);
+            self.node_send(node, Msg::LeaseAnswer { front, life, ask, renewal, granted });
         }
     }
 
@@ -764,7 +764,8 @@ impl World {
         } else {
             Granted::No
         };
-        self.node_send(node, Msg::LeaseAnswer { front: *front, life: *front_life, ask, granted });
+        let answer = Msg::LeaseAnswer { front: *front, life: *front_life, ask, renewal: None, granted };
+        self.node_send(node, answer);
     }
 
     // Reads.
