@@ -27,6 +27,7 @@ pub enum Rule {
     TermIsShorterByTheDrift,
     FloorsAndDeadlineOfOneLease,
     LeaseLostBeforeItIsReleased,
+    GrantOfADeposedMasterIsUseless,
     // The serving rule.
     ListCheckedByItsBooks,
     EntryOfTheLeasesEpoch,

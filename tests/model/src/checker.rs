@@ -1,7 +1,7 @@
 //! The model checker: every order of events within a configuration's budgets.
 
 use crate::configs::Config;
-use crate::world::oracle::{DEPOSED, LOST, OVERSOLD, REUSED, STALE, STALLED, STUCK};
+use crate::world::oracle::{DEPOSED, LOST, OVERSOLD, REUSED, STALE, STALLED, STUCK, Violation};
 use crate::world::{Action, SEEN, World, rows};
 use stateright::{Checker, HasDiscoveries, Model, Property};
 use std::sync::Arc;
@@ -51,8 +51,8 @@ impl Model for Checked {
                     return true;
                 }
                 // Another promise that is broken on the way is broken in a state of its own.
-                let verdict = world.clone().settle();
-                verdict.is_ok_and(|()| true)
+                let waits = |violation: &Violation| [STUCK, STALLED].contains(&violation.promise);
+                !world.clone().settle().is_err_and(|violation| waits(&violation))
             }),
         ]
     }

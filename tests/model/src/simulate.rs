@@ -156,6 +156,7 @@ fn weight(action: &Action, world: &World) -> u32 {
         | Action::Restore { .. }
         | Action::Wipe { .. }
         | Action::Stray { .. }
+        | Action::GoOn { .. }
         | Action::RestoreRedis { .. } => 1,
     }
 }

@@ -361,8 +361,8 @@ impl World {
                 );
             }
             Msg::Fence { node, life, fence, .. } => self.fenced(front, *node, *life, fence),
-            Msg::LeaseAnswer { life, ask, granted, .. } if *life == self.fronts[front].life => {
-                self.granted(front, *ask, granted)
+            Msg::LeaseAnswer { life, ask, renewal, granted, .. } if *life == self.fronts[front].life => {
+                self.granted(front, *ask, *renewal, granted)
             }
             Msg::ReadAnswer { life, route, want, started, answer, .. }
                 if *life == self.fronts[front].life =>
@@ -385,18 +385,22 @@ impl World {
         let to = it.master;
         it.asking = Some(Asking { ask, sent, node: to });
         let (life, holder) = (it.life, it.session.holder());
-        let msg = Msg::LeaseAsk { front, life, holder, ask, to };
+        let msg = Msg::LeaseAsk { front, sent, life, holder, ask, to };
         let words = msg.words();
         self.say(&World::front_name(front), || words);
         self.front_send(front, msg);
     }
 
-    fn granted(&mut self, front: usize, ask: Ask, answer: &Answered) {
+    fn granted(&mut self, front: usize, ask: Ask, renewal: Option<Moment>, answer: &Answered) {
         let now = self.front_now(front);
         let nodes = self.nodes.len();
         let it = self.front(front);
         // An answer belongs to its request.
-        let Some(asking) = it.asking.take_if(|asking| asking.ask == ask) else { return };
+        let Some(asking) =
+            it.asking.take_if(|asking| asking.ask == ask && renewal.is_none_or(|sent| sent == asking.sent))
+        else {
+            return;
+        };
         let grant = match answer {
             Answered::Yes(grant) => grant,
             Answered::NotMaster | Answered::No => {
@@ -416,6 +420,10 @@ impl World {
         let before = it.session.held().cloned();
         let granted = it.session.granted(grant, asking.sent, now);
         if granted == Granted::Useless && matches!(ask, Ask::Renew(_)) {
+            it.session.lose();
+        }
+        // It may have met a later master while the grant was on its way.
+        if it.met.highest().number > grant.epoch.number && kept(Rule::GrantOfADeposedMasterIsUseless) {
             it.session.lose();
         }
         it.publish();

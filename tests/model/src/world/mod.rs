@@ -242,6 +242,10 @@ pub enum Action {
     RestoreRedis {
         want: usize,
     },
+    /// Only before a run: time passes.
+    GoOn {
+        ms: u64,
+    },
     /// Only before a run: a report of long ago, of the backup's version, is still on its way.
     Stray {
         node: usize,
@@ -458,6 +462,8 @@ impl World {
                     wipes: plenty,
                     backups: plenty,
                     forces: plenty,
+                    handovers: plenty,
+                    front_stops: plenty,
                     reads: plenty,
                     ..self.left
                 };
@@ -663,6 +669,7 @@ impl World {
                     self.advance(when);
                 }
             }
+            Action::GoOn { ms } => self.advance(self.now + ms * MS),
             Action::Deliver { index, front } => self.deliver(index, front),
             Action::Lose { index } => {
                 self.left.losses -= 1;
@@ -890,7 +897,7 @@ impl World {
         let mine = |node: &Node| node.disk.seen.sealed_for() == Some(node.disk.node);
         let down = |node: &Node| matches!(node.process, Process::Down);
         let may_start = |node: usize| self.start_as_master(node, false).is_ok();
-        let heir = (0..self.nodes.len()).find(|&node| mine(&self.nodes[node]));
+        let heir = (0..self.nodes.len()).find(|&node| mine(&self.nodes[node]) && may_start(node));
         let next =
             heir.or_else(|| (0..self.nodes.len()).find(|&node| down(&self.nodes[node]) && may_start(node)));
         if let Some(node) = next {

@@ -21,6 +21,7 @@ pub enum Route {
 pub enum Msg {
     LeaseAsk {
         front: usize,
+        sent: Moment,
         life: Life,
         holder: HolderId,
         ask: Ask,
@@ -49,6 +50,8 @@ pub enum Msg {
         front: usize,
         life: Life,
         ask: Ask,
+        /// To which of several renewals of one lease; a join has a lease of its own.
+        renewal: Option<Moment>,
         granted: Granted,
     },
     Release {

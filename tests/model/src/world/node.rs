@@ -461,7 +461,10 @@ impl World {
             fresh: disk.synced.last_master().is_none(),
         };
         // Fresh data could start as a master beside another one, but nobody would ask for that.
-        let led = |other: &Arc<Node>| other.disk.seen.last_master() == Some(other.disk.node);
+        let led = |other: &Arc<Node>| {
+            let (id, head) = (other.disk.node, &other.disk.seen);
+            head.last_master() == Some(id) || head.sealed_for() == Some(id)
+        };
         let another = self.nodes.iter().enumerate().any(|(n, other)| n != node && led(other));
         let fresh = node != 0 && past.last_master.is_none();
         if !force && (fresh || (disk.rewound && another)) {
@@ -635,9 +638,7 @@ impl World {
         self.node(to).met.meet(met);
         self.deposed(to);
         match msg {
-            Msg::LeaseAsk { front, life, holder, ask, .. } => {
-                self.lease_asked(to, *front, *life, *holder, *ask)
-            }
+            Msg::LeaseAsk { .. } => self.lease_asked(to, msg),
             Msg::ProbeAnswer { .. } => self.probed(to, msg),
             Msg::Release { holder, lease, .. } => {
                 if let Some(master) = self.node(to).master_mut() {
@@ -702,7 +703,8 @@ impl World {
 
     // Leases.
 
-    fn lease_asked(&mut self, node: usize, front: usize, life: Life, holder: HolderId, ask: Ask) {
+    fn lease_asked(&mut self, node: usize, msg: &Msg) {
+        let &Msg::LeaseAsk { front, sent, life, holder, ask, .. } = msg else { return };
         let now = self.node_now(node);
         let granted = match ask {
             _ if !self.nodes[node].reigns() => Some(Granted::NotMaster),
@@ -735,7 +737,8 @@ impl World {
             }
         };
         if let Some(granted) = granted {
-            self.node_send(node, Msg::LeaseAnswer { front, life, ask, granted });
+            let renewal = matches!(ask, Ask::Renew(_)).then_some(sent);
+            self.node_send(node, Msg::LeaseAnswer { front, life, ask, renewal, granted });
         }
     }
 
@@ -763,7 +766,8 @@ impl World {
         } else {
             Granted::No
         };
-        self.node_send(node, Msg::LeaseAnswer { front: *front, life: *front_life, ask, granted });
+        let answer = Msg::LeaseAnswer { front: *front, life: *front_life, ask, renewal: None, granted };
+        self.node_send(node, answer);
     }
 
     // Reads.
