@@ -106,7 +106,9 @@ pub async fn start(
              was acknowledged without it is lost, and the old master must not run on"
         );
     }
-    let not_before = not_before(clock::now(), Duration::from_millis(started.wait_ms), permission);
+    // For its own term at least: data that was lost knows of no lease, and somebody may hold one all the same.
+    let recorded = Duration::from_millis(started.wait_ms).max(lease);
+    let not_before = not_before(clock::now(), recorded, permission);
     let wait = clock::now().until(not_before);
     if !wait.is_zero() {
         log::info!("purchases wait {wait:?} for the leases of the epoch before");

@@ -96,8 +96,12 @@ impl Config {
             Some(url) => Reachable::Url(url.to_string()),
             None => Reachable::Port(internal.1.port()),
         };
-        let leases =
-            Arc::new(LeaseKeeper::new(masters.clone(), address, recipe::protocol(self.unsafe_coherence)));
+        let leases = Arc::new(LeaseKeeper::new(
+            masters.clone(),
+            member.clone(),
+            address,
+            recipe::protocol(self.unsafe_coherence),
+        ));
         let nodes = self.masters.iter().chain(&self.replicas).cloned().collect();
         let nodes = Arc::new(Pool::new("catalog", nodes, self.masters.len(), &member).await);
         let orders = Arc::new(Pool::new("order", self.orders, 0, &member).await);

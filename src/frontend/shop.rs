@@ -204,7 +204,8 @@ mod tests {
         let member = Member::of_nothing();
         let url = BaseUrl::from_addr(silent.local_addr().unwrap());
         let masters = Masters::new(std::slice::from_ref(&url), &member);
-        let leases = Arc::new(LeaseKeeper::new(masters.clone(), Reachable::Port(1), PROTOCOL));
+        let leases =
+            Arc::new(LeaseKeeper::new(masters.clone(), member.clone(), Reachable::Port(1), PROTOCOL));
         let nodes = Arc::new(Pool::new("catalog", vec![url.clone()], 1, &member).await);
         let orders = Arc::new(Pool::new("order", vec![url], 0, &member).await);
         let ttl = Ttl { search: Duration::from_secs(1), info: Duration::from_secs(1) };

@@ -28,6 +28,7 @@ pub struct LeaseKeeper {
     /// What `session` holds, for readers that must not wait.
     published: ArcSwapOption<Lease>,
     masters: Masters,
+    member: Member,
     address: Reachable,
     protocol: u32,
     /// The lease was lost between two renewals.
@@ -37,11 +38,12 @@ pub struct LeaseKeeper {
 
 impl LeaseKeeper {
     /// `protocol`: the version of the coherence protocol to speak.
-    pub fn new(masters: Masters, address: Reachable, protocol: u32) -> Self {
+    pub fn new(masters: Masters, member: Member, address: Reachable, protocol: u32) -> Self {
         Self {
             session: Mutex::new(Session::new(HolderId(rand::random()))),
             published: ArcSwapOption::empty(),
             masters,
+            member,
             address,
             protocol,
             lost: Notify::new(),
@@ -176,6 +178,12 @@ impl LeaseKeeper {
         let granted = session.granted(&grant, sent, clock::now());
         if granted == Granted::Useless && matches!(ask, Ask::Renew(_)) {
             session.lose();
+        }
+        if self.member.met().deposes(grant.epoch) {
+            // It was granted before its master heard that it has been replaced.
+            session.lose();
+            self.publish(&session);
+            return Err("the lease is one of a master that was replaced".into());
         }
         self.publish(&session);
         match granted {
