@@ -122,10 +122,10 @@ impl Holders {
             Some(held) if held.lease == lease => {
                 held.expires = held.expires.max(expires);
                 // A fence that is out must wait for as long as the holder may now rely on its lease.
-                if let Some(waiting) = self.fence.as_mut().and_then(|fence| fence.waiting.get_mut(&holder)) {
-                    if kept(Rule::RenewalExtendsTheFence) {
-                        *waiting = held.expires;
-                    }
+                if let Some(waiting) = self.fence.as_mut().and_then(|fence| fence.waiting.get_mut(&holder))
+                    && kept(Rule::RenewalExtendsTheFence)
+                {
+                    *waiting = held.expires;
                 }
                 let address = held.address.clone();
                 self.forgive(now, &address);

@@ -234,9 +234,7 @@ impl World {
                     | Msg::ProbeAnswer { front: f, front_life: l, .. } => (*f, *l) == (front, life),
                     _ => false,
                 };
-                if !self.under_way(under_way) {
-                    actions.push(Action::AskFails { front });
-                } else if self.left.impatience > 0 {
+                if self.left.impatience > 0 || !self.under_way(under_way) {
                     actions.push(Action::AskFails { front });
                 }
             }
