@@ -10,6 +10,8 @@ pub const SEARCH_TTL: &str = "3600s";
 pub const INFO_TTL: &str = "1800s";
 pub const CACHE_BYTES: &str = "64MiB";
 pub const LEASE: &str = "1000ms";
+pub const KEEP_ANSWERS: &str = "24h";
+pub const KEEP_REFUSALS: &str = "1h";
 
 /// A distributed bookstore whose reads come from a cache and are never stale.
 #[derive(Debug, Parser)]
@@ -40,6 +42,13 @@ pub enum Command {
     /// Run an order node: stateless purchase processing
     #[command(after_help = "Example:\n  bazar order --master http://127.0.0.1:3000")]
     Order(OrderArgs),
+    /// Let the write master hand over to a replica: it seals its log for it and ends
+    #[command(
+        after_help = "The heir is then started with --master on its data, and the old master, if it is \
+                            to stay, with --replica.\n\nExample:\n  bazar handover --to \
+                            http://127.0.0.1:3001 --master http://127.0.0.1:3000"
+    )]
+    Handover(HandoverArgs),
     /// Ask a node for its health: exit code 0 or 1
     #[command(after_help = "Example:\n  bazar healthcheck http://127.0.0.1:3005/readyz")]
     Healthcheck {
@@ -87,6 +96,17 @@ pub struct UpArgs {
     /// Whom a purchase waits for: sync (every replica in sync) or async (no replica)
     #[arg(long, value_name = "MODE", default_value = "sync", env = "BAZAR_ACK")]
     pub ack: String,
+    /// How long the receipt of a purchase is kept under its Idempotency-Key, at least 1m; a key that was
+    /// forgotten buys again
+    #[arg(long, value_name = "TIME", default_value = KEEP_ANSWERS, env = "BAZAR_KEEP_ANSWERS")]
+    pub keep_answers: String,
+    /// The same of a refusal, at least 1m and at most --keep-answers
+    #[arg(long, value_name = "TIME", default_value = KEEP_REFUSALS, env = "BAZAR_KEEP_REFUSALS")]
+    pub keep_refusals: String,
+    /// Run a well-known recipe instead of the coherence protocol, to compare and to teach, on the loopback
+    /// only: ttl, delete-then-write, write-then-delete or none. ANSWERS MAY BE STALE [default: the protocol]
+    #[arg(long, value_name = "RECIPE", env = "BAZAR_UNSAFE_COHERENCE")]
+    pub unsafe_coherence: Option<String>,
     #[command(flatten)]
     pub common: Common,
 }
@@ -123,14 +143,21 @@ pub struct FrontendArgs {
     /// Memory for cached answers
     #[arg(long, value_name = "SIZE", default_value = CACHE_BYTES, env = "BAZAR_CACHE_BYTES")]
     pub cache_bytes: String,
+    /// Run a well-known recipe instead of the coherence protocol, to compare and to teach, on the loopback
+    /// only: ttl, delete-then-write, write-then-delete or none. ANSWERS MAY BE STALE [default: the protocol]
+    #[arg(long, value_name = "RECIPE", env = "BAZAR_UNSAFE_COHERENCE")]
+    pub unsafe_coherence: Option<String>,
     #[command(flatten)]
     pub common: Common,
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct CatalogArgs {
+    #[command(subcommand)]
+    pub command: Option<CatalogCommand>,
     /// Be the write master
-    #[arg(long, env = "BAZAR_MASTER")]
+    #[arg(long, env = "BAZAR_MASTER", value_parser = switch)]
     pub master: bool,
     /// Be a read replica
     #[arg(long, env = "BAZAR_REPLICA")]
@@ -147,12 +174,50 @@ pub struct CatalogArgs {
     /// Master: how long a frontend's lease runs, 100ms to 5s [default: 1000ms]
     #[arg(long, value_name = "TIME", env = "BAZAR_LEASE")]
     pub lease: Option<String>,
+    /// Master: start although the data says that another node is master, because that one is gone for good.
+    /// Orders that were acknowledged without this node are lost
+    #[arg(long, env = "BAZAR_FORCE")]
+    pub force: bool,
+    /// Master: how long the receipt of a purchase is kept under its Idempotency-Key, at least 1m; a key that
+    /// was forgotten buys again [default: 24h]
+    #[arg(long, value_name = "TIME", env = "BAZAR_KEEP_ANSWERS")]
+    pub keep_answers: Option<String>,
+    /// Master: the same of a refusal, at least 1m and at most --keep-answers [default: 1h]
+    #[arg(long, value_name = "TIME", env = "BAZAR_KEEP_REFUSALS")]
+    pub keep_refusals: Option<String>,
     /// Replica: candidates for the write master
     #[arg(long, value_name = "URL[,URL...]", env = "BAZAR_MASTER_URL")]
     pub master_url: Option<String>,
     /// Replica: how the master reaches this node [default: as it sees us, with our port]
     #[arg(long, value_name = "URL", env = "BAZAR_ADVERTISE")]
     pub advertise: Option<String>,
+    /// Run a well-known recipe instead of the coherence protocol, to compare and to teach, on the loopback
+    /// only: ttl, delete-then-write, write-then-delete or none. ANSWERS MAY BE STALE [default: the protocol]
+    #[arg(long, value_name = "RECIPE", env = "BAZAR_UNSAFE_COHERENCE")]
+    pub unsafe_coherence: Option<String>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+/// The value of `BAZAR_MASTER` for a node, which is or is not the master. For `verify` the same variable holds
+/// URLs: here they turn nothing on.
+fn switch(text: &str) -> Result<bool, std::convert::Infallible> {
+    Ok(text == "true")
+}
+
+#[derive(Debug, Subcommand)]
+pub enum CatalogCommand {
+    /// Compare every row of the replicas with the master's; exit code 0 if all are equal
+    #[command(after_help = "A replica whose rows differ takes a snapshot of the master's by itself.\n\n\
+                            Example:\n  bazar catalog verify --master http://127.0.0.1:3000")]
+    Verify(VerifyArgs),
+}
+
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// Candidates for the write master
+    #[arg(long, value_name = "URL[,URL...]", env = "BAZAR_MASTER")]
+    pub master: Option<String>,
     #[command(flatten)]
     pub common: Common,
 }
@@ -163,6 +228,18 @@ pub struct OrderArgs {
     #[arg(long, value_name = "ADDR", default_value = "0.0.0.0:3006", env = "BAZAR_LISTEN")]
     pub listen: String,
     /// Candidates for the write master
+    #[arg(long, value_name = "URL[,URL...]", env = "BAZAR_MASTER")]
+    pub master: Option<String>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct HandoverArgs {
+    /// The replica that takes over, as the master reaches it
+    #[arg(long, value_name = "URL", env = "BAZAR_TO")]
+    pub to: String,
+    /// Candidates for the write master [default: the one that the heir follows]
     #[arg(long, value_name = "URL[,URL...]", env = "BAZAR_MASTER")]
     pub master: Option<String>,
     #[command(flatten)]
@@ -181,7 +258,9 @@ mod tests {
 
     #[test]
     fn every_flag_has_a_variable_of_its_name() {
-        for command in Cli::command().get_subcommands() {
+        let cli = Cli::command();
+        let below = cli.get_subcommands().flat_map(clap::Command::get_subcommands);
+        for command in cli.get_subcommands().chain(below) {
             for flag in command.get_arguments().filter_map(|arg| Some((arg.get_long()?, arg))) {
                 let (name, arg) = flag;
                 if matches!(name, "help" | "version") {
@@ -189,6 +268,37 @@ mod tests {
                 }
                 let variable = format!("BAZAR_{}", name.to_uppercase().replace('-', "_"));
                 assert_eq!(arg.get_env().and_then(|env| env.to_str()), Some(variable.as_str()), "--{name}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_readme_has_every_flag_of_every_command() {
+        // One row for each flag, behind the commands that have it; an empty cell repeats the one above.
+        let mut listed: Vec<(String, String)> = Vec::new();
+        for row in include_str!("../README.md").lines().filter(|line| line.starts_with('|')) {
+            let row = row.replace("\\|", " ");
+            let cells: Vec<&str> = row.split('|').map(str::trim).collect();
+            let commands = match (cells[1], listed.last()) {
+                ("", Some((commands, _))) => commands.clone(),
+                (commands, _) => commands.to_owned(),
+            };
+            listed.push((commands, cells[2].replace('`', " ")));
+        }
+        let cli = Cli::command();
+        let catalog = cli.find_subcommand("catalog").unwrap();
+        let commands = cli.get_subcommands().map(|command| (command.get_name().to_owned(), command));
+        let below = catalog.get_subcommands();
+        let below = below.map(|command| (format!("catalog {}", command.get_name()), command));
+        for (name, command) in commands.chain(below) {
+            let of_it =
+                |commands: &str| commands.contains(&format!("`{name}`")) || commands.starts_with("all roles");
+            assert!(listed.iter().any(|(commands, _)| commands.contains(&format!("`{name}`"))), "{name}");
+            for flag in command.get_arguments().filter_map(clap::Arg::get_long) {
+                let flag = format!("--{flag}");
+                let has = |flags: &str| flags.split([' ', ',']).any(|word| word == flag);
+                let found = listed.iter().any(|(commands, flags)| of_it(commands) && has(flags));
+                assert!(found || flag == "--help", "{name} {flag}");
             }
         }
     }

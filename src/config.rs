@@ -1,12 +1,14 @@
 //! From what was typed to what a role works with: every mistake of a configuration is reported at once,
 //! before anything is bound.
 
-use crate::catalog::{self, Ack, Kind, MasterConfig, ReplicaConfig};
-use crate::cli::{self, CatalogArgs, Common, FrontendArgs, OrderArgs, UpArgs};
+use crate::catalog::{self, Ack, Keep, Kind, MasterConfig, ReplicaConfig};
+use crate::cli::{self, CatalogArgs, Common, FrontendArgs, HandoverArgs, OrderArgs, UpArgs, VerifyArgs};
 use crate::client::BaseUrl;
+use crate::coherence::mastership::LONGEST_LEASE;
+use crate::recipe::Recipe;
 use crate::telemetry::LogFormat;
 use crate::token::InternalToken;
-use crate::{frontend, order, up};
+use crate::{frontend, handover, order, up, verify};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -14,7 +16,7 @@ use std::time::Duration;
 
 /// A lease shorter than this is renewed more often than a busy machine schedules; one that is longer
 /// stalls writers for longer than a customer waits.
-const LEASE: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=Duration::from_secs(5);
+const LEASE: std::ops::RangeInclusive<Duration> = Duration::from_millis(100)..=LONGEST_LEASE;
 
 /// Nodes of one kind in one process.
 const MAX_NODES: usize = 16;
@@ -56,12 +58,17 @@ pub fn up(args: UpArgs) -> Result<Checked<up::Config>, Mistakes> {
         frontends: check.count("--frontends", &args.frontends, 1),
         redis: check.redis(args.redis),
         ack: check.ack(&args.ack),
+        keep: check.keep(&args.keep_answers, &args.keep_refusals),
         lease: check.time("--lease", cli::LEASE),
         search_ttl: check.time("--search-ttl", cli::SEARCH_TTL),
         info_ttl: check.time("--info-ttl", cli::INFO_TTL),
         cache_bytes: check.bytes("--cache-bytes", cli::CACHE_BYTES),
+        unsafe_coherence: check.recipe(args.unsafe_coherence.as_deref()),
         workers: cores(),
     };
+    if config.unsafe_coherence.is_some() {
+        check.loopback("--listen", config.listen);
+    }
     if config.listen.port() != 0 && usize::from(config.listen.port()) + config.frontends > 65_536 {
         check.mistake("--listen: there are not enough ports behind it for all frontends");
     }
@@ -82,8 +89,13 @@ pub fn frontend(args: FrontendArgs) -> Result<Checked<frontend::Config>, Mistake
         search_ttl: check.time("--search-ttl", &args.search_ttl),
         info_ttl: check.time("--info-ttl", &args.info_ttl),
         cache_bytes: check.bytes("--cache-bytes", &args.cache_bytes),
+        unsafe_coherence: check.recipe(args.unsafe_coherence.as_deref()),
         workers: cores(),
     };
+    if config.unsafe_coherence.is_some() {
+        check.loopback("--listen", config.listen);
+        check.loopback("--internal-listen", config.internal_listen);
+    }
     let token = check.required_token(&args.common);
     check.done(config, token, &args.common)
 }
@@ -98,7 +110,14 @@ pub fn catalog(args: CatalogArgs) -> Result<Checked<catalog::Config>, Mistakes> 
         check.mistake("--data must name the directory of this node's data");
     }
     let kind = if args.replica && !args.master {
-        for (flag, given) in [("--ack", args.ack.is_some()), ("--lease", args.lease.is_some())] {
+        let of_master = [
+            ("--ack", args.ack.is_some()),
+            ("--lease", args.lease.is_some()),
+            ("--force", args.force),
+            ("--keep-answers", args.keep_answers.is_some()),
+            ("--keep-refusals", args.keep_refusals.is_some()),
+        ];
+        for (flag, given) in of_master {
             if given {
                 check.mistake(format!("{flag} is for --master"));
             }
@@ -120,10 +139,18 @@ pub fn catalog(args: CatalogArgs) -> Result<Checked<catalog::Config>, Mistakes> 
             check.mistake("--lease must be between 100ms and 5s");
         }
         let ack = args.ack.map_or(Ack::Sync, |ack| check.ack(&ack));
-        Kind::Master(MasterConfig { ack, lease, leases_outlive_process: true })
+        let answers = args.keep_answers.as_deref().unwrap_or(cli::KEEP_ANSWERS);
+        let refusals = args.keep_refusals.as_deref().unwrap_or(cli::KEEP_REFUSALS);
+        let keep = check.keep(answers, refusals);
+        Kind::Master(MasterConfig { ack, lease, leases_outlive_process: true, force: args.force, keep })
     };
+    let unsafe_coherence = check.recipe(args.unsafe_coherence.as_deref());
+    if unsafe_coherence.is_some() {
+        check.loopback("--listen", listen);
+    }
     let token = check.required_token(&args.common);
-    check.done(catalog::Config { kind, listen, data: args.data.unwrap_or_default() }, token, &args.common)
+    let data = args.data.unwrap_or_default();
+    check.done(catalog::Config { kind, listen, data, unsafe_coherence }, token, &args.common)
 }
 
 pub fn order(args: OrderArgs) -> Result<Checked<order::Config>, Mistakes> {
@@ -132,6 +159,23 @@ pub fn order(args: OrderArgs) -> Result<Checked<order::Config>, Mistakes> {
         listen: check.addr("--listen", &args.listen),
         masters: check.urls("--master", args.master.as_deref()),
     };
+    let token = check.required_token(&args.common);
+    check.done(config, token, &args.common)
+}
+
+pub fn handover(args: HandoverArgs) -> Result<Checked<handover::Config>, Mistakes> {
+    let mut check = Check::default();
+    let config = handover::Config {
+        heir: check.url("--to", &args.to).unwrap_or_else(|| BaseUrl::from_addr(([127, 0, 0, 1], 0).into())),
+        masters: args.master.as_deref().map_or_else(Vec::new, |urls| check.urls("--master", Some(urls))),
+    };
+    let token = check.required_token(&args.common);
+    check.done(config, token, &args.common)
+}
+
+pub fn verify(args: VerifyArgs) -> Result<Checked<verify::Config>, Mistakes> {
+    let mut check = Check::default();
+    let config = verify::Config { masters: check.urls("--master", args.master.as_deref()) };
     let token = check.required_token(&args.common);
     check.done(config, token, &args.common)
 }
@@ -186,6 +230,22 @@ impl Check {
         self.or_note(checked, *LEASE.start())
     }
 
+    fn keep(&mut self, answers: &str, refusals: &str) -> Keep {
+        let keep = Keep {
+            answers: self.time("--keep-answers", answers),
+            refusals: self.time("--keep-refusals", refusals),
+        };
+        for (flag, time) in [("--keep-answers", keep.answers), ("--keep-refusals", keep.refusals)] {
+            if time < Keep::AT_LEAST {
+                self.mistake(format!("{flag} must be at least 1m"));
+            }
+        }
+        if keep.refusals > keep.answers {
+            self.mistake("--keep-refusals must be at most --keep-answers");
+        }
+        keep
+    }
+
     fn bytes(&mut self, flag: &str, text: &str) -> u64 {
         let checked = text
             .parse::<bytesize::ByteSize>()
@@ -212,6 +272,25 @@ impl Check {
             _ => Err(format!("--ack: \"{text}\" is neither sync nor async")),
         };
         self.or_note(checked, Ack::Sync)
+    }
+
+    fn recipe(&mut self, text: Option<&str>) -> Option<Recipe> {
+        let text = text?;
+        let checked = Recipe::parse(text).map(Some).ok_or_else(|| {
+            let known = Recipe::ALL.map(Recipe::as_str).join(", ");
+            format!("--unsafe-coherence: \"{text}\" is none of {known}")
+        });
+        self.or_note(checked, None)
+    }
+
+    /// A store that may give stale answers is nobody's but this machine's.
+    fn loopback(&mut self, flag: &str, addr: SocketAddr) {
+        if !addr.ip().is_loopback() {
+            self.mistake(format!(
+                "{flag}: with --unsafe-coherence the address must be a loopback one such as 127.0.0.1, and {addr} \
+                 is not"
+            ));
+        }
     }
 
     /// The URL may hold a password, so it may come from a file, and is never repeated in a message.

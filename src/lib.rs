@@ -6,13 +6,16 @@
 //! cli, up                      what the user typed; the whole store in one process
 //! frontend · catalog · order   the roles: siblings that talk over HTTP and never import each other
 //! server, client, store        listeners, typed calls to peers, SQLite; member: token and epoch
+//! recipe                       --unsafe-coherence: what is compared with the protocol
 //! wire                         what travels: bodies, headers, error codes
 //! coherence                    the protocol's rules, without I/O
 //! domain                       books, orders, versions, the ledger
+//! abort                        for tests/chaos: named points to end a process at
 //! ```
 
 #![forbid(unsafe_code)]
 
+pub mod abort;
 pub mod catalog;
 pub mod cli;
 pub mod client;
@@ -21,12 +24,15 @@ pub mod coherence;
 pub mod config;
 pub mod domain;
 pub mod frontend;
+pub mod handover;
 pub mod member;
 pub mod order;
+pub mod recipe;
 pub mod server;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;
 pub mod token;
 pub mod up;
+pub mod verify;
 pub mod wire;

@@ -1,11 +1,14 @@
 //! Parse, check, run, exit code.
 
-use bazar::cli::{Cli, Command};
+use bazar::catalog::CatalogError;
+use bazar::cli::{CatalogArgs, CatalogCommand, Cli, Command};
 use bazar::client::BaseUrl;
 use bazar::config::{self, Checked, Mistakes};
+use bazar::server;
 use bazar::shutdown::{self, Shutdown};
 use bazar::telemetry;
 use bazar::token::InternalToken;
+use bazar::up::UpError;
 use clap::{CommandFactory, Parser};
 use std::error::Error;
 use std::net::SocketAddr;
@@ -25,6 +28,11 @@ fn main() -> ExitCode {
             ready("frontend", &[app.addr(), app.internal_addr()]);
             Ok(app.run(stop).await?)
         }),
+        Command::Catalog(CatalogArgs { command: Some(CatalogCommand::Verify(args)), .. }) => {
+            start(config::verify(args), async |config, token, _| {
+                Ok(config.run(token, |line| println!("{line}")).await?)
+            })
+        }
         Command::Catalog(args) => start(config::catalog(args), async |config, token, stop| {
             let app = config.build(token).await?;
             ready(app.name(), &[app.addr()]);
@@ -34,6 +42,10 @@ fn main() -> ExitCode {
             let app = config.build(token).await?;
             ready("order", &[app.addr()]);
             Ok(app.run(stop).await?)
+        }),
+        Command::Handover(args) => start(config::handover(args), async |config, token, _| {
+            println!("{}", config.run(token).await?);
+            Ok(())
         }),
         Command::Healthcheck { url } => {
             exit_code(actix_web::rt::System::new().block_on(bazar::client::healthcheck(&url)))
@@ -58,6 +70,7 @@ fn start<T>(
         }
     };
     telemetry::init(log_format);
+    server::raise_connection_limit();
     exit_code(actix_web::rt::System::new().block_on(async move {
         let stop = shutdown::on_signals()?;
         run(config, token, stop).await
@@ -74,7 +87,15 @@ fn exit_code(outcome: Outcome) -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("error: {error}");
-            ExitCode::FAILURE
+            // Started as what its data forbids: a mistake of the caller, like a wrong flag.
+            let of_catalog = error.downcast_ref::<CatalogError>().or(match error.downcast_ref::<UpError>() {
+                Some(UpError::Catalog(error)) => Some(error),
+                _ => None,
+            });
+            match of_catalog {
+                Some(CatalogError::Refused(_)) => ExitCode::from(2),
+                _ => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -66,15 +66,13 @@ impl Member {
     }
 
     fn change(&self, change: impl FnOnce(&mut Met)) {
-        let (before, after) = {
-            let mut met = self.0.met.lock();
-            let before = *met;
-            change(&mut met);
-            (before, *met)
-        };
-        // Watchers of the highest one also learn of a twin, which changes nothing in that but deposes.
-        if before != after {
-            self.0.highest.send_replace(after.highest());
+        let mut met = self.0.met.lock();
+        let before = *met;
+        change(&mut met);
+        // Watchers of the highest one also learn of a twin, which changes nothing in that but deposes. With
+        // the lock held, so that what they see last is the highest.
+        if before != *met {
+            self.0.highest.send_replace(met.highest());
         }
     }
 }

@@ -63,17 +63,41 @@ pub async fn serve(
     shutdown: Shutdown,
     configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
 ) -> io::Result<()> {
+    serve_labelled(listener, workers, shutdown, None, configure).await
+}
+
+/// The same, with a header that every answer carries.
+pub async fn serve_labelled(
+    listener: TcpListener,
+    workers: usize,
+    shutdown: Shutdown,
+    label: Option<(HeaderName, HeaderValue)>,
+    configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+) -> io::Result<()> {
     let under_way = UnderWay::default();
     let counter = under_way.clone();
     let server = HttpServer::new(move || {
-        let counter = counter.clone();
+        let (counter, label) = (counter.clone(), label.clone());
         counter.joined_by_this_thread();
         App::new()
             .wrap_fn(move |request, service| {
                 let guard = counter.enter();
-                let answer = actix_web::dev::Service::call(&service, request);
+                let answer = match guard.too_late() {
+                    true => Err(request),
+                    false => Ok(actix_web::dev::Service::call(&service, request)),
+                };
+                let label = label.clone();
                 async move {
-                    let mut answer = answer.await?;
+                    let mut answer = match answer {
+                        Ok(answer) => answer.await?,
+                        Err(request) => {
+                            let refused = ApiError(Problem::from(ErrorCode::Unavailable));
+                            request.into_response(refused.error_response())
+                        }
+                    };
+                    if let Some((name, value)) = label {
+                        answer.headers_mut().insert(name, value);
+                    }
                     if guard.draining() {
                         let head = answer.response_mut().head_mut();
                         head.set_connection_type(actix_web::http::ConnectionType::Close);
@@ -112,6 +136,9 @@ struct UnderWay(Arc<Counts>);
 struct Counts {
     requests: AtomicUsize,
     draining: AtomicBool,
+    /// Everybody has been answered. A request that came in after that would be dropped at some await,
+    /// outside of the runtime that what it holds may need to be given back.
+    closed: AtomicBool,
     idle: tokio::sync::Notify,
     /// The threads that serve.
     workers: Mutex<Vec<oneshot::Sender<oneshot::Sender<()>>>>,
@@ -143,12 +170,17 @@ impl UnderWay {
             loop {
                 let notified = self.0.idle.notified();
                 if self.0.requests.load(Ordering::SeqCst) == 0 {
-                    return;
+                    // Whoever came in just now is counted, or finds the door closed.
+                    if self.0.closed.swap(true, Ordering::SeqCst) {
+                        return;
+                    }
+                    continue;
                 }
                 notified.await;
             }
         };
         if tokio::time::timeout(at_most, idle).await.is_err() {
+            self.0.closed.store(true, Ordering::SeqCst);
             log::warn!("stopped before every request was answered");
             return;
         }
@@ -191,6 +223,11 @@ impl<B: MessageBody> MessageBody for Counted<B> {
 impl Entered {
     fn draining(&self) -> bool {
         self.0.draining.load(Ordering::SeqCst)
+    }
+
+    /// Whether it came in after everybody had been answered.
+    fn too_late(&self) -> bool {
+        self.0.closed.load(Ordering::SeqCst)
     }
 }
 
@@ -245,7 +282,7 @@ impl ResponseError for ApiError {
 pub fn resource(path: &str, method: &'static str, route: Route) -> actix_web::Resource {
     web::resource(path).route(route).default_service(web::to(move || async move {
         let mut answer = ApiError::from(ErrorCode::MethodNotAllowed).error_response();
-        answer.headers_mut().insert(header::ALLOW, header::HeaderValue::from_static(method));
+        answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(method));
         answer
     }))
 }
@@ -254,29 +291,48 @@ async fn not_found() -> HttpResponse {
     ApiError::from(ErrorCode::NotFound).error_response()
 }
 
+/// Lets this process have as many connections as the system allows: the usual soft limit of 1,024 files is
+/// from a time when programs could not take more.
+pub fn raise_connection_limit() {
+    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+    let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    if let Err(error) = setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }) {
+        log::warn!("the limit of open files stays as it is: {error}");
+    }
+}
+
 /// Lets a request through that carries the internal token, and takes note of the epoch that it carries;
 /// the answer carries ours.
 pub async fn require_token(
     request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let member = request.app_data::<web::Data<Member>>().cloned();
-    let authorization = request.headers().get(header::AUTHORIZATION);
-    let authorized = |member: &web::Data<Member>| {
-        authorization.is_some_and(|header| member.token().authorizes(header.as_bytes()))
-    };
-    let Some(member) = member.filter(authorized) else {
+    let Some(member) = met_member(request.request()) else {
         return Ok(request.into_response(ApiError::from(ErrorCode::Unauthorized).error_response()));
     };
+    let mut answer = next.call(request).await?.map_into_boxed_body();
+    carry_epoch(&member, answer.headers_mut());
+    Ok(answer)
+}
+
+/// Our membership, if `request` comes from another member: then it has met what that one has.
+fn met_member(request: &HttpRequest) -> Option<Member> {
+    let member = request.app_data::<web::Data<Member>>()?;
+    let authorization = request.headers().get(header::AUTHORIZATION)?;
+    if !member.token().authorizes(authorization.as_bytes()) {
+        return None;
+    }
     let carried = request.headers().get(headers::BAZAR_MET).and_then(|value| value.to_str().ok());
     if let Some(epoch) = carried.and_then(|text| text.parse::<Epoch>().ok()) {
         member.meet(epoch);
     }
-    let mut answer = next.call(request).await?.map_into_boxed_body();
+    Some(Member::clone(member))
+}
+
+fn carry_epoch(member: &Member, answer: &mut header::HeaderMap) {
     if let Ok(met) = HeaderValue::from_str(&member.met().to_string()) {
-        answer.headers_mut().insert(HeaderName::from_static(headers::BAZAR_MET), met);
+        answer.insert(HeaderName::from_static(headers::BAZAR_MET), met);
     }
-    Ok(answer)
 }
 
 /// Reads a body of at most `limit` bytes, within 5 seconds.
@@ -314,15 +370,36 @@ pub fn request_id(request: &HttpRequest) -> String {
     given.filter(harmless).map_or_else(|| format!("{:016x}", rand::random::<u64>()), str::to_owned)
 }
 
-/// `GET /healthz`: the process lives.
-pub async fn healthz() -> &'static str {
-    "ok\n"
+/// `GET /healthz`: the process lives. To another member it also says what it has met: so epochs travel with
+/// the probes where nothing else does.
+pub async fn healthz(request: HttpRequest) -> HttpResponse {
+    let mut answer = HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n");
+    if let Some(member) = met_member(&request) {
+        carry_epoch(&member, answer.headers_mut());
+    }
+    answer
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use actix_web::test::TestRequest;
+
+    #[actix_web::test]
+    async fn a_stop_waits_for_who_is_in_and_lets_nobody_in_behind_the_last_one() {
+        let under_way = UnderWay::default();
+        let inside = under_way.enter();
+        assert!(!inside.too_late());
+        let draining = actix_web::rt::spawn({
+            let under_way = under_way.clone();
+            async move { under_way.drain(DRAIN).await }
+        });
+        tokio::task::yield_now().await;
+        assert!(!under_way.enter().too_late(), "the door is open as long as somebody is inside");
+        drop(inside);
+        draining.await.unwrap();
+        assert!(under_way.enter().too_late());
+    }
 
     #[test]
     fn a_request_id_that_could_forge_a_log_line_is_replaced() {

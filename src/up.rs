@@ -1,10 +1,11 @@
 //! The whole store in one process: the same roles that run alone elsewhere, each on a loopback listener of
 //! its own, each catalog node with its own file. They talk over HTTP here as there.
 
-use crate::catalog::{self, Ack, CatalogError, Kind, MasterConfig, ReplicaConfig};
+use crate::catalog::{self, Ack, CatalogError, Keep, Kind, MasterConfig, ReplicaConfig};
 use crate::client::BaseUrl;
 use crate::frontend::{self, FrontendError};
 use crate::order;
+use crate::recipe::Recipe;
 use crate::shutdown::Shutdown;
 use crate::token::InternalToken;
 use std::net::SocketAddr;
@@ -26,6 +27,7 @@ pub struct Config {
     pub frontends: usize,
     pub redis: Option<String>,
     pub ack: Ack,
+    pub keep: Keep,
     /// Whether anybody else may know the token. Otherwise every holder of a lease is a thread of this
     /// process, and the next start need not wait for any.
     pub token_is_shared: bool,
@@ -34,6 +36,8 @@ pub struct Config {
     pub info_ttl: Duration,
     /// Of each frontend.
     pub cache_bytes: u64,
+    /// A recipe instead of the protocol; `listen` is on the loopback then.
+    pub unsafe_coherence: Option<Recipe>,
     pub workers: usize,
 }
 
@@ -63,20 +67,25 @@ impl Config {
             ack: self.ack,
             lease: self.lease,
             leases_outlive_process: self.token_is_shared,
+            force: false,
+            keep: self.keep,
         });
         // The public address first: it is the one that somebody else may have.
         let mut public = Vec::new();
         for index in 0..self.frontends {
             public.push(reserve(self.listen, index).map_err(FrontendError::Listen)?);
         }
-        let master = catalog::Config { kind, listen: loopback, data: self.data.join("master") };
+        let unsafe_coherence = self.unsafe_coherence;
+        let data = self.data.join("master");
+        let master = catalog::Config { kind, listen: loopback, data, unsafe_coherence };
         let master = master.build(token.clone()).await?;
         let master_url = BaseUrl::from_addr(master.addr());
         let mut replicas = Vec::new();
         for number in 1..=self.replicas {
             let kind = Kind::Replica(ReplicaConfig { masters: vec![master_url.clone()], advertise: None });
             let data = self.data.join(format!("replica-{number}"));
-            replicas.push(catalog::Config { kind, listen: loopback, data }.build(token.clone()).await?);
+            let replica = catalog::Config { kind, listen: loopback, data, unsafe_coherence };
+            replicas.push(replica.build(token.clone()).await?);
         }
         let mut orders = Vec::new();
         for _ in 0..self.orders {
@@ -96,6 +105,7 @@ impl Config {
                 search_ttl: self.search_ttl,
                 info_ttl: self.info_ttl,
                 cache_bytes: self.cache_bytes,
+                unsafe_coherence,
                 workers: self.workers,
             };
             frontends.push(config.build(token.clone()).await?);

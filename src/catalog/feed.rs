@@ -8,7 +8,9 @@ use crate::client::{BaseUrl, CallError, Peer};
 use crate::coherence::{InSync, ReplicaId};
 use crate::domain::{NodeId, Record, Version};
 use crate::member::Member;
-use crate::wire::catalog::{ReplicaReport, SYNC_WRITE, Synced};
+use crate::store::InSyncFile;
+use crate::wire::catalog::{Checked, ReplicaReport, ReplicaState, SYNC_WRITE, Synced};
+use crate::wire::{ErrorCode, Problem};
 use parking_lot::Mutex;
 use serde::Serialize;
 use std::collections::{BTreeSet, HashMap};
@@ -44,10 +46,18 @@ const MAX_REPLICAS: usize = 64;
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
 const LONGEST_BACK_OFF: Duration = Duration::from_secs(60);
 
+/// What an acknowledgement needs next.
+enum Next {
+    Acknowledge,
+    WaitFor(Vec<NodeId>),
+    Record(BTreeSet<NodeId>),
+}
+
 pub struct Feed {
     epoch_start: Version,
     ack: Ack,
     member: Member,
+    file: InSyncFile,
     state: Mutex<State>,
     /// A replica got further, or left.
     changed: Notify,
@@ -55,6 +65,8 @@ pub struct Feed {
 
 struct State {
     in_sync: InSync,
+    /// The set as it is on disk.
+    recorded: BTreeSet<NodeId>,
     links: HashMap<NodeId, Link>,
     back_offs: HashMap<NodeId, BackOff>,
     /// Names links, so that a task of an old one does nothing to the new one.
@@ -67,8 +79,10 @@ struct Link {
     process: ReplicaId,
     address: BaseUrl,
     records: mpsc::Sender<Arc<Record>>,
-    /// What the replica reported last; it is in this master's log.
+    /// What the replica said last; it is in this master's log.
     reported: Version,
+    /// Its last report, and which digests it has found equal by then.
+    heard: (Version, Option<Checked>),
     /// Whether a push has got through: who cannot be pushed to is not waited for.
     proven: bool,
 }
@@ -89,6 +103,12 @@ impl State {
         }
     }
 
+    /// Whether the node is known to have `version` on disk: by a push, or by its own word.
+    fn has(&self, node: NodeId, version: Version) -> bool {
+        let pushed = self.in_sync.durable(node).is_some_and(|durable| durable >= version.seq);
+        pushed || self.links.get(&node).is_some_and(|link| link.reported.seq >= version.seq)
+    }
+
     fn lost(&mut self, replica: NodeId) {
         if self.in_sync.is_member(replica) {
             log::warn!("replica {replica} is out of the in-sync set");
@@ -105,15 +125,25 @@ impl State {
 }
 
 impl Feed {
-    /// `start` is the version of this master's start record, the end of its log.
-    pub fn new(start: Version, ack: Ack, member: Member) -> Self {
+    /// `start` is the version of this master's start record, the end of its log; `recorded` is what `file`
+    /// says: the set that the same master had before.
+    pub fn new(
+        start: Version,
+        ack: Ack,
+        member: Member,
+        file: InSyncFile,
+        recorded: BTreeSet<NodeId>,
+    ) -> Self {
         let state = State {
-            in_sync: InSync::new(start.seq, &BTreeSet::new()),
+            // The start itself, which no replica can have yet, was acknowledged to nobody.
+            in_sync: InSync::new(start.seq.saturating_sub(1), &recorded),
+            recorded,
             links: HashMap::new(),
             back_offs: HashMap::new(),
             generation: 0,
         };
-        Self { epoch_start: start, ack, member, state: Mutex::new(state), changed: Notify::new() }
+        let changed = Notify::new();
+        Self { epoch_start: start, ack, member, file, state: Mutex::new(state), changed }
     }
 
     /// Sends a committed record on its way to every replica. Never waits.
@@ -130,27 +160,76 @@ impl Feed {
         });
     }
 
-    /// Returns when `version` may be acknowledged.
-    pub async fn replicated(&self, version: Version) {
+    /// Returns when `version` may be acknowledged. An error says nothing about what became of it: it is
+    /// not known whether it will stay, or nobody could be told from here who has it.
+    pub async fn replicated(&self, version: Version) -> Result<(), Problem> {
         let deadline = Instant::now() + SYNC_DEADLINE;
         loop {
-            let missing = {
-                let mut state = self.state.lock();
-                let missing = match self.ack {
-                    Ack::Sync => state.in_sync.missing(version.seq),
-                    Ack::Async => Vec::new(),
-                };
-                if missing.is_empty() {
-                    // In one step with the check: who enters the set from here on has this version.
-                    state.in_sync.acknowledged(version.seq);
-                    return;
-                }
-                missing
-            };
-            if tokio::time::timeout_at(deadline, self.changed.notified()).await.is_err() {
-                let mut state = self.state.lock();
-                missing.into_iter().for_each(|replica| state.lost(replica));
+            // Before the look, so that no change falls between the two.
+            let changed = self.changed.notified();
+            if self.member.deposed_by().is_some() {
+                return Err(ErrorCode::NotMaster.into());
             }
+            match self.next(version) {
+                Next::Acknowledge => return Ok(()),
+                Next::Record(members) => self.record(members).await?,
+                Next::WaitFor(missing) => {
+                    if tokio::time::timeout_at(deadline, changed).await.is_err() {
+                        let mut state = self.state.lock();
+                        missing.into_iter().for_each(|replica| state.lost(replica));
+                    }
+                }
+            }
+        }
+    }
+
+    fn next(&self, version: Version) -> Next {
+        let mut state = self.state.lock();
+        if self.ack == Ack::Sync {
+            let missing = state.in_sync.missing(version.seq);
+            if !missing.is_empty() {
+                return Next::WaitFor(missing);
+            }
+            let members = state.in_sync.members();
+            if members != state.recorded {
+                return Next::Record(members);
+            }
+        }
+        // In one step with the check: who enters the set from here on has this version.
+        state.in_sync.acknowledged(version.seq);
+        Next::Acknowledge
+    }
+
+    /// Writes down who is in the set: before an acknowledgement that does not wait for who left.
+    async fn record(&self, members: BTreeSet<NodeId>) -> Result<(), Problem> {
+        let (file, record) = (self.file.clone(), members.clone());
+        let saved = tokio::task::spawn_blocking(move || file.save(&record)).await;
+        if let Err(error) = saved.unwrap_or_else(|error| Err(std::io::Error::other(error))) {
+            log::error!("the in-sync set cannot be written down, so nothing is acknowledged: {error}");
+            return Err(ErrorCode::Unavailable.into());
+        }
+        self.state.lock().recorded = members;
+        Ok(())
+    }
+
+    /// Whether the node may take over: it has everything that was acknowledged.
+    pub fn may_inherit(&self, node: NodeId) -> bool {
+        let state = self.state.lock();
+        match self.ack {
+            Ack::Sync => state.in_sync.is_member(node) && state.links.contains_key(&node),
+            // It is sealed first, and waited for then.
+            Ack::Async => state.links.contains_key(&node),
+        }
+    }
+
+    /// Returns when `node` has everything up to `version` on disk, whether it is waited for or not.
+    pub async fn reached(&self, node: NodeId, version: Version) {
+        loop {
+            let changed = self.changed.notified();
+            if self.state.lock().has(node, version) {
+                return;
+            }
+            changed.await;
         }
     }
 
@@ -184,22 +263,62 @@ impl Feed {
             };
             actix_web::rt::spawn(push.run());
             let process = report.replica;
-            let link =
-                Link { generation, process, address, records, reported: report.position, proven: false };
+            let (reported, heard) = (report.position, (report.position, report.checked));
+            let link = Link { generation, process, address, records, reported, heard, proven: false };
             state.links.insert(report.node, link);
         } else if let Some(link) = state.links.get_mut(&report.node) {
             link.reported = report.position;
+            link.heard = (report.position, report.checked);
         }
         state.reported(report.node, report.position);
-        self.changed.notify_one();
+        self.changed.notify_waiters();
         state.in_sync.is_member(report.node)
     }
 
-    /// How many replicas acknowledgements wait for, and how many are linked.
-    pub fn count(&self) -> (usize, usize) {
+    /// How far the replicas are that records are pushed to, as far as they have said.
+    pub fn positions(&self) -> Vec<u64> {
+        self.state.lock().links.values().map(|link| link.reported.seq).collect()
+    }
+
+    /// Returns when no replica that records are pushed to lacks `version`.
+    pub async fn delivered(&self, version: Version) {
+        loop {
+            let changed = self.changed.notified();
+            if self.positions().iter().all(|&position| position >= version.seq) {
+                return;
+            }
+            changed.await;
+        }
+    }
+
+    /// Which digests `node` has found equal, by a report of its own that has `version`.
+    pub async fn checked(&self, node: NodeId, version: Version) -> Option<Checked> {
+        loop {
+            let changed = self.changed.notified();
+            let heard = self.state.lock().links.get(&node).map(|link| link.heard);
+            if let Some((position, checked)) = heard.filter(|(position, _)| position.seq >= version.seq) {
+                log::debug!("replica {node} at {} has checked {checked:?}", position.public());
+                return checked;
+            }
+            changed.await;
+        }
+    }
+
+    /// The replicas that records are pushed to, in order of their identity.
+    pub fn replicas(&self) -> Vec<ReplicaState> {
         let state = self.state.lock();
-        let members = state.links.keys().filter(|&&replica| state.in_sync.is_member(replica)).count();
-        (members, state.links.len())
+        let mut replicas: Vec<ReplicaState> = state
+            .links
+            .iter()
+            .map(|(&node, link)| ReplicaState {
+                node,
+                url: link.address.to_string(),
+                durable: state.in_sync.durable(node).unwrap_or(0),
+                in_sync: state.in_sync.is_member(node),
+            })
+            .collect();
+        replicas.sort_by_key(|replica| replica.node);
+        replicas
     }
 
     /// A push on the link `generation` was answered. Returns whether that link is still in use.
@@ -210,16 +329,20 @@ impl Feed {
         };
         let first = !std::mem::replace(&mut link.proven, true);
         let reported = link.reported;
+        // A position of an epoch before says nothing: it may be of another history. The replica will
+        // report it, and be judged by the log.
+        let ours = position.epoch == self.epoch_start.epoch;
+        if ours {
+            link.reported = position;
+        }
         if first {
             state.reported(replica, reported);
         }
-        // A position of an epoch before says nothing: it may be of another history. The replica will
-        // report it, and be judged by the log.
-        if position.epoch == self.epoch_start.epoch {
+        if ours {
             state.reported(replica, position);
         }
         drop(state);
-        self.changed.notify_one();
+        self.changed.notify_waiters();
         true
     }
 
@@ -229,7 +352,7 @@ impl Feed {
             state.lost(replica);
         }
         drop(state);
-        self.changed.notify_one();
+        self.changed.notify_waiters();
     }
 }
 
@@ -291,17 +414,21 @@ mod tests {
     #[actix_web::test]
     async fn a_replica_that_reports_but_cannot_be_pushed_to_is_never_waited_for() {
         let start = Version::new(Epoch { number: 1, identity: 1 }, 1);
-        let feed = Arc::new(Feed::new(start, Ack::Sync, Member::of_nothing()));
+        let dir = tempfile::tempdir().unwrap();
+        let file = crate::store::DataDir::lock(dir.path(), "test").unwrap().in_sync_file();
+        let feed = Feed::new(start, Ack::Sync, Member::of_nothing(), file, BTreeSet::new());
+        let feed = Arc::new(feed);
         let report = ReplicaReport {
             node: NodeId(1),
             replica: ReplicaId(1),
             address: Reachable::Port(1),
             position: start,
+            checked: None,
         };
         let nowhere = BaseUrl::parse("http://127.0.0.1:1").unwrap();
         assert!(!feed.register(&report, nowhere));
         // Waits for nobody, so it returns at once; the test's own deadline is far away.
-        feed.replicated(start.next()).await;
-        assert_eq!(feed.count().0, 0);
+        feed.replicated(start.next()).await.unwrap();
+        assert!(feed.replicas().iter().all(|replica| !replica.in_sync));
     }
 }

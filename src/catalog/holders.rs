@@ -1,5 +1,7 @@
 //! Leases and fences over HTTP: the I/O around [`coherence::Holders`](crate::coherence::Holders).
 
+use super::mastership::Mastership;
+use crate::abort;
 use crate::client::{BaseUrl, Peer};
 use crate::clock;
 use crate::coherence::holders::NoLease;
@@ -7,12 +9,13 @@ use crate::coherence::lease::{Announced, Ask, Fence, Grant};
 use crate::coherence::{HolderId, Holders, LeaseId};
 use crate::domain::Version;
 use crate::member::Member;
-use crate::wire::catalog::{LeaseRequest, PROTOCOL};
+use crate::wire::catalog::LeaseRequest;
 use crate::wire::frontend::{HOLDER, HolderAnswer, INVALIDATE};
 use crate::wire::{ErrorCode, Problem};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
 use parking_lot::Mutex;
+use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Notify;
 
@@ -30,14 +33,30 @@ pub struct Leases {
     fence_deadline: Duration,
     /// A lease was given back while a fence may be out.
     released: Notify,
+    /// The version of the coherence protocol that holders must speak.
+    protocol: u32,
     member: Member,
+    mastership: Arc<Mastership>,
 }
 
 impl Leases {
-    pub fn new(start: Version, term: Duration, member: Member) -> Self {
+    pub fn new(
+        start: Version,
+        term: Duration,
+        protocol: u32,
+        member: Member,
+        mastership: Arc<Mastership>,
+    ) -> Self {
         let holders = Holders::new(start, term);
         let fence_deadline = holders.fence_deadline();
-        Self { holders: Mutex::new(holders), fence_deadline, released: Notify::new(), member }
+        Self {
+            holders: Mutex::new(holders),
+            fence_deadline,
+            released: Notify::new(),
+            protocol,
+            member,
+            mastership,
+        }
     }
 
     /// Grants or renews. A join is granted only after the address has answered with the holder's id.
@@ -47,18 +66,20 @@ impl Leases {
         address: BaseUrl,
         request_id: &str,
     ) -> Result<Grant, Problem> {
-        if request.protocol != PROTOCOL {
-            let sentence = format!("this master speaks coherence protocol {PROTOCOL}");
+        if request.protocol != self.protocol {
+            let sentence = format!("this master speaks coherence protocol {}", self.protocol);
             return Err(Problem::new(ErrorCode::NoLease, sentence));
         }
-        let received = clock::now();
+        if let Ask::Join(_) = request.ask {
+            self.probe(&address, request.holder, request_id).await?;
+        }
+        let mut holders = self.holders.lock();
+        // Behind the probe, and with the holders locked: behind a seal nothing is granted any more.
+        self.mastership.require()?;
+        let now = clock::now();
         let granted = match request.ask {
-            Ask::Renew(lease) => self.holders.lock().renew(received, request.holder, lease),
-            Ask::Join(lease) => {
-                self.probe(&address, request.holder, request_id).await?;
-                let granted = clock::now();
-                self.holders.lock().join(granted, request.holder, lease, address.to_string())
-            }
+            Ask::Renew(lease) => holders.renew(now, request.holder, lease),
+            Ask::Join(lease) => holders.join(now, request.holder, lease, address.to_string()),
         };
         granted.map_err(|refused: NoLease| Problem::new(ErrorCode::NoLease, refused.to_string()))
     }
@@ -85,7 +106,10 @@ impl Leases {
             let now = clock::now();
             let Some(next) = self.holders.lock().fenced(now) else { return };
             tokio::select! {
-                Some(holder) = announcements.next() => self.holders.lock().acknowledged(holder),
+                Some(holder) = announcements.next() => {
+                    abort::point(abort::FENCE_SENT);
+                    self.holders.lock().acknowledged(holder);
+                }
                 () = self.released.notified() => {}
                 () = tokio::time::sleep(now.until(next)) => {}
             }

@@ -8,23 +8,37 @@
 //!
 //! | file | what it does |
 //! |---|---|
-//! | `routes` | the internal HTTP of both kinds of node |
-//! | `reads` | answers with their version; a replica waits for one it lacks |
-//! | `writer` | the single writer: queue → batch → fence → commit |
+//! | `master` | the master's start |
+//! | `mastership` | whether this process still is the master |
+//! | `handover` | seals the log for an heir, and ends |
+//! | `writer` | the single writer: queue → batch → fence → commit, then lets answers out |
 //! | `holders` | grants leases, sends fences |
-//! | `feed` | pushes records to replicas, and says when an acknowledgement may go out |
+//! | `feed` | pushes records to replicas, keeps the in-sync set, and says when an acknowledgement may go out |
+//! | `recipe` | what a master that runs a well-known recipe announces, and when |
+//! | `housekeeping` | which answers are forgotten, and how far the log is trimmed |
+//! | `verify` | compares the replicas' rows with the master's |
 //! | `replica` | applies records, fills gaps, takes snapshots |
+//! | `reads` | answers with their version; a replica waits for one it lacks |
+//! | `routes` | the internal HTTP of both kinds of node |
 
 mod feed;
+mod handover;
 mod holders;
+mod housekeeping;
+mod master;
+mod mastership;
 mod reads;
+mod recipe;
 mod replica;
 mod routes;
+mod verify;
 mod writer;
 
 use crate::client::{BaseUrl, Masters};
-use crate::clock;
+use crate::coherence::mastership::Refused;
+use crate::domain::Epoch;
 use crate::member::Member;
+use crate::recipe::Recipe;
 use crate::server;
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, OpenError, StoreError};
@@ -32,11 +46,12 @@ use crate::token::InternalToken;
 use actix_web::rt::task::JoinHandle;
 use actix_web::web;
 use std::net::{SocketAddr, TcpListener};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
 pub use feed::Ack;
+pub use housekeeping::Keep;
 
 /// Read-only connections: more readers than cores only take turns.
 const READERS: u32 = 2;
@@ -44,12 +59,21 @@ const READERS: u32 = 2;
 /// HTTP workers of a catalog node. A read is a few dozen microseconds; one worker outruns the disk.
 const WORKERS: usize = 1;
 
+/// Epochs that one start by force draws. Two that hear of each other before either has sold anything draw
+/// above each other; whoever has drawn this often gives way.
+const MAX_DRAWS: u32 = 3;
+
+/// Between two looks at a lock that is about to be released.
+const LOCK_PAUSE: Duration = Duration::from_millis(50);
+
 /// What a catalog node was told, checked.
 #[derive(Debug, Clone)]
 pub struct Config {
     pub kind: Kind,
     pub listen: SocketAddr,
     pub data: PathBuf,
+    /// A recipe instead of the protocol; the listener is on the loopback then.
+    pub unsafe_coherence: Option<Recipe>,
 }
 
 #[derive(Debug, Clone)]
@@ -66,6 +90,10 @@ pub struct MasterConfig {
     /// Whether a lease can outlive this process. It cannot where all holders are threads of it (`bazar
     /// up`): then the next start has nobody to wait for.
     pub leases_outlive_process: bool,
+    /// The old master is gone for good: start whatever the data says about who is master.
+    pub force: bool,
+    /// How long answers are kept under their keys.
+    pub keep: Keep,
 }
 
 #[derive(Debug, Clone)]
@@ -82,8 +110,14 @@ pub enum CatalogError {
     Listen(std::io::Error),
     #[error(transparent)]
     Open(#[from] OpenError),
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    #[error("the in-sync set cannot be read or written: {0}")]
+    InSync(std::io::Error),
     #[error("the write master stopped, because it could not commit: {0}")]
     Commit(StoreError),
+    #[error("epoch {} has begun somewhere else", met.number)]
+    DrawAgain { met: Epoch },
     #[error(transparent)]
     Store(#[from] StoreError),
     #[error("the listener failed: {0}")]
@@ -95,52 +129,53 @@ pub struct App {
     listener: TcpListener,
     addr: SocketAddr,
     member: Member,
+    recipe: Option<Recipe>,
     node: Node,
+    again: Option<Again>,
+}
+
+/// What a master that started by force needs to begin another epoch.
+struct Again {
+    data: PathBuf,
+    config: MasterConfig,
 }
 
 enum Node {
-    Master { master: Arc<routes::Master>, tasks: writer::Tasks },
+    Master { master: Arc<master::Master>, tasks: writer::Tasks },
     Replica { replica: Arc<replica::Replica>, tasks: replica::Tasks },
 }
 
 impl Config {
     /// Binds, locks the data directory, opens the file; a master begins its epoch.
     pub async fn build(self, token: InternalToken) -> Result<App, CatalogError> {
-        let (listener, addr) = server::bind(self.listen).map_err(CatalogError::Listen)?;
+        let Self { kind, listen, data, unsafe_coherence: recipe } = self;
         let member = Member::new(token);
-        let node = match self.kind {
+        // First: an address that is taken is no reason to touch any data.
+        let (listener, addr) = server::bind(listen).map_err(CatalogError::Listen)?;
+        match kind {
             Kind::Master(config) => {
-                let dir = DataDir::lock(&self.data, "catalog master")?;
-                let (store, mut store_writer) = dir.open(READERS).await?;
-                let recorded = if config.leases_outlive_process { config.lease } else { Duration::ZERO };
-                let recorded_ms = u64::try_from(recorded.as_millis()).unwrap_or(u64::MAX);
-                let started = store_writer.start_epoch(rand::random(), 0, recorded_ms).await?;
-                let start = started.record.version;
-                log::info!("epoch {} begins at {start}", start.epoch.number);
-                let leases = Arc::new(holders::Leases::new(start, config.lease, member.clone()));
-                let feed = Arc::new(feed::Feed::new(start, config.ack, member.clone()));
-                let wait = Duration::from_millis(started.wait_ms);
-                if !wait.is_zero() {
-                    log::info!("purchases wait {wait:?} for the leases of the epoch before");
-                }
-                let not_before = clock::now().after(wait);
-                let (queue, tasks) =
-                    writer::new(dir, store_writer, Arc::clone(&leases), Arc::clone(&feed), not_before);
-                let reads = reads::Reads::of_master(store);
-                let exporting = tokio::sync::Semaphore::new(1);
-                let master = routes::Master { reads, queue, leases, feed, data: self.data, exporting };
-                Node::Master { master: Arc::new(master), tasks }
+                let opened = master::open(&data, config, &member).await?;
+                let (master, tasks) = master::start(opened, data.clone(), config, recipe, &member).await?;
+                let again = config.force.then_some(Again { data, config });
+                Ok(App { listener, addr, member, recipe, node: Node::Master { master, tasks }, again })
             }
             Kind::Replica(config) => {
-                let dir = DataDir::lock(&self.data, "catalog replica")?;
+                let dir = DataDir::lock(&data, "catalog replica")?;
                 let (store, store_writer) = dir.open(READERS).await?;
                 let masters = Masters::new(&config.masters, &member);
                 let (replica, tasks) =
-                    replica::new(dir, store, store_writer, masters, config.advertise, addr).await?;
-                Node::Replica { replica, tasks }
+                    replica::new(dir, store, store_writer, masters, config.advertise, addr, member.clone())
+                        .await?;
+                Ok(App {
+                    listener,
+                    addr,
+                    member,
+                    recipe,
+                    node: Node::Replica { replica, tasks },
+                    again: None,
+                })
             }
-        };
-        Ok(App { listener, addr, member, node })
+        }
     }
 }
 
@@ -158,44 +193,95 @@ impl App {
     }
 
     /// Serves until `shutdown`, then answers what is under way, and closes the file with its log written
-    /// back.
+    /// back. A master that handed over ends by itself.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), CatalogError> {
-        let Self { listener, member, node, .. } = self;
-        // The tasks behind the routes end after the last request, not with the first signal.
-        let behind = Shutdown::new();
-        match node {
-            Node::Master { master, tasks } => {
-                let work = actix_web::rt::spawn(tasks.run(behind.clone()));
-                let data = web::Data::from(Arc::clone(&master));
-                let routes = move |config: &mut web::ServiceConfig| {
-                    routes::master(config, data.clone(), member.clone());
-                };
-                serve(listener, shutdown, routes, &master.reads, work, behind).await
-            }
-            Node::Replica { replica, tasks } => {
-                let work = actix_web::rt::spawn(tasks.run(Arc::clone(&replica), behind.clone()));
-                let data = web::Data::from(Arc::clone(&replica));
-                let routes = move |config: &mut web::ServiceConfig| {
-                    routes::replica(config, data.clone(), member.clone());
-                };
-                serve(listener, shutdown, routes, &replica.reads, work, behind).await
+        let Self { listener, member, recipe, mut node, again, .. } = self;
+        let warning = Shutdown::new();
+        let _until_the_end = warning.clone().drop_guard();
+        if let Some(recipe) = recipe {
+            actix_web::rt::spawn(recipe.warn(warning));
+        }
+        let mut drawn = 1;
+        loop {
+            let ended = node.run(listener.try_clone()?, member.clone(), recipe, shutdown.clone()).await;
+            match (ended, &again) {
+                (Err(CatalogError::DrawAgain { met }), Some(Again { data, config })) if drawn < MAX_DRAWS => {
+                    log::warn!("epoch {} has begun somewhere else: drawing a higher one", met.number);
+                    drawn += 1;
+                    let opened = open_again(data, *config, &member).await?;
+                    let (master, tasks) =
+                        master::start(opened, data.clone(), *config, recipe, &member).await?;
+                    node = Node::Master { master, tasks };
+                }
+                (ended, _) => return ended,
             }
         }
     }
 }
 
-/// Serves until `shutdown`, then ends the `work` behind the routes. That ends by itself only when its file
-/// is in doubt: a node that cannot write any more must not look as if it were well.
+/// The workers of the life before may hold on to the data for a moment longer than their listener.
+async fn open_again(
+    data: &Path,
+    config: MasterConfig,
+    member: &Member,
+) -> Result<master::Opened, CatalogError> {
+    let until = tokio::time::Instant::now() + server::DRAIN;
+    loop {
+        match master::open(data, config, member).await {
+            Err(CatalogError::Open(OpenError::Locked { .. })) if tokio::time::Instant::now() < until => {
+                tokio::time::sleep(LOCK_PAUSE).await;
+            }
+            opened => return opened,
+        }
+    }
+}
+
+impl Node {
+    async fn run(
+        self,
+        listener: TcpListener,
+        member: Member,
+        recipe: Option<Recipe>,
+        shutdown: Shutdown,
+    ) -> Result<(), CatalogError> {
+        // The tasks behind the routes end after the last request, not with the first signal.
+        let behind = Shutdown::new();
+        match self {
+            Node::Master { master, tasks } => {
+                let work = actix_web::rt::spawn(tasks.run(behind.clone()));
+                let data = web::Data::from(Arc::clone(&master));
+                let routes = move |config: &mut web::ServiceConfig| {
+                    routes::master(config, data.clone(), recipe, member.clone());
+                };
+                serve(listener, shutdown, recipe, routes, &master.reads, work, behind).await
+            }
+            Node::Replica { replica, tasks } => {
+                let work = actix_web::rt::spawn(tasks.run(Arc::clone(&replica), behind.clone()));
+                let data = web::Data::from(Arc::clone(&replica));
+                let routes = move |config: &mut web::ServiceConfig| {
+                    routes::replica(config, data.clone(), recipe, member.clone());
+                };
+                serve(listener, shutdown, recipe, routes, &replica.reads, work, behind).await
+            }
+        }
+    }
+}
+
+/// Serves until `shutdown`, then ends the `work` behind the routes. That ends by itself only when the node
+/// has handed over, or its file is in doubt: one that cannot write any more must not look as if it were
+/// well.
 async fn serve(
     listener: TcpListener,
     shutdown: Shutdown,
+    recipe: Option<Recipe>,
     routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
     reads: &reads::Reads,
     mut work: JoinHandle<Result<(), CatalogError>>,
     behind: Shutdown,
 ) -> Result<(), CatalogError> {
     let stop_serving = shutdown.child_token();
-    let serving = server::serve(listener, WORKERS, stop_serving.clone(), routes);
+    let label = recipe.map(Recipe::header);
+    let serving = server::serve_labelled(listener, WORKERS, stop_serving.clone(), label, routes);
     tokio::pin!(serving);
     let ended = tokio::select! {
         served = &mut serving => {
@@ -208,6 +294,7 @@ async fn serve(
         ended = &mut work => {
             stop_serving.cancel();
             let _ = serving.await;
+            reads.close().await;
             ended
         }
     };

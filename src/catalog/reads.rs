@@ -1,13 +1,16 @@
 //! Reads of a catalog node: each answer names the version of the state that it was read from.
 //!
 //! A master answers with what it has committed, whatever minimum is asked for: a version that is only
-//! fenced has been seen by nobody. A replica that is behind waits a moment, then says so.
+//! fenced has been seen by nobody. A replica that is behind waits a moment, then says so; so does a master
+//! that no longer is one.
 
+use super::mastership::Mastership;
 use crate::domain::Version;
 use crate::store::{Store, StoreError};
 use crate::wire::{ErrorCode, Problem};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::watch;
 
@@ -17,29 +20,69 @@ const WAIT_FOR_VERSION: Duration = Duration::from_millis(5);
 
 pub struct Reads {
     store: ArcSwap<Store>,
-    /// How far a replica is; `None` at the master.
-    position: Option<watch::Receiver<Version>>,
+    of: Of,
+}
+
+enum Of {
+    Master(Arc<Mastership>),
+    Replica {
+        /// How far it is.
+        position: watch::Receiver<Version>,
+        /// Its rows are known not to be the master's.
+        wrong: AtomicBool,
+    },
 }
 
 impl Reads {
-    pub fn of_master(store: Store) -> Self {
-        Self { store: ArcSwap::from_pointee(store), position: None }
+    pub fn of_master(store: Store, mastership: Arc<Mastership>) -> Self {
+        Self { store: ArcSwap::from_pointee(store), of: Of::Master(mastership) }
     }
 
     pub fn of_replica(store: Store, position: watch::Receiver<Version>) -> Self {
-        Self { store: ArcSwap::from_pointee(store), position: Some(position) }
+        Self {
+            store: ArcSwap::from_pointee(store),
+            of: Of::Replica { position, wrong: AtomicBool::new(false) },
+        }
+    }
+
+    /// Whether the rows of this replica are known not to be the master's. It answers nothing then.
+    pub fn are_wrong(&self) -> bool {
+        matches!(&self.of, Of::Replica { wrong, .. } if wrong.load(Ordering::SeqCst))
+    }
+
+    pub fn set_wrong(&self, are_wrong: bool) {
+        if let Of::Replica { wrong, .. } = &self.of {
+            wrong.store(are_wrong, Ordering::SeqCst);
+        }
+    }
+
+    /// Whether what was read just now is the master's word. Ask behind the read: it then was read before
+    /// this master was sealed, so before anybody else could commit.
+    pub fn is_master(&self) -> bool {
+        matches!(&self.of, Of::Master(mastership) if mastership.leads())
     }
 
     /// The store to read from, once it has `minimum`.
     pub async fn at(&self, minimum: Option<Version>) -> Result<Arc<Store>, Problem> {
-        if let (Some(position), Some(minimum)) = (&self.position, minimum) {
-            let mut position = position.clone();
-            let reached = position.wait_for(|position| position.reaches(minimum));
-            if !matches!(tokio::time::timeout(WAIT_FOR_VERSION, reached).await, Ok(Ok(_))) {
-                return Err(ErrorCode::Behind.into());
-            }
+        if self.are_wrong() {
+            return Err(ErrorCode::Behind.into());
         }
-        Ok(self.store.load_full())
+        let store = self.store.load_full();
+        let Some(minimum) = minimum else { return Ok(store) };
+        let reached = match &self.of {
+            Of::Master(mastership) if mastership.leads() => true,
+            Of::Master(_) => store.position().await.map_err(|error| unavailable(&error))?.reaches(minimum),
+            Of::Replica { position, .. } => {
+                let mut position = position.clone();
+                let reached = position.wait_for(|position| position.reaches(minimum));
+                matches!(tokio::time::timeout(WAIT_FOR_VERSION, reached).await, Ok(Ok(_)))
+            }
+        };
+        match reached {
+            // Loaded anew: while it was waited for, a snapshot may have taken the place of the file.
+            true => Ok(self.store.load_full()),
+            false => Err(ErrorCode::Behind.into()),
+        }
     }
 
     /// Reads go to another file from now on.

@@ -1,19 +1,25 @@
 //! A read replica: follows the master, applies records in order and durably before it says so, fills a
 //! gap from the master's log, and starts over from a snapshot where its history is another.
 //!
-//! Invariant: the position that is reported or answered with is on disk.
+//! Invariants: the position that is reported or answered with is on disk. A replica tells everybody of the
+//! epoch that its file is of: so a master that lost its data, or an old one, ends when it hears of it,
+//! instead of giving its state to those who have more.
 
 use super::CatalogError;
+use super::housekeeping::keep_from;
 use super::reads::Reads;
 use crate::client::{BaseUrl, CallError, Masters};
 use crate::coherence::{Follow, ReplicaId, follow};
-use crate::domain::{NodeId, Record, Version};
+use crate::domain::{Body, NodeId, Record, Version};
+use crate::member::Member;
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, Incoming, Store, StoreError, Writer};
 use crate::wire::catalog::{
-    LOG, LogQuery, REPLICAS, Reachable, Records, ReplicaReport, ReplicaStanding, SNAPSHOT,
+    Checked, LOG, LogQuery, REPLICAS, Reachable, Records, ReplicaReport, ReplicaStanding, SNAPSHOT,
+    SNAPSHOT_DEADLINE,
 };
 use crate::wire::{ErrorCode, Problem};
+use parking_lot::Mutex;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
@@ -26,11 +32,12 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 /// Before another attempt when the master cannot be reached.
 const RETRY: Duration = Duration::from_millis(200);
 
+/// Before another snapshot when one could not be taken: it is a whole copy of the master's file, and a disk
+/// that is full is full a moment later too.
+const SNAPSHOT_AGAIN: Duration = Duration::from_secs(1);
+
 /// For a report or a page of the log.
 const CALL_DEADLINE: Duration = Duration::from_secs(5);
-
-/// For a whole snapshot.
-const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(600);
 
 /// Pages that wait to be applied: the push of the master and our own catching up, and one to spare.
 const QUEUE: usize = 4;
@@ -42,7 +49,10 @@ pub struct Replica {
     pub reads: Reads,
     position: watch::Receiver<Version>,
     work: mpsc::Sender<Work>,
-    /// A push found a gap: catch up at once.
+    masters: Masters,
+    /// The digests that this process has found equal since it opened its file, all of them in a row.
+    checked: Mutex<Option<Checked>>,
+    /// A push found a gap, or rows that are wrong: catch up at once.
     behind: Notify,
 }
 
@@ -64,16 +74,27 @@ pub async fn new(
     masters: Masters,
     advertise: Option<BaseUrl>,
     addr: SocketAddr,
+    member: Member,
 ) -> Result<(Arc<Replica>, Tasks), CatalogError> {
     let position = writer.position().await?;
+    member.meet(position.epoch);
     let (at, position) = watch::channel(position);
     let (work, queue) = mpsc::channel(QUEUE);
     let reads = Reads::of_replica(store, position.clone());
-    let (node, id) = (NodeId(rand::random()), ReplicaId(rand::random()));
+    let (node, id) = (dir.node(), ReplicaId(rand::random()));
     let dir = Arc::new(dir);
-    let replica = Arc::new(Replica { node, id, reads, position, work, behind: Notify::new() });
+    let replica = Arc::new(Replica {
+        node,
+        id,
+        reads,
+        position,
+        work,
+        masters: masters.clone(),
+        checked: Mutex::new(None),
+        behind: Notify::new(),
+    });
     let address = advertise.map_or(Reachable::Port(addr.port()), |url| Reachable::Url(url.to_string()));
-    let applier = Applier { dir: Arc::clone(&dir), writer: Some(writer), at, queue };
+    let applier = Applier { dir: Arc::clone(&dir), writer: Some(writer), at, queue, member };
     Ok((replica, Tasks { applier, follower: Follower { dir, masters, address, reachable: true } }))
 }
 
@@ -94,12 +115,26 @@ impl Replica {
         *self.position.borrow()
     }
 
+    /// The candidate for the master that answered last.
+    pub fn follows(&self) -> String {
+        self.masters.preferred().url().to_string()
+    }
+
     /// Applies what of `records` comes next, and returns the position after that.
     pub async fn apply(&self, records: Vec<Record>) -> Result<Version, Problem> {
         let (reply, answer) = oneshot::channel();
         let stopping = |_| Problem::from(ErrorCode::Unavailable);
         self.work.try_send(Work::Apply(records, reply)).map_err(|_| ErrorCode::Unavailable)?;
         answer.await.map_err(stopping)?
+    }
+
+    /// Takes note of the digests among `applied`: the rows here were equal to each.
+    fn note_checked(&self, applied: &[Record]) {
+        let mut checked = self.checked.lock();
+        for record in applied.iter().filter(|record| matches!(record.body, Body::Digest(_))) {
+            let from = checked.map_or(record.version, |checked| checked.from);
+            *checked = Some(Checked { from, to: record.version });
+        }
     }
 
     async fn install(&self, incoming: Incoming) -> Result<Version, CatalogError> {
@@ -117,6 +152,7 @@ struct Applier {
     writer: Option<Writer>,
     at: watch::Sender<Version>,
     queue: mpsc::Receiver<Work>,
+    member: Member,
 }
 
 impl Applier {
@@ -128,13 +164,25 @@ impl Applier {
                 () = stop.cancelled() => None,
             };
             match work {
+                Some(Work::Apply(_, reply)) if replica.reads.are_wrong() => {
+                    let _ = reply.send(Err(ErrorCode::UnknownHistory.into()));
+                }
                 Some(Work::Apply(records, reply)) => {
                     let applied = self.apply(records, &replica).await;
-                    if let Err(error @ StoreError::Misuse(_)) = applied {
+                    match applied {
                         // The state of the file is unknown: the next start reads what is there.
-                        return Err(error.into());
+                        Err(error) if error.ends_writer() => return Err(error.into()),
+                        Err(StoreError::Diverged(range)) => {
+                            log::error!("the rows here are not the master's: {range}");
+                            replica.reads.set_wrong(true);
+                            replica.behind.notify_one();
+                            let _ = reply.send(Err(ErrorCode::UnknownHistory.into()));
+                        }
+                        applied => {
+                            let _ = reply.send(applied.map_err(|error| super::reads::unavailable(&error)));
+                        }
                     }
-                    let _ = reply.send(applied.map_err(|error| super::reads::unavailable(&error)));
+                    self.trim_log().await?;
                 }
                 Some(Work::Install(incoming, reply)) => {
                     let installed = incoming.install().await;
@@ -171,9 +219,27 @@ impl Applier {
         }
         if let Some(writer) = self.writer.as_mut().filter(|_| !next.is_empty()) {
             let applied = writer.apply(&next).await?;
+            // Before the position shows it: who reports the one reports the other.
+            replica.note_checked(&next);
+            self.member.meet(applied.epoch);
             self.at.send_replace(applied);
         }
         Ok(*self.at.borrow())
+    }
+
+    /// Keeps the log as short as a replica may, who has nobody to serve it to: as long as a master keeps it
+    /// at least, because it may become one.
+    async fn trim_log(&mut self) -> Result<(), CatalogError> {
+        let Some(writer) = &mut self.writer else { return Ok(()) };
+        let keep_from = keep_from(self.at.borrow().seq, [], None);
+        match writer.trim_log(keep_from).await {
+            Err(error) if error.ends_writer() => Err(error.into()),
+            Err(error) => {
+                log::warn!("the log cannot be trimmed: {error}");
+                Ok(())
+            }
+            Ok(_) => Ok(()),
+        }
     }
 
     /// Exchanges the file for the one that has become current.
@@ -184,7 +250,10 @@ impl Applier {
         let (store, mut writer) = self.dir.open(super::READERS).await?;
         let position = writer.position().await?;
         self.writer = Some(writer);
+        self.member.meet(position.epoch);
         let old = replica.reads.swap(store);
+        *replica.checked.lock() = None;
+        replica.reads.set_wrong(false);
         self.at.send_replace(position);
         Store::clone(&old).close().await;
         Ok(())
@@ -213,7 +282,7 @@ impl Follower {
                     if std::mem::replace(&mut self.reachable, false) {
                         log::warn!("cannot follow the master: {error}");
                     }
-                    RETRY
+                    if matches!(error, FollowError::Snapshot(_)) { SNAPSHOT_AGAIN } else { RETRY }
                 }
             };
             tokio::select! {
@@ -227,9 +296,18 @@ impl Follower {
     /// Reports; catches up and reports again, until there is nothing to catch up.
     async fn follow(&mut self, replica: &Replica) -> Result<(), FollowError> {
         loop {
+            if replica.reads.are_wrong() {
+                self.snapshot(replica, "its rows are not the master's").await?;
+            }
             let standing = match self.report(replica).await {
+                Err(error) if error.code() == Some(ErrorCode::LogTrimmed) => {
+                    self.snapshot(replica, "the master's log does not go back to it").await?;
+                    continue;
+                }
                 Err(error) if error.code() == Some(ErrorCode::UnknownHistory) => {
-                    self.snapshot(replica).await?;
+                    // Nobody but this file may have what the master lacks.
+                    self.dir.keep_current().map_err(CatalogError::from)?;
+                    self.snapshot(replica, "the master's history is another one").await?;
                     continue;
                 }
                 other => other?,
@@ -249,6 +327,7 @@ impl Follower {
             replica: replica.id,
             address: self.address.clone(),
             position: replica.position(),
+            checked: *replica.checked.lock(),
         };
         self.masters.post(REPLICAS, &report, &replica.id.to_string(), CALL_DEADLINE).await
     }
@@ -265,19 +344,27 @@ impl Follower {
         Ok(position != before)
     }
 
-    /// Replaces the file by a snapshot of the master's. Reads go on from the old one meanwhile.
-    async fn snapshot(&self, replica: &Replica) -> Result<(), FollowError> {
-        log::warn!("this file's history at {} is not the master's: taking a snapshot", replica.position());
+    /// Replaces the file by a snapshot of the master's. Reads go on from the old one meanwhile, unless its rows
+    /// are wrong.
+    async fn snapshot(&self, replica: &Replica, why: &str) -> Result<(), FollowError> {
+        log::warn!("this file ends at {}, and {why}: taking a snapshot", replica.position());
+        let version =
+            self.take_snapshot(replica).await.map_err(|error| FollowError::Snapshot(error.into()))?;
+        log::info!("the snapshot is in place at {}", version.public());
+        Ok(())
+    }
+
+    async fn take_snapshot(&self, replica: &Replica) -> Result<Version, FollowError> {
         let incoming = self.dir.receive().map_err(CatalogError::from)?;
         let mut file = tokio::fs::File::create(incoming.path()).await?;
         let master = self.masters.preferred();
         let sink = async |chunk: &[u8]| file.write_all(chunk).await;
-        master.download(SNAPSHOT, &replica.id.to_string(), SNAPSHOT_DEADLINE, sink).await?;
+        let path = format!("{SNAPSHOT}?node={}", replica.node);
+        let sum = master.download(&path, &replica.id.to_string(), SNAPSHOT_DEADLINE, sink).await?;
         file.flush().await?;
         drop(file);
-        let version = replica.install(incoming).await?;
-        log::info!("the snapshot is in place at {}", version.public());
-        Ok(())
+        incoming.check(sum).await.map_err(CatalogError::from)?;
+        Ok(replica.install(incoming).await?)
     }
 }
 
@@ -289,6 +376,8 @@ enum FollowError {
     Apply(Problem),
     #[error(transparent)]
     Catalog(#[from] CatalogError),
+    #[error("a snapshot could not be taken: {0}")]
+    Snapshot(Box<FollowError>),
     #[error("writing a snapshot failed: {0}")]
     Write(#[from] std::io::Error),
 }

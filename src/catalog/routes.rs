@@ -1,22 +1,25 @@
 //! The internal HTTP of a catalog node. Everything but the health probes wants the internal token.
 
-use super::feed::Feed;
-use super::holders::Leases;
+use super::master::Master;
+use super::mastership::Standing;
 use super::reads::{Reads, unavailable};
 use super::replica::Replica;
-use super::writer::Queue;
+use crate::abort;
 use crate::client::BaseUrl;
-use crate::domain::{BookId, OrderId, Outcome, Request, Topic};
+use crate::clock;
+use crate::domain::{BookId, NodeId, OrderId, Outcome, PublicVersion, Request, Topic, Version};
 use crate::member::Member;
+use crate::recipe::Recipe;
 use crate::server::{ApiError, healthz, read_json, read_query, request_id, require_token, resource};
-use crate::store::{LogPage, Snapshot};
+use crate::store::{LogPage, Snapshot, Store, sha256_of};
 use crate::wire::catalog::{
-    BOOKS, EDITS, Edits, LEASES, LOG, LeaseRequest, LogQuery, MAX_BATCH, Minimum, NodeState, ORDERS,
-    Outcomes, PURCHASES, Purchases, RELEASE, REPLICAS, Reachable, Records, ReleaseRequest, ReplicaReport,
-    ReplicaStanding, SEARCH, SNAPSHOT, SYNC_WRITE, Stated, Synced, TOPICS, TopicQuery,
+    BOOKS, EDITS, Edits, HANDOVER, HandoverRequest, LEASES, LOG, LeaseRequest, LogQuery, MAX_BATCH, Minimum,
+    NODE, NodeIs, NodeState, ORDERS, Outcomes, PURCHASES, Purchases, RELEASE, REPLICAS, Reachable, Records,
+    ReleaseRequest, ReplicaReport, ReplicaStanding, SEARCH, SNAPSHOT, SNAPSHOT_DEADLINE, SYNC_WRITE,
+    SnapshotQuery, StateOf, Stated, Synced, TOPICS, TopicQuery, VERIFY, VERSIONS, VersionStanding,
 };
 use crate::wire::public::MAX_LIMIT;
-use crate::wire::{ErrorCode, Problem};
+use crate::wire::{ErrorCode, Problem, headers};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
@@ -24,7 +27,6 @@ use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
 use tokio::io::AsyncReadExt;
-use tokio::sync::Semaphore;
 
 /// A batch of 256 purchases with the longest keys, twice over.
 const MAX_BODY: usize = 512 << 10;
@@ -40,17 +42,6 @@ const LOG_BYTES: u64 = 1 << 20;
 const SNAPSHOT_CHUNK: usize = 64 << 10;
 
 type Answer = Result<HttpResponse, ApiError>;
-
-pub struct Master {
-    pub reads: Reads,
-    pub queue: Queue,
-    pub leases: Arc<Leases>,
-    pub feed: Arc<Feed>,
-    /// Where a snapshot is written before it is sent.
-    pub data: PathBuf,
-    /// Each export is a whole copy of the file.
-    pub exporting: Semaphore,
-}
 
 /// A file that goes away with its owner, also when that is a request whose client has hung up.
 struct Export(PathBuf);
@@ -73,8 +64,9 @@ impl Drop for Export {
     }
 }
 
-pub fn master(config: &mut ServiceConfig, master: web::Data<Master>, member: Member) {
+pub fn master(config: &mut ServiceConfig, master: web::Data<Master>, recipe: Option<Recipe>, member: Member) {
     config
+        .app_data(web::Data::new(recipe))
         .app_data(web::Data::new(member))
         .app_data(master)
         .service(resource("/healthz", "GET", web::get().to(healthz)))
@@ -89,19 +81,29 @@ pub fn master(config: &mut ServiceConfig, master: web::Data<Master>, member: Mem
                 .service(resource(RELEASE, "POST", web::post().to(release)))
                 .service(resource(REPLICAS, "POST", web::post().to(register)))
                 .service(resource(LOG, "GET", web::get().to(log_page)))
-                .service(resource(SNAPSHOT, "GET", web::get().to(snapshot))),
+                .service(resource(SNAPSHOT, "GET", web::get().to(snapshot)))
+                .service(resource(VERIFY, "POST", web::post().to(verify)))
+                .service(resource(NODE, "GET", web::get().to(node::<Master>)))
+                .service(resource(HANDOVER, "POST", web::post().to(hand_over))),
         );
 }
 
-pub fn replica(config: &mut ServiceConfig, replica: web::Data<Replica>, member: Member) {
+pub fn replica(
+    config: &mut ServiceConfig,
+    replica: web::Data<Replica>,
+    recipe: Option<Recipe>,
+    member: Member,
+) {
     let mut scope = web::scope("")
         .wrap(from_fn(require_token))
         .configure(reads::<Replica>)
+        .service(resource(NODE, "GET", web::get().to(node::<Replica>)))
         .service(resource(SYNC_WRITE, "POST", web::post().to(sync_write)));
-    for of_the_master in [PURCHASES, EDITS, LEASES, RELEASE, REPLICAS, LOG, SNAPSHOT] {
+    for of_the_master in [PURCHASES, EDITS, LEASES, RELEASE, REPLICAS, LOG, SNAPSHOT, VERIFY, HANDOVER] {
         scope = scope.route(of_the_master, web::to(not_master));
     }
     config
+        .app_data(web::Data::new(recipe))
         .app_data(web::Data::new(member))
         .app_data(replica)
         .service(resource("/healthz", "GET", web::get().to(healthz)))
@@ -111,12 +113,14 @@ pub fn replica(config: &mut ServiceConfig, replica: web::Data<Replica>, member: 
 
 /// Something that can be read from.
 trait Node: 'static {
-    const MASTER: bool;
+    fn id(&self) -> NodeId;
     fn reads(&self) -> &Reads;
 }
 
 impl Node for Master {
-    const MASTER: bool = true;
+    fn id(&self) -> NodeId {
+        self.node
+    }
 
     fn reads(&self) -> &Reads {
         &self.reads
@@ -124,7 +128,9 @@ impl Node for Master {
 }
 
 impl Node for Replica {
-    const MASTER: bool = false;
+    fn id(&self) -> NodeId {
+        self.node
+    }
 
     fn reads(&self) -> &Reads {
         &self.reads
@@ -136,6 +142,7 @@ fn reads<N: Node>(config: &mut ServiceConfig) {
         .service(resource(&format!("{BOOKS}/{{id}}"), "GET", web::get().to(book::<N>)))
         .service(resource(SEARCH, "GET", web::get().to(search::<N>)))
         .service(resource(TOPICS, "GET", web::get().to(topics::<N>)))
+        .service(resource(&format!("{VERSIONS}/{{version}}"), "GET", web::get().to(version::<N>)))
         .service(resource(&format!("{ORDERS}/{{id}}"), "GET", web::get().to(order::<N>)));
 }
 
@@ -143,7 +150,7 @@ async fn book<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let id = BookId::parse(request.match_info().query("id"))?;
     let minimum: Minimum = read_query(&request)?;
     let store = node.reads().at(minimum.min).await?;
-    stated::<N, _>(store.book(id).await.map_err(|error| unavailable(&error))?)
+    stated(&**node, store.book(id).await.map_err(|error| unavailable(&error))?)
 }
 
 async fn search<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
@@ -152,23 +159,37 @@ async fn search<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let after = query.after.map(BookId::new).transpose()?;
     let store = node.reads().at(query.min).await?;
     let page = store.books_of_topic(&topic, after, query.limit.clamp(1, MAX_LIMIT)).await;
-    stated::<N, _>(page.map_err(|error| unavailable(&error))?)
+    stated(&**node, page.map_err(|error| unavailable(&error))?)
 }
 
 async fn topics<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let minimum: Minimum = read_query(&request)?;
     let store = node.reads().at(minimum.min).await?;
-    stated::<N, _>(store.topics().await.map_err(|error| unavailable(&error))?)
+    stated(&**node, store.topics().await.map_err(|error| unavailable(&error))?)
+}
+
+async fn version<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
+    let version: PublicVersion = request.match_info().query("version").parse()?;
+    let store = node.reads().at(None).await?;
+    // The end first: what is said of a version before it stays so while the history goes on.
+    let end = store.position().await.map_err(|error| unavailable(&error))?;
+    let known = store.knows(version).await.map_err(|error| unavailable(&error))?;
+    Ok(HttpResponse::Ok().json(VersionStanding { known, end }))
 }
 
 async fn order<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let id: OrderId = request.match_info().query("id").parse()?;
     let store = node.reads().at(None).await?;
-    stated::<N, _>(store.order(id).await.map_err(|error| unavailable(&error))?)
+    stated(&**node, store.order(id).await.map_err(|error| unavailable(&error))?)
 }
 
-fn stated<N: Node, T: Serialize>(snapshot: Snapshot<T>) -> Answer {
-    Ok(HttpResponse::Ok().json(Stated { asof: snapshot.asof, master: N::MASTER, value: snapshot.value }))
+fn stated<T: Serialize>(node: &impl Node, snapshot: Snapshot<T>) -> Answer {
+    let Snapshot { asof, value } = snapshot;
+    Ok(HttpResponse::Ok().json(Stated { asof, master: node.reads().is_master(), value }))
+}
+
+async fn node<N: Node>(node: web::Data<N>) -> HttpResponse {
+    HttpResponse::Ok().json(NodeIs { node: node.id() })
 }
 
 async fn purchases(master: web::Data<Master>, payload: web::Payload) -> Answer {
@@ -231,12 +252,20 @@ async fn release(master: web::Data<Master>, payload: web::Payload) -> Answer {
 
 async fn register(master: web::Data<Master>, request: HttpRequest, payload: web::Payload) -> Answer {
     let report: ReplicaReport = read_json(payload, MAX_BODY).await?;
+    // Whatever the header says: of two epochs with one number, a sender carries only the higher identity.
+    master.mastership.meet(report.position.epoch);
+    require_replication(&master)?;
+    if report.node == master.node {
+        let sentence = "this replica has the identity of the master: its directory is a copy";
+        return Err(Problem::new(ErrorCode::InvalidRequest, sentence).into());
+    }
     let address = reach(&report.address, &request)?;
     let store = master.reads.at(None).await?;
     let known = store.log_after(report.position, 1, 1).await.map_err(|error| unavailable(&error))?;
     if matches!(known, LogPage::Unknown) {
-        return Err(ErrorCode::UnknownHistory.into());
+        return Err(not_in_log(&store, report.position).await.into());
     }
+    master.pins.reported(report.node, report.position.seq);
     let in_sync = master.feed.register(&report, address);
     let position = store.position().await.map_err(|error| unavailable(&error))?;
     Ok(HttpResponse::Ok().json(ReplicaStanding { in_sync, position }))
@@ -244,25 +273,45 @@ async fn register(master: web::Data<Master>, request: HttpRequest, payload: web:
 
 async fn log_page(master: web::Data<Master>, request: HttpRequest) -> Answer {
     let query: LogQuery = read_query(&request)?;
+    master.mastership.meet(query.after.epoch);
+    require_replication(&master)?;
     let store = master.reads.at(None).await?;
     match store.log_after(query.after, LOG_RECORDS, LOG_BYTES).await.map_err(|error| unavailable(&error))? {
         LogPage::Records(records) => Ok(HttpResponse::Ok().json(Records { records })),
-        LogPage::Unknown => Err(ErrorCode::UnknownHistory.into()),
+        LogPage::Unknown => Err(not_in_log(&store, query.after).await.into()),
     }
 }
 
-async fn snapshot(master: web::Data<Master>) -> Answer {
+/// Why the log does not go on from `position`: it is too old, or was never ours.
+async fn not_in_log(store: &Store, position: Version) -> Problem {
+    match store.passed(position).await {
+        Ok(true) => ErrorCode::LogTrimmed.into(),
+        Ok(false) => ErrorCode::UnknownHistory.into(),
+        Err(error) => unavailable(&error),
+    }
+}
+
+async fn snapshot(master: web::Data<Master>, request: HttpRequest) -> Answer {
+    let query: SnapshotQuery = read_query(&request)?;
+    require_replication(&master)?;
     let _one_at_a_time = master.exporting.try_acquire().map_err(|_| ErrorCode::Unavailable)?;
     let store = master.reads.at(None).await?;
+    // Before the copy is made, whose version is this one or a later one.
+    let from = store.position().await.map_err(|error| unavailable(&error))?.seq;
+    let now = clock::now();
+    if !master.pins.pin(query.node, from, now, now.after(SNAPSHOT_DEADLINE)) {
+        return Err(ErrorCode::Unavailable.into());
+    }
     let export = Export(master.data.join("export.db"));
     export.remove();
     store.export(&export.0).await.map_err(|error| unavailable(&error))?;
     let opened = async {
         let file = tokio::fs::File::open(&export.0).await?;
         let length = file.metadata().await?.len();
-        Ok::<_, std::io::Error>((file, length))
+        let sum = sha256_of(export.0.clone()).await?;
+        Ok::<_, std::io::Error>((file, length, sum))
     };
-    let (file, length) = opened.await.map_err(|error| {
+    let (file, length, sum) = opened.await.map_err(|error| {
         log::error!("a snapshot cannot be read back: {error}");
         Problem::from(ErrorCode::Unavailable)
     })?;
@@ -273,33 +322,67 @@ async fn snapshot(master: web::Data<Master>) -> Answer {
         let read = file.read_buf(&mut chunk).await?;
         Ok::<_, std::io::Error>((read > 0).then(|| (chunk.freeze(), file)))
     });
-    Ok(HttpResponse::Ok().no_chunking(length).streaming(chunks))
+    let mut answer = HttpResponse::Ok();
+    answer.insert_header((headers::BAZAR_SHA256, sum.to_string()));
+    Ok(answer.no_chunking(length).streaming(chunks))
+}
+
+async fn verify(master: web::Data<Master>) -> Answer {
+    Ok(HttpResponse::Ok().json(super::verify::verify(&master).await?))
 }
 
 async fn sync_write(replica: web::Data<Replica>, payload: web::Payload) -> Answer {
     let body: Records = read_json(payload, MAX_RECORDS_BODY).await?;
+    abort::point(abort::SYNC_WRITE_RECEIVED);
     let position = replica.apply(body.records).await?;
+    abort::point(abort::APPLIED);
     Ok(HttpResponse::Ok().json(Synced { replica: replica.id, position }))
 }
 
-async fn master_state(master: web::Data<Master>) -> Answer {
-    let store = master.reads.at(None).await?;
-    let position = store.position().await.map_err(|error| unavailable(&error))?;
-    let (in_sync, linked) = master.feed.count();
-    let role = "master".into();
-    Ok(HttpResponse::Ok().json(NodeState {
-        role,
-        position,
-        leases: Some(master.leases.count()),
-        replicas: Some(linked),
-        in_sync: Some(in_sync),
-    }))
+async fn hand_over(master: web::Data<Master>, request: HttpRequest, payload: web::Payload) -> Answer {
+    let body: HandoverRequest = read_json(payload, MAX_BODY).await?;
+    let invalid = |sentence: String| Problem::new(ErrorCode::InvalidRequest, sentence);
+    let heir = BaseUrl::parse(&body.heir).map_err(invalid)?;
+    let request_id = request_id(&request);
+    // On its own: who asked may hang up, and a seal must be followed by its delivery.
+    let handed_over = actix_web::rt::spawn(Arc::clone(&master.handover).to(heir, request_id)).await;
+    Ok(HttpResponse::Ok().json(handed_over.map_err(|_| Problem::from(ErrorCode::Internal))??))
 }
 
-async fn replica_state(replica: web::Data<Replica>) -> HttpResponse {
+/// The log of a deposed master is not the store's any more; that of a sealed one still is.
+fn require_replication(master: &Master) -> Result<(), Problem> {
+    match master.mastership.standing() {
+        Standing::Deposed(_) => Err(ErrorCode::NotMaster.into()),
+        Standing::Leads | Standing::Sealed(_) => Ok(()),
+    }
+}
+
+async fn master_state(master: web::Data<Master>, recipe: web::Data<Option<Recipe>>) -> Answer {
+    let store = master.reads.at(None).await?;
+    let position = store.position().await.map_err(|error| unavailable(&error))?;
+    let replicas = master.feed.replicas();
+    let (role, sealed_for, deposed_by) = match master.mastership.standing() {
+        Standing::Leads => ("master", None, None),
+        Standing::Sealed(heir) => ("sealed master", Some(heir), None),
+        Standing::Deposed(by) => ("deposed master", None, Some(by)),
+    };
+    let in_sync = replicas.iter().filter(|replica| replica.in_sync).count();
+    let leases = master.leases.count();
+    let of = StateOf::Master { leases, in_sync, replicas, sealed_for, deposed_by };
+    let mut answer = match role {
+        "master" => HttpResponse::Ok(),
+        _ => HttpResponse::ServiceUnavailable(),
+    };
+    let unsafe_coherence = recipe.map(|recipe| recipe.to_string());
+    Ok(answer.json(NodeState { role: role.into(), node: master.node, position, unsafe_coherence, of }))
+}
+
+async fn replica_state(replica: web::Data<Replica>, recipe: web::Data<Option<Recipe>>) -> HttpResponse {
+    let of = StateOf::Replica { follows: replica.follows() };
     let position = replica.position();
+    let unsafe_coherence = recipe.map(|recipe| recipe.to_string());
     let role = "replica".into();
-    HttpResponse::Ok().json(NodeState { role, position, leases: None, replicas: None, in_sync: None })
+    HttpResponse::Ok().json(NodeState { role, node: replica.node, position, unsafe_coherence, of })
 }
 
 async fn not_master() -> Answer {

@@ -1,6 +1,8 @@
 //! Finding the write master among its candidates.
 //!
-//! Invariant: what may have been carried out by one candidate is never sent to another.
+//! Invariant: whatever goes through here is safe to repeat (reads, joins, reports, and purchases, which
+//! have their key), so a candidate that gives no answer does not keep anybody from asking the next: it may
+//! be an old master that hangs.
 
 use super::{BaseUrl, CallError, Peer};
 use crate::member::Member;
@@ -13,15 +15,6 @@ use std::time::Duration;
 /// The candidates for the write master: whoever answered as master last is asked first.
 #[derive(Debug, Clone)]
 pub struct Masters(Arc<Candidates>);
-
-/// When a call may go to the next candidate.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Repeat {
-    /// Whatever became of it: it changes nothing.
-    Always,
-    /// When the candidate was not reached, or said that it is no master.
-    IfNotCarriedOut,
-}
 
 #[derive(Debug)]
 struct Candidates {
@@ -42,11 +35,10 @@ impl Masters {
         request_id: &str,
         deadline: Duration,
     ) -> Result<T, CallError> {
-        self.find(Repeat::Always, async |peer: &Peer| peer.get(path, request_id, deadline).await).await
+        self.find(async |peer: &Peer| peer.get(path, request_id, deadline).await).await
     }
 
-    /// Posts to the master. Another candidate is tried only where the first did not carry it out: it was
-    /// not reached, or said that it is no master. So this never does anything twice.
+    /// `deadline` is for each candidate that is asked.
     pub async fn post<T: DeserializeOwned>(
         &self,
         path: &str,
@@ -54,8 +46,7 @@ impl Masters {
         request_id: &str,
         deadline: Duration,
     ) -> Result<T, CallError> {
-        let call = async |peer: &Peer| peer.post(path, body, request_id, deadline).await;
-        self.find(Repeat::IfNotCarriedOut, call).await
+        self.find(async |peer: &Peer| peer.post(path, body, request_id, deadline).await).await
     }
 
     /// The candidate that answered last, for what cannot be asked of several.
@@ -63,37 +54,45 @@ impl Masters {
         &self.0.peers[self.0.preferred.load(Ordering::Relaxed)]
     }
 
-    /// Asks candidate after candidate, the one that answered as master last first.
-    pub async fn find<T>(
-        &self,
-        repeat: Repeat,
-        call: impl AsyncFn(&Peer) -> Result<T, CallError>,
-    ) -> Result<T, CallError> {
+    /// Asks candidate after candidate, the one that answered as master last first, until one answers as
+    /// master. A refusal is an answer too, unless it says that this is no master.
+    pub async fn find<T>(&self, call: impl AsyncFn(&Peer) -> Result<T, CallError>) -> Result<T, CallError> {
         let first = self.0.preferred.load(Ordering::Relaxed);
-        let count = self.0.peers.len();
-        let mut outcome = call(&self.0.peers[first]).await;
-        for offset in 1..count {
-            let elsewhere = match &outcome {
-                Err(CallError::Unreachable { .. }) => true,
-                Err(CallError::NoAnswer { .. }) => repeat == Repeat::Always,
-                Err(error) => error.code() == Some(ErrorCode::NotMaster),
-                Ok(_) => false,
+        let mut failure: Option<CallError> = None;
+        for offset in 0..self.0.peers.len() {
+            let index = (first + offset) % self.0.peers.len();
+            let error = match call(&self.0.peers[index]).await {
+                Err(error) if open(&error) => error,
+                answer => {
+                    self.0.preferred.store(index, Ordering::Relaxed);
+                    return answer;
+                }
             };
-            if !elsewhere {
-                break;
-            }
-            let index = (first + offset) % count;
-            outcome = call(&self.0.peers[index]).await;
-            // A refusal is an answer too, unless it says that this is no master.
-            let answered = match &outcome {
-                Ok(_) => true,
-                Err(error) => error.code().is_some_and(|code| code != ErrorCode::NotMaster),
-            };
-            if answered {
-                self.0.preferred.store(index, Ordering::Relaxed);
+            // That one is no master says less than that one, which may be, gave no answer.
+            if failure.as_ref().is_none_or(|known| weight(&error) > weight(known)) {
+                failure = Some(error);
             }
         }
-        outcome
+        Err(failure.unwrap_or_else(|| CallError::Unreachable {
+            peer: "the write master".into(),
+            cause: "it has no candidates".into(),
+        }))
+    }
+}
+
+/// Whether another candidate may know better: this one gave no answer, is no master, or cannot even say
+/// whether it is, because its store fails.
+fn open(error: &CallError) -> bool {
+    matches!(error.code(), None | Some(ErrorCode::NotMaster | ErrorCode::Unavailable))
+}
+
+/// How much a failure leaves open.
+fn weight(error: &CallError) -> u8 {
+    match error {
+        CallError::Refused { problem, .. } if problem.code == ErrorCode::NotMaster => 0,
+        CallError::Unreachable { .. } => 1,
+        CallError::Refused { .. } => 2,
+        CallError::NoAnswer { .. } => 3,
     }
 }
 
@@ -120,10 +119,18 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn what_may_have_been_carried_out_is_not_posted_to_another_candidate() {
-        let (silent, other) = (answering(""), refusing(ErrorCode::UnknownHistory));
-        let masters = Masters::new(&[silent, other], &Member::of_nothing());
+    async fn a_candidate_that_gives_no_answer_keeps_nobody_from_asking_the_next() {
+        let (silent, master) = (answering(""), refusing(ErrorCode::UnknownHistory));
+        let masters = Masters::new(&[silent, master], &Member::of_nothing());
         let answer: Result<(), _> = masters.post("/purchases", &(), "test", DEADLINE).await;
+        assert_eq!(answer.unwrap_err().code(), Some(ErrorCode::UnknownHistory));
+    }
+
+    #[actix_web::test]
+    async fn no_answer_weighs_more_than_the_word_of_one_that_is_no_master() {
+        let (silent, replica) = (answering(""), refusing(ErrorCode::NotMaster));
+        let masters = Masters::new(&[silent, replica], &Member::of_nothing());
+        let answer: Result<(), _> = masters.post("/leases", &(), "test", DEADLINE).await;
         assert!(matches!(answer, Err(CallError::NoAnswer { .. })), "{answer:?}");
     }
 }

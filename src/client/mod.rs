@@ -6,7 +6,7 @@
 
 mod masters;
 
-use crate::domain::Epoch;
+use crate::domain::{Epoch, Sha256Sum};
 use crate::member::Member;
 use crate::wire::{ErrorCode, Problem, headers};
 use awc::error::{ConnectError, SendRequestError};
@@ -17,7 +17,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use masters::{Masters, Repeat};
+pub use masters::Masters;
 
 /// The largest body that is read from a peer: a page of 1,000 books with the longest titles.
 const MAX_RESPONSE_BYTES: usize = 8 << 20;
@@ -149,6 +149,7 @@ impl Peer {
         let answer = within(deadline, self.prepare(request, "probe").timeout(deadline).send()).await;
         let answer = answer.ok_or_else(|| self.no_answer(format_args!("not within {deadline:?}")))?;
         let mut answer = answer.map_err(|error| self.failed(&error))?;
+        self.meet(answer.headers());
         // Read to the end, so that the connection can be used again.
         let _ = within(deadline, answer.body().limit(MAX_RESPONSE_BYTES)).await;
         match answer.status().is_success() {
@@ -158,22 +159,26 @@ impl Peer {
     }
 
     /// Streams a body whose length the peer announces into `sink`, chunk by chunk; `deadline` bounds the
-    /// whole transfer.
+    /// whole transfer. Returns the sum that the peer announced, which is for the caller to check.
     pub async fn download(
         &self,
         path: &str,
         request_id: &str,
         deadline: Duration,
         mut sink: impl AsyncFnMut(&[u8]) -> std::io::Result<()>,
-    ) -> Result<(), CallError> {
+    ) -> Result<Sha256Sum, CallError> {
         use futures_util::StreamExt;
         let request = self.client().get(format!("{}{path}", self.0.base));
         let transfer = async {
             let answer = self.prepare(request, request_id).timeout(deadline).send().await;
             let mut answer = answer.map_err(|error| self.failed(&error))?;
             if !answer.status().is_success() {
-                return self.decode::<(), _>(Some(Ok(answer)), deadline).await;
+                return self.decode(Some(Ok(answer)), deadline).await;
             }
+            self.meet(answer.headers());
+            let sum = answer.headers().get(headers::BAZAR_SHA256).and_then(|sum| sum.to_str().ok());
+            let sum: Option<Sha256Sum> = sum.and_then(|sum| sum.parse().ok());
+            let sum = sum.ok_or_else(|| self.no_answer("it announced no SHA-256 sum"))?;
             let announced = answer.headers().get("content-length").and_then(|length| length.to_str().ok());
             let announced: Option<u64> = announced.and_then(|length| length.parse().ok());
             let mut received = 0;
@@ -184,7 +189,7 @@ impl Peer {
             }
             // awc takes a body that breaks off for one that ends.
             match announced == Some(received) {
-                true => Ok(()),
+                true => Ok(sum),
                 false => Err(self.no_answer(format_args!("broke off after {received} bytes"))),
             }
         };
@@ -325,20 +330,30 @@ mod tests {
     }
 
     #[actix_web::test]
-    async fn a_download_that_breaks_off_is_not_taken_for_a_whole_one() {
-        let download = async |answer| {
-            let peer = Peer::new(answering(answer), &Member::of_nothing());
+    async fn a_download_that_breaks_off_or_names_no_sum_is_not_taken_for_a_whole_one() {
+        let sum = Sha256Sum([0xab; 32]);
+        let download = async |head: &str, body: &str| {
+            let peer = Peer::new(
+                answering(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}").leak()),
+                &Member::of_nothing(),
+            );
             let mut received = Vec::new();
             let sink = async |chunk: &[u8]| {
                 received.extend_from_slice(chunk);
                 Ok(())
             };
-            peer.download("/snapshot", "test", DEADLINE, sink).await.map(|()| received)
+            peer.download("/snapshot", "test", DEADLINE, sink).await.map(|sum| (received, sum))
         };
-        assert_eq!(download("HTTP/1.1 200 OK\r\ncontent-length: 5\r\n\r\nwhole").await.unwrap(), b"whole");
-        assert!(download("HTTP/1.1 200 OK\r\ncontent-length: 50\r\n\r\nwhole").await.is_err());
-        assert!(
-            download("HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n5\r\nwhole\r\n").await.is_err()
-        );
+        let with_sum = |head: &str| format!("bazar-sha256: {sum}\r\n{head}");
+        let whole = download(&with_sum("content-length: 5"), "whole").await.unwrap();
+        assert_eq!(whole, (b"whole".to_vec(), sum));
+        for (head, body) in [
+            (with_sum("content-length: 50"), "whole"),
+            (with_sum("transfer-encoding: chunked"), "5\r\nwhole\r\n"),
+            ("content-length: 5".into(), "whole"),
+            ("bazar-sha256: abc\r\ncontent-length: 5".into(), "whole"),
+        ] {
+            assert!(download(&head, body).await.is_err(), "{head}");
+        }
     }
 }

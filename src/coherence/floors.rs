@@ -20,6 +20,8 @@ pub struct Floors {
     slots: Box<[AtomicU64]>,
     /// For batches that touch more keys than a fence should carry, and the start of the epoch.
     global: AtomicU64,
+    /// The highest version of a fence whose floors are all raised.
+    announced: AtomicU64,
 }
 
 /// A table as it travels: the slots that stand above `global`.
@@ -35,7 +37,8 @@ impl Floors {
     pub const SLOTS: usize = if cfg!(mutants) { 1 << 4 } else { 1 << 16 };
 
     pub fn new(global: u64) -> Self {
-        Self { slots: (0..Self::SLOTS).map(|_| AtomicU64::new(0)).collect(), global: AtomicU64::new(global) }
+        let slots = (0..Self::SLOTS).map(|_| AtomicU64::new(0)).collect();
+        Self { slots, global: AtomicU64::new(global), announced: AtomicU64::new(global) }
     }
 
     /// The lowest `asof` that an answer depending on this slot may have.
@@ -58,12 +61,25 @@ impl Floors {
         self.global.fetch_max(seq, Ordering::AcqRel);
     }
 
+    /// Every floor of the fence for `seq` is raised.
+    pub fn complete(&self, seq: u64) {
+        self.announced.fetch_max(seq, Ordering::AcqRel);
+    }
+
+    /// The highest version announced. An answer that passes the floors *afterwards* shows what a state of
+    /// that version shows: whatever changed since it was made has been announced. So load this first.
+    pub fn announced(&self) -> u64 {
+        self.announced.load(Ordering::Acquire)
+    }
+
     /// Merges by maximum, in whatever order tables and fences come.
     pub fn merge(&self, table: &FloorTable) {
         self.raise_all(table.global);
         for &(slot, seq) in &table.slots {
             self.raise(slot, seq);
         }
+        // All that this master announced is in its table, so the highest of it is as well.
+        self.complete(table.slots.iter().map(|&(_, seq)| seq).fold(table.global, u64::max));
     }
 
     pub fn table(&self) -> FloorTable {
@@ -79,13 +95,17 @@ impl Floors {
 
 /// What the table holds at this moment: floor by floor, so not one moment for all while it is raised.
 fn values(floors: &Floors) -> impl Iterator<Item = u64> {
-    floors.slots.iter().chain([&floors.global]).map(|floor| floor.load(Ordering::Acquire))
+    floors.slots.iter().chain([&floors.global, &floors.announced]).map(|floor| floor.load(Ordering::Acquire))
 }
 
 impl Clone for Floors {
     fn clone(&self) -> Self {
         let copy = |floor: &AtomicU64| AtomicU64::new(floor.load(Ordering::Acquire));
-        Self { slots: self.slots.iter().map(copy).collect(), global: copy(&self.global) }
+        Self {
+            slots: self.slots.iter().map(copy).collect(),
+            global: copy(&self.global),
+            announced: copy(&self.announced),
+        }
     }
 }
 
@@ -128,5 +148,18 @@ mod tests {
         frontend.raise(Slot(65_535), 10);
         frontend.merge(&master.table());
         assert_eq!((frontend.floor(Slot(65_535)), frontend.floor(Slot(1))), (10, 3));
+    }
+
+    #[test]
+    fn a_version_counts_as_announced_when_all_its_floors_are_raised() {
+        let floors = Floors::new(3);
+        floors.raise(Slot(7), 9);
+        assert_eq!(floors.announced(), 3);
+        floors.complete(9);
+        floors.complete(8);
+        assert_eq!(floors.announced(), 9);
+        let joined = Floors::new(0);
+        joined.merge(&floors.table());
+        assert_eq!(joined.announced(), 9);
     }
 }

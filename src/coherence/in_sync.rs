@@ -25,8 +25,8 @@ struct Standing {
 }
 
 impl InSync {
-    /// `acknowledged`: the seq up to which the log may be taken as acknowledged at a master's start,
-    /// which is its end. `former`: the set as it was recorded last. Its members have what was acknowledged
+    /// `acknowledged`: the seq up to which the log may be taken as acknowledged at a master's start, which
+    /// is its end before the record of that start. `former`: the set as it was recorded last. Its members have what was acknowledged
     /// then, so they are members still, and waited for until they say how far they are or miss a
     /// deadline: a restart of the master alone takes nobody out.
     pub fn new(acknowledged: u64, former: &BTreeSet<NodeId>) -> Self {
@@ -62,8 +62,11 @@ impl InSync {
     /// Everything up to `seq` is acknowledged now. Call only when nothing is [missing](Self::missing),
     /// or when acknowledgements wait for nobody.
     pub fn acknowledged(&mut self, seq: u64) {
-        self.acknowledged = self.acknowledged.max(seq);
-        let acknowledged = self.acknowledged;
+        if seq <= self.acknowledged {
+            return;
+        }
+        self.acknowledged = seq;
+        let acknowledged = seq;
         for standing in self.replicas.values_mut() {
             // Only happens where nobody is waited for: who is behind is no member then.
             standing.member &= standing.durable >= acknowledged;
@@ -139,6 +142,14 @@ mod tests {
         assert!(!set.reported(B, 4));
         assert!(set.missing(6).is_empty());
         assert_eq!(set.members(), BTreeSet::from([A]));
+    }
+
+    #[test]
+    fn what_was_acknowledged_before_takes_nobody_out() {
+        let mut set = InSync::new(5, &BTreeSet::from([A]));
+        set.acknowledged(0);
+        set.acknowledged(5);
+        assert!(set.is_member(A));
     }
 
     #[test]

@@ -128,6 +128,7 @@ impl Announced {
             Announced::Keys(keys) => keys.iter().for_each(|key| floors.raise(key.slot(), seq)),
             Announced::All => floors.raise_all(seq),
         }
+        floors.complete(seq);
     }
 }
 

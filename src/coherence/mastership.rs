@@ -87,6 +87,8 @@ pub struct Past {
     pub sealed_for: Option<NodeId>,
     /// The later epoch that its master was told of.
     pub deposed_by: Option<Epoch>,
+    /// Whether a master ever wrote to it.
+    pub fresh: bool,
 }
 
 /// How a master may start.
@@ -101,6 +103,11 @@ pub struct Permission {
 /// Why data may not start as a master without force.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum Refused {
+    #[error(
+        "there is no store in this directory, and one that starts by force replaces all others: give \
+         --force only for data that another master may have gone on from"
+    )]
+    Empty,
     #[error(
         "this data was handed over: its last record seals it for node {heir}, which is to be started with \
          --master; start this one with --replica (or with --force, if that node never got the seal)"
@@ -121,6 +128,9 @@ pub enum Refused {
 /// Whether the data of `me` may start as a master, `met` being the highest epoch that this process knows
 /// of otherwise.
 pub fn may_start(past: &Past, me: NodeId, force: bool, met: Epoch) -> Result<Permission, Refused> {
+    if force && past.fresh {
+        return Err(Refused::Empty);
+    }
     if force {
         let highest = past.deposed_by.map_or(0, |by| by.number).max(past.epoch.number).max(met.number);
         let lead = if kept(Rule::ForcedEpochIsFarAbove) { FORCE_LEAD } else { 1 };
@@ -135,12 +145,6 @@ pub fn may_start(past: &Past, me: NodeId, force: bool, met: Epoch) -> Result<Per
         (None, None, _) => {}
     }
     Ok(Permission { above: past.epoch.number, at_least: Duration::ZERO })
-}
-
-/// Whether a start by force may still draw a higher number instead of giving way: nothing was written in
-/// its epoch yet, so nobody can rest on it.
-pub fn may_draw_again(by_force: bool, wrote: bool) -> bool {
-    by_force && !wrote
 }
 
 /// Until when a master that started at `started` must not commit a batch: the leases of earlier epochs,
@@ -163,7 +167,7 @@ mod tests {
     }
 
     fn past() -> Past {
-        Past { epoch: epoch(3, 3), last_master: Some(ME), sealed_for: None, deposed_by: None }
+        Past { epoch: epoch(3, 3), last_master: Some(ME), sealed_for: None, deposed_by: None, fresh: false }
     }
 
     fn start(past: Past, force: bool) -> Result<Permission, Refused> {
@@ -197,9 +201,15 @@ mod tests {
 
     #[test]
     fn fresh_data_and_that_of_the_same_master_start_without_force() {
-        let fresh = Past { epoch: Epoch::GENESIS, last_master: None, ..past() };
+        let fresh = Past { epoch: Epoch::GENESIS, last_master: None, fresh: true, ..past() };
         assert_eq!(start(fresh, false), Ok(Permission { above: 0, at_least: Duration::ZERO }));
         assert_eq!(start(past(), false), Ok(Permission { above: 3, at_least: Duration::ZERO }));
+    }
+
+    #[test]
+    fn an_empty_directory_never_starts_by_force() {
+        let fresh = Past { epoch: Epoch::GENESIS, last_master: None, fresh: true, ..past() };
+        assert_eq!(start(fresh, true), Err(Refused::Empty));
     }
 
     #[test]

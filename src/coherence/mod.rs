@@ -59,13 +59,16 @@ impl Moment {
 random_id!(
     /// One life of a frontend process, drawn at its start. An acknowledgement counts only from the holder
     /// that was fenced, whoever answers at its address.
-    HolderId
+    HolderId,
+    "a holder id"
 );
 random_id!(
     /// One unbroken lease, drawn by the holder when it asks.
-    LeaseId
+    LeaseId,
+    "a lease id"
 );
 random_id!(
     /// One life of a replica process.
-    ReplicaId
+    ReplicaId,
+    "a replica id"
 );

@@ -1,7 +1,7 @@
 //! The rules of the protocol by name, so that a proof can take out one at a time.
 //!
 //! In the store every rule is kept: [`kept`] is a constant, and costs nothing. Only `tests/model`, which
-//! compiles this folder with `cfg(mutants)`, can [`remove`] one, and must then find what goes wrong. Some
+//! compiles this folder with `cfg(mutants)`, can `remove` one, and must then find what goes wrong. Some
 //! of the rules live in the I/O around this folder; there they are removed in the model's own copy of it.
 
 /// What must hold, each in a few words.

@@ -43,6 +43,11 @@ impl Stamp {
         self.asof
     }
 
+    /// Whether the floor of this slot judges it.
+    pub fn depends_on(&self, slot: Slot) -> bool {
+        self.slots.contains(&slot)
+    }
+
     /// Bytes on the heap, for the cache's budget.
     pub fn size(&self) -> usize {
         self.slots.len() * size_of::<Slot>()

@@ -1,7 +1,8 @@
 //! Log records: what a batch did, as values, so that applying it again gives the same rows anywhere.
 
 use super::{
-    Book, BookId, Cents, IdempotencyKey, Order, Purchase, Quantity, Receipt, Refusal, Stock, Version,
+    Book, BookId, Cents, IdempotencyKey, NodeId, Order, Purchase, Quantity, RangeDigest, Receipt, Refusal,
+    Stock, Version,
 };
 use serde::{Deserialize, Serialize};
 
@@ -20,8 +21,18 @@ pub enum Body {
     /// `lease_term_ms`, so the next start knows how long to wait.
     Start {
         lease_term_ms: u64,
+        /// Who the master is; `None` only in records from before nodes had identities.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        node: Option<NodeId>,
     },
     Batch(Batch),
+    /// A master's last record: it hands over to the node `heir`, and nothing but that node's start follows.
+    Seal {
+        heir: NodeId,
+    },
+    /// What a range of rows added up to at the master. Changes nothing: whoever applies it computes its own
+    /// and compares.
+    Digest(RangeDigest),
 }
 
 /// The rows that a batch leaves behind: final values, grouped by table so that each group is one
@@ -39,6 +50,8 @@ pub struct Batch {
     pub orders: Vec<Order>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<Answer>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub forget: Option<Forget>,
 }
 
 impl Batch {
@@ -52,6 +65,18 @@ impl Batch {
 pub struct StockLevel {
     pub book_id: BookId,
     pub stock: Stock,
+}
+
+/// Deletes stored answers that are old enough, the oldest first and those of one moment in order of their
+/// keys, so that equal tables stay equal. It runs before the batch stores answers of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Forget {
+    /// Receipts stored before this moment, in milliseconds since 1970 on the master's wall clock.
+    pub answers_before_ms: i64,
+    /// Refusals stored before this moment.
+    pub refusals_before_ms: i64,
+    /// At most so many of each kind.
+    pub limit: u32,
 }
 
 /// What a purchase was told, kept under its key: the same request again gets the same answer, another

@@ -6,20 +6,23 @@
 
 pub mod book;
 pub mod change;
-pub mod id;
+pub mod digest;
 pub mod ledger;
 pub mod money;
+pub mod node;
 pub mod order;
+mod random_id;
 pub mod version;
 
 pub use book::{Book, BookId, BookPage, NewBook, Stock, Title, Topic, TopicCount};
-pub use change::{Answer, Batch, Body, Record, StockLevel};
-pub use id::NodeId;
-pub(crate) use id::random_id;
+pub use change::{Answer, Batch, Body, Forget, Record, StockLevel};
+pub use digest::{RangeDigest, Sha256Sum, Table};
 pub use ledger::{Edit, EditRefusal, Edited, Ledger, Outcome, Request, Touched};
 pub use money::Cents;
+pub use node::NodeId;
 pub use order::{IdempotencyKey, Order, OrderId, Purchase, Quantity, Receipt, Refusal};
-pub use version::{Epoch, Version};
+pub(crate) use random_id::random_id;
+pub use version::{Epoch, Known, PublicVersion, Version};
 
 /// Why a value from outside is not a domain value. The sentence is fit for the client.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

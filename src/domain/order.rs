@@ -229,4 +229,18 @@ mod tests {
         let refusal = Refusal::Underpaid { due: 2800, offered: 1050 };
         assert_eq!(refusal.to_string(), "you should pay 28$ but you paid 10.50$");
     }
+
+    proptest::proptest! {
+        #[test]
+        fn a_key_is_kept_as_it_came_or_refused(text: String) {
+            let allowed = (1..=255).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_graphic());
+            let parsed = IdempotencyKey::parse(text.clone());
+            proptest::prop_assert_eq!(parsed.ok().map(|key| key.to_string()), allowed.then_some(text));
+        }
+
+        #[test]
+        fn every_key_within_the_rules_is_a_key(text in "[!-~]{1,255}") {
+            proptest::prop_assert_eq!(IdempotencyKey::parse(text.clone()).unwrap().to_string(), text);
+        }
+    }
 }

@@ -122,9 +122,36 @@ pub struct PublicVersion {
     pub seq: u64,
 }
 
+/// What a history says of a version that somebody names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Known {
+    /// It is a point of this history.
+    Yes,
+    /// Not yet: it lies behind the end.
+    Future,
+    /// And it never will be: the epoch that it names is over, or was passed over.
+    Never,
+}
+
 impl fmt::Display for PublicVersion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}.{}", self.epoch, self.seq)
+    }
+}
+
+/// Takes what [`Display`](fmt::Display) writes and nothing else: no sign, no zeros in front.
+impl FromStr for PublicVersion {
+    type Err = Invalid;
+    fn from_str(text: &str) -> Result<Self, Invalid> {
+        let invalid = || Invalid::new("a version is written <epoch>.<seq>, two whole numbers");
+        let number = |digits: &str| {
+            let plain =
+                digits.bytes().all(|b| b.is_ascii_digit()) && (digits == "0" || !digits.starts_with('0'));
+            digits.parse().ok().filter(|_| plain).ok_or_else(invalid)
+        };
+        let (epoch, seq) = text.split_once('.').ok_or_else(invalid)?;
+        Ok(Self { epoch: number(epoch)?, seq: number(seq)? })
     }
 }
 
@@ -142,6 +169,29 @@ mod tests {
         assert_eq!(version.public().to_string(), "3.17");
         for text in ["", "3.17", "3:zz.1", "3:1", "-1:1.1", "3:1.-1"] {
             assert!(text.parse::<Version>().is_err(), "{text}");
+        }
+    }
+
+    #[test]
+    fn a_public_version_is_read_as_it_is_written_and_in_no_other_way() {
+        let version = PublicVersion { epoch: 3, seq: u64::MAX };
+        assert_eq!(version.to_string().parse::<PublicVersion>().unwrap(), version);
+        assert_eq!("0.0".parse::<PublicVersion>().unwrap(), Version::GENESIS.public());
+        for text in [
+            "",
+            ".",
+            "3",
+            "3.",
+            ".1",
+            "+3.1",
+            "3.-1",
+            "03.1",
+            "3.01",
+            " 3.1",
+            "3.1.1",
+            "3.18446744073709551616",
+        ] {
+            assert!(text.parse::<PublicVersion>().is_err(), "{text}");
         }
     }
 

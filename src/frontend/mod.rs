@@ -4,17 +4,20 @@
 //! | file | what it does |
 //! |---|---|
 //! | `routes` | HTTP in and out, on a public and an internal listener |
+//! | `demand` | what a reader demands of one answer: its level, its least version |
 //! | `shop` | what a customer can do |
 //! | `cache/` | reads: memory, Redis, a catalog node; the lease |
 //! | `balance/` | which node is next, and who is ill |
 
 mod balance;
 mod cache;
+mod demand;
 mod routes;
 mod shop;
 
 use crate::client::{BaseUrl, Masters};
 use crate::member::Member;
+use crate::recipe::{self, Recipe};
 use crate::server;
 use crate::shutdown::Shutdown;
 use crate::token::InternalToken;
@@ -51,6 +54,8 @@ pub struct Config {
     pub search_ttl: Duration,
     pub info_ttl: Duration,
     pub cache_bytes: u64,
+    /// A recipe instead of the protocol; all listeners are on the loopback then.
+    pub unsafe_coherence: Option<Recipe>,
     pub workers: usize,
 }
 
@@ -91,13 +96,18 @@ impl Config {
             Some(url) => Reachable::Url(url.to_string()),
             None => Reachable::Port(internal.1.port()),
         };
-        let leases = Arc::new(LeaseKeeper::new(masters.clone(), address));
+        let leases = Arc::new(LeaseKeeper::new(
+            masters.clone(),
+            member.clone(),
+            address,
+            recipe::protocol(self.unsafe_coherence),
+        ));
         let nodes = self.masters.iter().chain(&self.replicas).cloned().collect();
-        let nodes = Arc::new(Pool::new("catalog", nodes, &member).await);
-        let orders = Arc::new(Pool::new("order", self.orders, &member).await);
+        let nodes = Arc::new(Pool::new("catalog", nodes, self.masters.len(), &member).await);
+        let orders = Arc::new(Pool::new("order", self.orders, 0, &member).await);
         let ttl = Ttl { search: self.search_ttl, info: self.info_ttl };
         let local = Local::new(self.cache_bytes);
-        let cache = Arc::new(Cache::new(local, redis, leases, nodes, masters, ttl));
+        let cache = Arc::new(Cache::new(local, redis, leases, nodes, masters, ttl, self.unsafe_coherence));
         let shop = Arc::new(Shop::new(cache, orders));
         Ok(App { public, internal, member, workers: self.workers, shop, redis: redis_keeper })
     }
@@ -128,9 +138,13 @@ impl App {
             actix_web::rt::spawn(Arc::clone(&cache.nodes).keep(behind.clone())),
             actix_web::rt::spawn(Arc::clone(&self.shop.orders).keep(behind.clone())),
         ];
+        tasks.push(actix_web::rt::spawn({
+            let (cache, member, behind) = (Arc::clone(&cache), self.member.clone(), behind.clone());
+            async move { cache.leases.watch(&member, behind).await }
+        }));
         let keeper = actix_web::rt::spawn({
             let (cache, keeping) = (Arc::clone(&cache), keeping.clone());
-            async move { cache.leases.keep(keeping, || cache.local.clear()).await }
+            async move { cache.leases.keep(keeping, || cache.new_epoch()).await }
         });
         let closing = actix_web::rt::spawn({
             let (shutdown, closing) = (shutdown.clone(), self.shop.closing.clone());
@@ -140,6 +154,9 @@ impl App {
                 closing.cancel();
             }
         });
+        if let Some(recipe) = cache.recipe {
+            tasks.push(actix_web::rt::spawn(recipe.warn(behind.clone())));
+        }
         if let Some(redis) = self.redis {
             tasks.push(actix_web::rt::spawn(redis.run(behind.clone())));
         }
@@ -154,7 +171,8 @@ impl App {
         let internal = actix_web::rt::spawn(internal);
         let shop = Arc::clone(&self.shop);
         let public = move |config: &mut web::ServiceConfig| routes::public(config, Arc::clone(&shop));
-        let served = server::serve(self.public.0, self.workers, shutdown, public).await;
+        let label = cache.recipe.map(Recipe::header);
+        let served = server::serve_labelled(self.public.0, self.workers, shutdown, label, public).await;
         // The keeper first: it would ask for a new lease.
         keeping.cancel();
         let _ = keeper.await;

@@ -1,7 +1,9 @@
 //! HTTP of the frontend. The public listener knows no internal route.
 
 use super::cache::{LeaseKeeper, Served, Want};
+use super::demand::Demand;
 use super::shop::{Decided, Shop};
+use crate::abort;
 use crate::clock;
 use crate::coherence::Moment;
 use crate::coherence::lease::{Fence, FenceAnswer};
@@ -11,6 +13,7 @@ use crate::server::{ApiError, healthz, read_body, read_json, request_id, require
 use crate::wire::frontend::{HOLDER, HolderAnswer, INVALIDATE};
 use crate::wire::public::{DEFAULT_LIMIT, MAX_LIMIT, OrderView, PurchaseBody, PurchaseView};
 use crate::wire::{ErrorCode, Problem, headers};
+use actix_web::http::Uri;
 use actix_web::http::header::{self, HeaderValue};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
@@ -66,13 +69,13 @@ pub fn internal(config: &mut ServiceConfig, leases: Arc<LeaseKeeper>, shop: Arc<
 
 async fn search(shop: Data<Shop>, request: HttpRequest) -> Answer {
     let arrival = Arrival::now();
-    let want = page(&request)?;
+    let want = page(request.uri())?;
     read(&shop, &want, &request, arrival).await
 }
 
 async fn info(shop: Data<Shop>, request: HttpRequest) -> Answer {
     let arrival = Arrival::now();
-    let want = Want::Book(BookId::parse(&last_segment(&request)?)?);
+    let want = Want::Book(BookId::parse(&last_segment(request.uri())?)?);
     read(&shop, &want, &request, arrival).await
 }
 
@@ -100,7 +103,8 @@ impl Arrival {
 
 async fn read(shop: &Shop, want: &Want, request: &HttpRequest, arrival: Arrival) -> Answer {
     let request_id = request_id(request);
-    let served = shop.read(want, arrival.moment, &request_id).await?;
+    let demand = Demand::parse(request.headers())?;
+    let served = shop.read(want, demand, arrival.moment, &request_id).await?;
     let took = arrival.response_time();
     log::debug!(
         request_id = request_id.as_str();
@@ -121,7 +125,7 @@ fn respond(served: &Served, took: f64) -> HttpResponse {
         (answer, entry.body().clone())
     };
     answer.insert_header((headers::X_CACHE, HeaderValue::from_static(served.x_cache())));
-    answer.insert_header((headers::BAZAR_VERSION, entry.version()));
+    answer.insert_header((headers::BAZAR_VERSION, &*served.version()));
     answer.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
     if served.stale {
         answer.insert_header((header::WARNING, HeaderValue::from_static(headers::WARNING_STALE)));
@@ -184,11 +188,12 @@ async fn buy(
     if !content_type.is_none_or(is_json) {
         return Err(ErrorCode::UnsupportedMediaType.into());
     }
-    let body = PurchaseBody::parse(&read_body(payload, MAX_PURCHASE_BODY).await?)?;
+    // Before the body, so that a client whose body is late is answered with its key as well.
     if let Some(given) = request.headers().get(headers::IDEMPOTENCY_KEY) {
         // Not text at all is a key that breaks its rules, like the empty one.
         *key = Some(IdempotencyKey::parse(given.to_str().unwrap_or_default())?);
     }
+    let body = PurchaseBody::parse(&read_body(payload, MAX_PURCHASE_BODY).await?)?;
     shop.purchase(body, key, request_id.to_owned()).await
 }
 
@@ -199,11 +204,14 @@ fn is_json(content_type: &HeaderValue) -> bool {
 
 async fn order(shop: Data<Shop>, request: HttpRequest) -> Answer {
     // What cannot be an order id is the id of no order.
-    let Ok(id) = last_segment(&request)?.parse::<OrderId>() else {
+    let Ok(id) = last_segment(request.uri())?.parse::<OrderId>() else {
         return Err(ErrorCode::OrderNotFound.into());
     };
-    let order = shop.order(id, &request_id(&request)).await?.ok_or(ErrorCode::OrderNotFound)?;
+    let demand = Demand::parse(request.headers())?;
+    let (order, shows) = shop.order(id, demand, &request_id(&request)).await?;
+    let order = order.ok_or(ErrorCode::OrderNotFound)?;
     let mut answer = HttpResponse::Ok();
+    answer.insert_header((headers::BAZAR_VERSION, shows.to_string()));
     answer.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
     Ok(answer.json(OrderView::from(&order)))
 }
@@ -221,17 +229,22 @@ async fn readyz(shop: Data<Shop>) -> HttpResponse {
         Some(_) => "redis: not to be had, reads go on without it\n",
         None => "redis: not configured\n",
     };
-    let body = format!("{}{}{lease}{redis}", line("catalog", catalog), line("order", orders));
+    let recipe =
+        shop.cache.recipe.map(|recipe| format!("UNSAFE coherence: {recipe}, answers may be stale\n"));
+    let recipe = recipe.unwrap_or_default();
+    let body = format!("{}{}{lease}{redis}{recipe}", line("catalog", catalog), line("order", orders));
     match catalog.1 > 0 && orders.1 > 0 {
         true => HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(body),
         false => HttpResponse::ServiceUnavailable().content_type("text/plain; charset=utf-8").body(body),
     }
 }
 
-async fn invalidate(leases: Data<LeaseKeeper>, request: HttpRequest, payload: web::Payload) -> Answer {
+async fn invalidate(shop: Data<Shop>, request: HttpRequest, payload: web::Payload) -> Answer {
     let fence: Fence = read_json(payload, MAX_FENCE_BODY).await?;
-    match leases.fenced(&fence) {
+    abort::point(abort::FENCE_RECEIVED);
+    match shop.cache.announced(&fence).await {
         FenceAnswer::Raised => {
+            abort::point(abort::FENCE_RAISED);
             log::debug!(
                 request_id = request_id(&request).as_str();
                 "cache INVALIDATE {} before {}", fence.keys, fence.version.public()
@@ -247,16 +260,14 @@ async fn holder(leases: Data<LeaseKeeper>) -> HttpResponse {
 }
 
 /// The page that `/search/{topic}?limit=&after=` asks for.
-fn page(request: &HttpRequest) -> Result<Want, Problem> {
-    let topic = Topic::parse(last_segment(request)?)?;
+fn page(uri: &Uri) -> Result<Want, Problem> {
+    let topic = Topic::parse(last_segment(uri)?)?;
     let (mut after, mut limit) = (None, DEFAULT_LIMIT);
-    if !request.query_string().is_empty() {
-        for (name, value) in url::form_urlencoded::parse(request.query_string().as_bytes()) {
-            match name.as_ref() {
-                "after" => after = Some(BookId::parse(&value)?),
-                "limit" => limit = parse_limit(&value)?,
-                _ => {}
-            }
+    for (name, value) in url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+        match name.as_ref() {
+            "after" => after = Some(BookId::parse(&value)?),
+            "limit" => limit = parse_limit(&value)?,
+            _ => {}
         }
     }
     Ok(Want::Page { topic, after, limit })
@@ -272,11 +283,81 @@ fn parse_limit(value: &str) -> Result<u32, Invalid> {
 
 /// What follows the last slash of the path, decoded. From the path as it was sent, because a router that
 /// replaces what is no UTF-8 would turn rubbish into a topic.
-fn last_segment(request: &HttpRequest) -> Result<String, Problem> {
-    let path = request.uri().path();
+fn last_segment(uri: &Uri) -> Result<String, Problem> {
+    let path = uri.path();
     let segment = path.rsplit_once('/').map_or(path, |(_, last)| last);
     percent_decode_str(segment)
         .decode_utf8()
         .map(Cow::into_owned)
         .map_err(|_| Problem::new(ErrorCode::InvalidRequest, "the path is not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    /// Text of a path or query as it may arrive: escapes, whole and broken, and what HTTP lets through.
+    fn sent() -> impl Strategy<Value = String> {
+        let piece = prop_oneof![
+            "[a-zA-Z0-9._~!$&'()*+,;=:@%-]{0,8}",
+            "(%[0-9a-fA-F]{2}){1,6}",
+            "limit=[0-9+-]{0,12}",
+            "after=[0-9+-]{0,20}"
+        ];
+        proptest::collection::vec(piece, 0..6).prop_map(|pieces| pieces.concat())
+    }
+
+    fn uri(text: &str) -> Option<Uri> {
+        text.parse().ok()
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_stands_in_the_path_is_a_page_or_refused(topic in sent(), query in sent()) {
+            let Some(uri) = uri(&format!("/search/{topic}?{query}")) else { return Ok(()) };
+            if let Ok(Want::Page { limit, after, .. }) = page(&uri) {
+                prop_assert!((1..=MAX_LIMIT).contains(&limit));
+                prop_assert!(after.is_none_or(|after| after.get() >= 1));
+            }
+        }
+
+        #[test]
+        fn every_topic_that_is_escaped_is_read_back(topic in "[^\\p{C}]{1,40}", limit in 1..=MAX_LIMIT) {
+            let Ok(topic) = Topic::parse(topic) else { return Ok(()) };
+            let escaped = percent_encoding::utf8_percent_encode(topic.as_str(), percent_encoding::NON_ALPHANUMERIC);
+            let uri = uri(&format!("/catalog-service/search/{escaped}?limit={limit}")).unwrap();
+            prop_assert_eq!(page(&uri).unwrap(), Want::Page { topic, after: None, limit });
+        }
+
+        #[test]
+        fn whatever_comes_as_a_fence_is_a_fence_or_refused(body: Vec<u8>) {
+            prop_assert!(serde_json::from_slice::<Fence>(&body).is_err());
+        }
+
+        #[test]
+        fn a_fence_with_any_member_changed_is_a_fence_or_refused(
+            holder in "[0-9a-fA-FxX+-]{0,20}",
+            version in "[0-9a-f:.+-]{0,50}",
+            keys in proptest::collection::vec("(book:|topic:|topics|q)?[ -~]{0,20}", 0..20),
+        ) {
+            let text = |text: &str| serde_json::Value::from(text);
+            let body = serde_json::json!({
+                "holder": text(&holder),
+                "lease": text(&holder),
+                "version": text(&version),
+                "keys": { "keys": keys },
+            });
+            if let Ok(fence) = serde_json::from_value::<Fence>(body) {
+                // What was understood means the same when it is sent on.
+                let again = serde_json::to_vec(&fence).unwrap();
+                prop_assert_eq!(serde_json::from_slice::<Fence>(&again).unwrap(), fence);
+            }
+        }
+
+        #[test]
+        fn whatever_stands_in_the_content_type_is_json_or_not(value in proptest::collection::vec(0x20..0x7fu8, 0..60)) {
+            is_json(&HeaderValue::from_bytes(&value).unwrap());
+        }
+    }
 }

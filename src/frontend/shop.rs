@@ -1,11 +1,12 @@
 //! What a customer can do: look at books, buy one, find an order again.
 
 use super::balance::Pool;
-use super::cache::{Cache, Served, Want};
+use super::cache::{Cache, Reach, Served, Want};
+use super::demand::{Demand, Level};
 use crate::client::CallError;
 use crate::clock;
 use crate::coherence::Moment;
-use crate::domain::{IdempotencyKey, Order, OrderId, Outcome, Purchase, Receipt, Refusal};
+use crate::domain::{IdempotencyKey, Order, OrderId, Outcome, PublicVersion, Purchase, Receipt, Refusal};
 use crate::shutdown::Shutdown;
 use crate::wire::catalog::{ORDERS, Stated};
 use crate::wire::order::PURCHASE;
@@ -51,8 +52,14 @@ impl Shop {
         Self { cache, orders, purchases, closing: Shutdown::new() }
     }
 
-    pub async fn read(&self, want: &Want, came_in: Moment, request_id: &str) -> Result<Served, Problem> {
-        self.cache.get(want, came_in, request_id).await
+    pub async fn read(
+        &self,
+        want: &Want,
+        demand: Demand,
+        came_in: Moment,
+        request_id: &str,
+    ) -> Result<Served, Problem> {
+        self.cache.get(want, demand, came_in, request_id).await
     }
 
     /// Buys, under `key`, or under one of its own, which `key` then holds. [`ErrorCode::Unavailable`]: the
@@ -90,26 +97,57 @@ impl Shop {
         }
     }
 
-    /// `None` is the master's word: an order that a replica lacks may exist.
-    pub async fn order(&self, id: OrderId, request_id: &str) -> Result<Option<Order>, Problem> {
+    /// An order, and the state that the answer shows. `None` is the master's word: an order that a replica
+    /// lacks may exist. An order never changes, so whoever has it is right.
+    pub async fn order(
+        &self,
+        id: OrderId,
+        demand: Demand,
+        request_id: &str,
+    ) -> Result<(Option<Order>, PublicVersion), Problem> {
+        if demand.level == Level::Stale
+            && let Some(found) = self.order_at_a_node(id, demand, request_id).await?
+        {
+            return Ok(found);
+        }
         let path = format!("{ORDERS}/{id}");
         let answer: Result<Stated<Option<Order>>, _> =
             self.cache.masters.get(&path, request_id, LOOKUP_DEADLINE).await;
         match answer {
-            Ok(Stated { master: true, value, .. }) => return Ok(value),
-            Ok(Stated { value: Some(order), .. }) => return Ok(Some(order)),
+            Ok(Stated { master, asof, value }) if master || value.is_some() => {
+                match self.cache.at_least(demand, asof, request_id).await? {
+                    Reach::Yes(shows) => return Ok((value, shows)),
+                    Reach::Older if master => return Err(ErrorCode::VersionUnavailable.into()),
+                    Reach::Older | Reach::Unsaid => {}
+                }
+            }
             Ok(_) => {}
             Err(error) => log::debug!(request_id; "order {id} at the master: {error}"),
         }
-        // An order never changes, so a replica that has it is right.
-        if let Some(node) = self.cache.nodes.pick(&[]) {
-            let answer: Result<Stated<Option<Order>>, _> =
-                node.peer.get(&path, request_id, LOOKUP_DEADLINE).await;
-            if let Ok(Stated { value: Some(order), .. }) = answer {
-                return Ok(Some(order));
-            }
+        if demand.level != Level::Stale
+            && let Some(found) = self.order_at_a_node(id, demand, request_id).await?
+        {
+            return Ok(found);
         }
         Err(ErrorCode::Unavailable.into())
+    }
+
+    /// The order, if a catalog node that is far enough has it.
+    async fn order_at_a_node(
+        &self,
+        id: OrderId,
+        demand: Demand,
+        request_id: &str,
+    ) -> Result<Option<(Option<Order>, PublicVersion)>, Problem> {
+        let Some(node) = self.cache.nodes.pick_but_master(&[]) else { return Ok(None) };
+        let path = format!("{ORDERS}/{id}");
+        let answer: Result<Stated<Option<Order>>, _> =
+            node.peer.get(&path, request_id, LOOKUP_DEADLINE).await;
+        let Ok(Stated { asof, value: Some(order), .. }) = answer else { return Ok(None) };
+        match self.cache.at_least(demand, asof, request_id).await? {
+            Reach::Yes(shows) => Ok(Some((Some(order), shows))),
+            Reach::Older | Reach::Unsaid => Ok(None),
+        }
     }
 }
 
@@ -149,5 +187,57 @@ async fn send(orders: &Pool, purchase: &Purchase, request_id: &str) -> Result<Ou
             return Err(ErrorCode::Unavailable.into());
         }
         tokio::time::sleep(RETRY_PAUSE).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::{BaseUrl, Masters};
+    use crate::frontend::cache::{LeaseKeeper, Local, Ttl};
+    use crate::member::Member;
+    use crate::wire::catalog::{PROTOCOL, Reachable};
+    use std::net::TcpListener;
+
+    /// A shop whose only order node takes connections and says nothing.
+    async fn shop(silent: &TcpListener) -> Shop {
+        let member = Member::of_nothing();
+        let url = BaseUrl::from_addr(silent.local_addr().unwrap());
+        let masters = Masters::new(std::slice::from_ref(&url), &member);
+        let leases =
+            Arc::new(LeaseKeeper::new(masters.clone(), member.clone(), Reachable::Port(1), PROTOCOL));
+        let nodes = Arc::new(Pool::new("catalog", vec![url.clone()], 1, &member).await);
+        let orders = Arc::new(Pool::new("order", vec![url], 0, &member).await);
+        let ttl = Ttl { search: Duration::from_secs(1), info: Duration::from_secs(1) };
+        Shop::new(Arc::new(Cache::new(Local::new(1 << 16), None, leases, nodes, masters, ttl, None)), orders)
+    }
+
+    /// What becomes of a purchase, and the key that its client is told.
+    async fn buy(shop: &Shop, key: Option<&str>) -> (ErrorCode, Option<String>) {
+        let mut key = key.map(|key| IdempotencyKey::parse(key).unwrap());
+        let body = PurchaseBody::parse(br#"{"book_id":9}"#).unwrap();
+        let outcome = shop.purchase(body, &mut key, "test".into()).await;
+        (outcome.err().unwrap().code, key.map(|key| key.to_string()))
+    }
+
+    #[actix_web::test]
+    async fn who_is_turned_away_from_a_full_shop_is_told_the_key() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let shop = shop(&silent).await;
+        let _all = Arc::clone(&shop.purchases).try_acquire_many_owned(MAX_PURCHASES as u32).unwrap();
+        assert_eq!(buy(&shop, Some("mine")).await, (ErrorCode::Unavailable, Some("mine".into())));
+        let (code, made) = buy(&shop, None).await;
+        assert_eq!(code, ErrorCode::Unavailable);
+        assert!(made.is_some_and(|key| !key.is_empty()));
+    }
+
+    #[actix_web::test]
+    async fn who_waits_in_a_shop_that_closes_is_told_the_key() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let shop = shop(&silent).await;
+        shop.closing.cancel();
+        let (code, made) = buy(&shop, None).await;
+        assert_eq!(code, ErrorCode::Unavailable);
+        assert!(made.is_some_and(|key| !key.is_empty()));
     }
 }

@@ -4,6 +4,7 @@
 //! Invariants: a purchase is repeated only with the key it came with; one that was refused for lack of
 //! room was never sent; every purchase is answered within [`DEADLINE`].
 
+use crate::abort;
 use crate::client::{CallError, Masters};
 use crate::domain::Outcome;
 use crate::wire::catalog::{MAX_BATCH, Outcomes, PURCHASES, PurchaseCall};
@@ -82,9 +83,11 @@ async fn process(masters: &Masters, mut batch: Vec<Waiting>) {
     if batch.is_empty() {
         return;
     }
+    abort::point(abort::GATHERED);
     let sent = Instant::now();
     let size = batch.len();
     let answers = send(masters, &batch).await;
+    abort::point(abort::ANSWERED);
     let took = sent.elapsed().as_secs_f64() * 1e3;
     for (waiting, answer) in batch.into_iter().zip(answers) {
         log::debug!(

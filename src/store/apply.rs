@@ -5,14 +5,16 @@
 //! than the statements. Each statement takes its group as one JSON array of rows. (`jsonb_each`, because
 //! picking the fields of a row of text would parse it once per field.)
 
-use super::{StoreError, rows};
-use crate::domain::{Answer, Batch, Body, Book, BookId, Order, Record, StockLevel, Version};
+use super::{StoreError, digest, rows};
+use crate::domain::{Answer, Batch, Body, Book, BookId, Forget, NodeId, Order, Record, StockLevel, Version};
 use futures_util::TryStreamExt;
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, Executor, SqliteConnection};
+use std::ops::RangeInclusive;
 
 /// Applies `record` to a store that stands at `position`, and gives the new position. The transaction is
 /// the caller's, who must roll back on an error; with `begin` the same call opens it before the writes.
+/// [`StoreError::Diverged`] where a digest says that the rows here are not the master's.
 pub(super) async fn apply(
     connection: &mut SqliteConnection,
     begin: bool,
@@ -22,29 +24,46 @@ pub(super) async fn apply(
     if record.predecessor != position {
         return Err(StoreError::NotNext { position });
     }
-    let mut writes = Writes::default();
-    let lease_term_ms = match &record.body {
-        Body::Start { lease_term_ms } => {
-            let epoch = record.version.epoch;
-            if epoch.number <= position.epoch.number || record.version.seq != position.next().seq {
-                return Err(contradiction(record));
-            }
-            Some(i64::try_from(*lease_term_ms).map_err(|_| contradiction(record))?)
+    let follows = match record.body {
+        Body::Start { .. } => {
+            record.version.epoch.number > position.epoch.number && record.version.seq == position.next().seq
         }
-        Body::Batch(batch) => {
-            if record.version != position.next() {
-                return Err(contradiction(record));
-            }
-            writes.batch(batch)?;
-            None
-        }
+        Body::Batch(_) | Body::Seal { .. } | Body::Digest(_) => record.version == position.next(),
     };
-    writes.run(connection, begin, record, lease_term_ms).await?;
+    if !follows {
+        return Err(contradiction(record));
+    }
+    let mut writes = Writes::default();
+    match &record.body {
+        Body::Start { lease_term_ms, node } => {
+            let term = i64::try_from(*lease_term_ms).map_err(|_| contradiction(record))?;
+            writes.insert_epoch(record.version, term, *node)?;
+        }
+        Body::Batch(batch) => writes.batch(batch)?,
+        Body::Seal { .. } => {}
+        Body::Digest(range) => {
+            if begin {
+                sqlx::query("BEGIN IMMEDIATE").execute(&mut *connection).await?;
+            }
+            digest::compare(connection, range).await?;
+            return append(connection, record).await;
+        }
+    }
+    writes.run(connection, begin, record).await?;
     Ok(record.version)
 }
 
-/// The statements for the groups of a batch that have rows. There are 2^5 texts at most, and the
-/// connection keeps them prepared.
+/// Writes a record to the log that changes no rows, in the transaction that is open.
+pub(super) async fn append(
+    connection: &mut SqliteConnection,
+    record: &Record,
+) -> Result<Version, StoreError> {
+    Writes::default().run(connection, false, record).await?;
+    Ok(record.version)
+}
+
+/// The statements for the groups of a record that have rows. There are some dozens of texts at most, and
+/// the connection keeps those in use prepared.
 ///
 /// That one call may have several statements is a peculiarity of sqlx's driver for SQLite. Every parameter
 /// is a plain `?`: sqlx hands these out across the statements in their order, but numbered ones wrongly
@@ -52,10 +71,10 @@ pub(super) async fn apply(
 #[derive(Default)]
 struct Writes {
     sql: String,
-    /// The rows of each group, one JSON array a statement.
+    /// What is bound, in order: mostly the rows of a group, one JSON array a statement.
     groups: Vec<String>,
     /// How many rows each statement must change.
-    sizes: Vec<u64>,
+    sizes: Vec<RangeInclusive<u64>>,
 }
 
 impl Writes {
@@ -64,8 +83,44 @@ impl Writes {
         self.put_books(&batch.books)?;
         self.set_stocks(&batch.stocks)?;
         self.insert_orders(&batch.orders)?;
+        if let Some(forget) = &batch.forget {
+            self.forget(forget);
+        }
         // Behind the orders, which they refer to.
         self.insert_answers(&batch.answers)
+    }
+
+    fn insert_epoch(
+        &mut self,
+        start: Version,
+        lease_term_ms: i64,
+        node: Option<NodeId>,
+    ) -> Result<(), StoreError> {
+        let sql = "INSERT INTO epochs (start_seq, number, identity, lease_term_ms, node)
+                   SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4
+                   FROM jsonb_each(?);";
+        let [seq, number, identity] =
+            [start.seq, start.epoch.number, start.epoch.identity].map(rows::to_column);
+        let node = node.map(|node| rows::to_column(node.0));
+        self.add(sql, &[(seq, number, identity, lease_term_ms, node)], |row| *row)
+    }
+
+    /// The order makes the choice the same everywhere; each index has its rows in that order.
+    fn forget(&mut self, forget: &Forget) {
+        let receipts = "DELETE FROM answers WHERE key IN (
+                            SELECT key FROM answers
+                            WHERE order_id IS NOT NULL AND stored_at_ms < CAST(? AS INTEGER)
+                            ORDER BY stored_at_ms, key LIMIT CAST(? AS INTEGER));";
+        let refusals = "DELETE FROM answers WHERE key IN (
+                            SELECT key FROM answers
+                            WHERE order_id IS NULL AND stored_at_ms < CAST(? AS INTEGER)
+                            ORDER BY stored_at_ms, key LIMIT CAST(? AS INTEGER));";
+        for (sql, before_ms) in [(receipts, forget.answers_before_ms), (refusals, forget.refusals_before_ms)]
+        {
+            self.sql.push_str(sql);
+            self.groups.extend([before_ms.to_string(), forget.limit.to_string()]);
+            self.sizes.push(0..=forget.limit.into());
+        }
     }
 
     fn delete_books(&mut self, deleted: &[BookId]) -> Result<(), StoreError> {
@@ -137,7 +192,8 @@ impl Writes {
         if !group.is_empty() {
             self.sql.push_str(sql);
             self.groups.push(serde_json::to_string(&group.iter().map(row).collect::<Vec<R>>())?);
-            self.sizes.push(group.len() as u64);
+            let size = group.len() as u64;
+            self.sizes.push(size..=size);
         }
         Ok(())
     }
@@ -150,14 +206,12 @@ impl Writes {
         connection: &mut SqliteConnection,
         begin: bool,
         record: &Record,
-        lease_term_ms: Option<i64>,
     ) -> Result<(), StoreError> {
         let Self { sql, groups, sizes } = self;
         let begin_sql = if begin { "BEGIN IMMEDIATE;" } else { "" };
         let sql = format!(
             "{begin_sql}{sql}
-             INSERT INTO log (seq, epoch_number, epoch_identity, lease_term_ms, record)
-             VALUES (?, ?, ?, ?, ?)"
+             INSERT INTO log (seq, epoch_number, epoch_identity, record) VALUES (?, ?, ?, ?)"
         );
         // Put together from constants only.
         let mut query = sqlx::query(AssertSqlSafe(sql));
@@ -168,7 +222,6 @@ impl Writes {
             .bind(rows::to_column(record.version.seq))
             .bind(rows::to_column(record.version.epoch.number))
             .bind(rows::to_column(record.version.epoch.identity))
-            .bind(lease_term_ms)
             .bind(serde_json::to_string(record)?);
 
         let mut done = connection.execute_many(query);
@@ -177,11 +230,12 @@ impl Writes {
             done.try_next().await?;
         }
         // The last one is the row of the log.
-        for size in sizes.into_iter().chain([1]) {
+        for size in sizes.into_iter().chain([1..=1]) {
             let changed = done.try_next().await?.map_or(0, |statement| statement.rows_affected());
-            if changed != size {
+            if !size.contains(&changed) {
                 return Err(StoreError::Corrupt(format!(
-                    "{changed} of {size} rows of a record could be changed"
+                    "{changed} of {} rows of a record could be changed",
+                    size.end()
                 )));
             }
         }

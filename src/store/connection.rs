@@ -52,6 +52,23 @@ pub(super) async fn create(path: &Path) -> Result<SqliteConnection, OpenError> {
     Ok(connection)
 }
 
+/// Lets SQLite take back what a crash interrupted while the file had a rollback journal: a fresh file or a
+/// snapshot has one at the moment when it is turned to WAL. A read-only connection must not, and fails for
+/// ever. Without such a journal the file is not touched.
+pub(super) async fn recover(path: &Path) -> Result<(), OpenError> {
+    let mut journal = path.as_os_str().to_owned();
+    journal.push("-journal");
+    if !Path::new(&journal).exists() {
+        return Ok(());
+    }
+    let connection = options(path, WRITER_CACHE_KIB).connect().await;
+    let mut connection = connection.map_err(|error| classify(path, error))?;
+    // The first look at the file is what rolls back.
+    let looked = sqlx::query("SELECT count(*) FROM sqlite_schema").execute(&mut connection).await;
+    connection.close().await.map_err(|error| classify(path, error))?;
+    looked.map(drop).map_err(|error| classify(path, error))
+}
+
 /// A connection of its own that can change nothing.
 pub(super) async fn reader(path: &Path) -> Result<SqliteConnection, sqlx::Error> {
     options(path, READER_CACHE_KIB).read_only(true).connect().await

@@ -2,34 +2,49 @@
 //!
 //! ```text
 //! LOCK            locked while a process uses the directory; says which
+//! NODE            whose directory this is: drawn at random when it was made
+//! IN_SYNC         a master's: the replicas that acknowledgements wait for
 //! CURRENT         the name of the generation in use
 //! generation-3/   bazar.db, bazar.db-wal, bazar.db-shm
 //! incoming/       a snapshot on its way, of no meaning to anybody but its taker
+//! set-aside/      the last generation that a snapshot of another history replaced, for people
 //! ```
 //!
 //! Invariant: CURRENT names a complete generation or is not there; it changes by one rename. A
-//! generation is a directory of its own, because a new file beside an old WAL would be corrupted by it.
+//! generation is a directory of its own, because a new file beside an old WAL would be corrupted by it. The
+//! small files are replaced by one rename each, so that each is whole at any moment.
 
 use super::{
     Incoming, OpenError, Store, Writer, connection,
     schema::{self, Inspection},
 };
+use crate::domain::NodeId;
 use sqlx::Connection;
 use std::{
+    collections::BTreeSet,
     fs::{self, File, TryLockError},
-    io::{ErrorKind, Read, Write},
+    io::{self, ErrorKind, Read, Write},
     path::{Path, PathBuf},
     sync::{Arc, atomic::AtomicBool},
 };
 
 pub(super) const DATABASE: &str = "bazar.db";
 const LOCK: &str = "LOCK";
+const NODE: &str = "NODE";
+const IN_SYNC: &str = "IN_SYNC";
 const CURRENT: &str = "CURRENT";
 const GENERATION: &str = "generation-";
 const INCOMING: &str = "incoming";
+const SET_ASIDE: &str = "set-aside";
 
-/// A data directory that this process holds. The lock ends when this value, every [`Incoming`] and the
-/// [`Writer`] made from it are gone.
+/// In a generation: it is not to be removed but set aside.
+const KEEP: &str = "KEEP";
+
+/// More than any of the small files has: a name, or the identities of some dozens of replicas.
+const SMALL_FILE: u64 = 64 << 10;
+
+/// A data directory that this process holds. The lock ends when this value, every [`Incoming`], every
+/// [`InSyncFile`] and the [`Writer`] made from it are gone.
 #[derive(Debug)]
 pub struct DataDir {
     held: Arc<Held>,
@@ -38,6 +53,7 @@ pub struct DataDir {
 #[derive(Debug)]
 pub(super) struct Held {
     pub(super) dir: PathBuf,
+    node: NodeId,
     pub(super) receiving: AtomicBool,
     /// Kept for the lock on it, which the operating system drops with the process, however it ends.
     _lock: File,
@@ -73,8 +89,19 @@ impl DataDir {
         file.set_len(0)
             .and_then(|()| writeln!(file, "{role} (process {})", std::process::id()))
             .map_err(|error| not_writable(&path, error))?;
-        let held = Held { dir: dir.into(), receiving: AtomicBool::new(false), _lock: file };
+        let node = node_of(dir)?;
+        let held = Held { dir: dir.into(), node, receiving: AtomicBool::new(false), _lock: file };
         Ok(DataDir { held: Arc::new(held) })
+    }
+
+    /// Whose directory this is, through all lives of its process.
+    pub fn node(&self) -> NodeId {
+        self.held.node
+    }
+
+    /// Where a master remembers its in-sync set.
+    pub fn in_sync_file(&self) -> InSyncFile {
+        InSyncFile { held: Arc::clone(&self.held) }
     }
 
     /// Opens what CURRENT names, or makes the first generation; brings the schema up to date; removes
@@ -90,6 +117,7 @@ impl DataDir {
         if !path.is_file() {
             return Err(OpenError::Damaged { path, why: format!("{CURRENT} names it, but it is not there") });
         }
+        connection::recover(&path).await?;
         schema::inspect(&path, Inspection::Quick).await?;
         let mut connection = connection::writer(&path).await?;
         schema::migrate(&path, &mut connection).await?;
@@ -103,6 +131,16 @@ impl DataDir {
     /// One at a time, else [`OpenError::Receiving`].
     pub fn receive(&self) -> Result<Incoming, OpenError> {
         Incoming::new(Arc::clone(&self.held), self.held.dir.join(INCOMING))
+    }
+
+    /// The generation in use is to be kept when another one takes its place: it may be the only one that
+    /// has what is in it.
+    pub fn keep_current(&self) -> Result<(), OpenError> {
+        let Some(current) = read_current(&self.held.dir)? else { return Ok(()) };
+        let path = self.held.dir.join(current).join(KEEP);
+        File::create(&path)
+            .and_then(|file| file.sync_all())
+            .map_err(|source| OpenError::NotWritable { path, source })
     }
 
     /// Made aside and installed like a snapshot, so that a crash on the way leaves no half-made store.
@@ -150,16 +188,8 @@ impl Held {
     }
 
     fn set_current(&self, generation: &str) -> Result<(), OpenError> {
-        let path = self.dir.join(CURRENT);
-        let written = self.dir.join("CURRENT.new");
-        let write = || {
-            let mut file = File::create(&written)?;
-            writeln!(file, "{generation}")?;
-            file.sync_all()?;
-            fs::rename(&written, &path)?;
-            sync_dir(&self.dir)
-        };
-        write().map_err(|source| OpenError::NotWritable { path, source })
+        replace(&self.dir, CURRENT, &format!("{generation}\n"))
+            .map_err(|source| OpenError::NotWritable { path: self.dir.join(CURRENT), source })
     }
 
     fn generations(&self) -> Result<Vec<(u64, String)>, OpenError> {
@@ -175,12 +205,45 @@ impl Held {
     /// Only room is lost when it fails; the next open tries again.
     fn remove_other_generations(&self, current: &str) {
         for (_, name) in self.generations().unwrap_or_default() {
-            if name != current
-                && let Err(error) = fs::remove_dir_all(self.dir.join(&name))
-            {
+            if name == current {
+                continue;
+            }
+            let (old, aside) = (self.dir.join(&name), self.dir.join(SET_ASIDE));
+            let done = match old.join(KEEP).exists() {
+                true => remove_dir(&aside).and_then(|()| fs::rename(&old, &aside)).map(|()| {
+                    log::warn!("what was here before is in {} now, until next time", aside.display());
+                }),
+                false => fs::remove_dir_all(&old),
+            };
+            if let Err(error) = done {
                 log::warn!("cannot remove the old {name} in {}: {error}", self.dir.display());
             }
         }
+    }
+}
+
+/// The file in which a master remembers, one node a line, which replicas acknowledgements wait for.
+#[derive(Debug, Clone)]
+pub struct InSyncFile {
+    held: Arc<Held>,
+}
+
+impl InSyncFile {
+    /// What was saved last; empty where nothing ever was.
+    pub fn load(&self) -> io::Result<BTreeSet<NodeId>> {
+        let path = self.held.dir.join(IN_SYNC);
+        let text = read_small(&path)?.unwrap_or_default();
+        let wrong = |error| {
+            let error = format!("{} cannot be used: {error}", path.display());
+            io::Error::new(ErrorKind::InvalidData, error)
+        };
+        text.lines().map(|line| line.parse().map_err(wrong)).collect()
+    }
+
+    /// Durable when it returns. Blocks for as long as the disk takes.
+    pub fn save(&self, nodes: &BTreeSet<NodeId>) -> io::Result<()> {
+        let text: String = nodes.iter().map(|node| format!("{node}\n")).collect();
+        replace(&self.held.dir, IN_SYNC, &text)
     }
 }
 
@@ -192,12 +255,61 @@ pub fn current_file(dir: &Path) -> Result<PathBuf, OpenError> {
     }
 }
 
-pub(super) fn sync_dir(dir: &Path) -> std::io::Result<()> {
+pub(super) fn remove_dir(dir: &Path) -> io::Result<()> {
+    match fs::remove_dir_all(dir) {
+        Err(error) if error.kind() != ErrorKind::NotFound => Err(error),
+        _ => Ok(()),
+    }
+}
+
+pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
+/// Replaces a small file in one step: after a crash it has the old content or the new one, whole.
+fn replace(dir: &Path, name: &str, text: &str) -> io::Result<()> {
+    let written = dir.join(format!("{name}.new"));
+    let mut file = File::create(&written)?;
+    file.write_all(text.as_bytes())?;
+    file.sync_all()?;
+    fs::rename(&written, dir.join(name))?;
+    sync_dir(dir)
+}
+
+/// `None` where there is none.
+fn read_small(path: &Path) -> io::Result<Option<String>> {
+    let file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(error),
+    };
+    let mut bytes = Vec::new();
+    file.take(SMALL_FILE).read_to_end(&mut bytes)?;
+    // What is no text is no name or number either; the parser of the file says what it wants instead.
+    Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+}
+
+/// The identity of the directory, drawn now if this is its first time.
+fn node_of(dir: &Path) -> Result<NodeId, OpenError> {
+    let path = dir.join(NODE);
+    match read_small(&path) {
+        Ok(Some(text)) => text
+            .trim()
+            .parse()
+            .map_err(|invalid: crate::domain::Invalid| OpenError::Damaged { path, why: invalid.to_string() }),
+        Ok(None) => {
+            let node = NodeId(rand::random());
+            match replace(dir, NODE, &format!("{node}\n")) {
+                Ok(()) => Ok(node),
+                Err(source) => Err(OpenError::NotWritable { path, source }),
+            }
+        }
+        Err(source) => Err(OpenError::NotReadable { path, source }),
+    }
+}
+
 /// Durable: an order in a directory that a power cut takes away would be lost with it.
-fn create_dir(dir: &Path) -> std::io::Result<()> {
+fn create_dir(dir: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = dir.ancestors().take_while(|level| !level.exists()).collect();
     fs::create_dir_all(dir)?;
     for level in missing.iter().filter(|level| !level.as_os_str().is_empty()) {
@@ -209,9 +321,9 @@ fn create_dir(dir: &Path) -> std::io::Result<()> {
 
 fn read_current(dir: &Path) -> Result<Option<String>, OpenError> {
     let path = dir.join(CURRENT);
-    let text = match fs::read_to_string(&path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
+    let text = match read_small(&path) {
+        Ok(Some(text)) => text,
+        Ok(None) => return Ok(None),
         Err(source) => return Err(OpenError::NotReadable { path, source }),
     };
     let name = text.trim();

@@ -1,7 +1,7 @@
 //! What can go wrong. [`OpenError`]: a data directory cannot be used, said in one sentence for the
 //! operator, and nothing in it was changed. [`StoreError`]: a statement on an open store failed.
 
-use crate::domain::{Invalid, Version};
+use crate::domain::{Invalid, RangeDigest, Version};
 use std::{io, path::PathBuf};
 
 #[derive(Debug, thiserror::Error)]
@@ -12,9 +12,18 @@ pub enum StoreError {
     /// A record does not follow what is there. Nothing was applied.
     #[error("the record does not follow {position}")]
     NotNext { position: Version },
-    /// The disk is full, read-only or broken.
+    /// The disk is full, read-only or broken. Nothing was written.
     #[error("the disk refused the write")]
     Full(#[source] sqlx::Error),
+    /// A commit failed in such a way that only the next open can tell whether it happened.
+    #[error("whether a commit happened is not known")]
+    InDoubt(#[source] sqlx::Error),
+    /// The rows here are not those that the record was made from. Nothing was applied.
+    #[error("the rows differ from the master's: {0}")]
+    Diverged(Box<RangeDigest>),
+    /// This writer has written its last record, the seal.
+    #[error("the log is sealed for its heir")]
+    Sealed,
     /// No connection, or no lock, within the time limit.
     #[error("the database is busy")]
     Busy(#[source] sqlx::Error),
@@ -28,6 +37,30 @@ pub enum StoreError {
     Io(#[from] io::Error),
     #[error("the database failed")]
     Other(#[source] sqlx::Error),
+}
+
+impl StoreError {
+    /// Whether the writer that gave this does nothing any more: the file must be opened anew.
+    pub fn ends_writer(&self) -> bool {
+        matches!(self, Self::InDoubt(_) | Self::Misuse(_))
+    }
+
+    /// What a COMMIT that failed with `error` has left behind, in WAL mode.
+    ///
+    /// COMMIT appends the changed pages to the WAL, the last one with the mark of the commit, syncs the
+    /// WAL, and moves the end of the log in the shared index. Only a `write` that fails before the sync
+    /// gives these two codes (a sync has codes of its own, the index too, and a checkpoint's failure is not
+    /// reported by COMMIT). SQLite has then rolled back: the end in the index has not moved, so no reader
+    /// of this process or another sees the pages, and the next commit writes over them from the same place.
+    /// Only after a crash before that could a page be taken for whole of which just the bytes are missing
+    /// that the file had there before. So what fails here is not durable while this process lives, and
+    /// cannot come back behind anything that was committed later.
+    pub(super) fn of_commit(error: sqlx::Error) -> Self {
+        match extended_code(&error) {
+            Some(libsqlite3_sys::SQLITE_FULL | libsqlite3_sys::SQLITE_IOERR_WRITE) => Self::Full(error),
+            _ => Self::InDoubt(error),
+        }
+    }
 }
 
 impl From<sqlx::Error> for StoreError {
@@ -67,8 +100,11 @@ impl From<serde_json::Error> for StoreError {
 /// SQLite's result code without its extension. sqlx's `kind()` knows some constraints only (not the wrong
 /// type in a STRICT column), and its `constraint()` none.
 pub(super) fn primary_code(error: &sqlx::Error) -> Option<i32> {
-    let extended: i32 = error.as_database_error()?.code()?.parse().ok()?;
-    Some(extended & 0xff)
+    Some(extended_code(error)? & 0xff)
+}
+
+fn extended_code(error: &sqlx::Error) -> Option<i32> {
+    error.as_database_error()?.code()?.parse().ok()
 }
 
 #[derive(Debug, thiserror::Error)]

@@ -1,18 +1,18 @@
-//! The log as others read it: the records behind a version, and how long a starting master must wait.
+//! The log as others read it: the records behind a version.
 //!
 //! Invariant: records are served only behind a version that is in this log with its epoch's number *and*
-//! identity, so that nobody continues another history with ours.
+//! identity, so that nobody continues another history with ours, and without a hole.
 
 use super::{Store, StoreError, rows};
 use crate::domain::{Record, Version};
 use futures_util::TryStreamExt;
-use sqlx::{Row, SqliteConnection};
+use sqlx::Row;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogPage {
     /// What follows, in order; empty at the end of the log.
     Records(Vec<Record>),
-    /// The version asked about is not in this log: the asker needs a snapshot.
+    /// The version asked about is not in this log, or not any more: the asker needs a snapshot.
     Unknown,
 }
 
@@ -46,22 +46,13 @@ impl Store {
             if bytes > max_bytes && !records.is_empty() {
                 break;
             }
-            records.push(serde_json::from_str(json)?);
+            let record: Record = serde_json::from_str(json)?;
+            let before = records.last().map_or(predecessor, |before: &Record| before.version);
+            if record.predecessor != before {
+                return Err(StoreError::Corrupt(format!("the log has a hole before {}", record.version)));
+            }
+            records.push(record);
         }
         Ok(if known { LogPage::Records(records) } else { LogPage::Unknown })
     }
-}
-
-/// The longest lease, in milliseconds, that an earlier epoch may still have running: the longest term of
-/// all starts from that of the last batch's epoch on. Its batch proves that the waits before it were
-/// over. A start without a batch proves nothing: its master may have died while it waited.
-pub(super) async fn longest_open_lease_ms(connection: &mut SqliteConnection) -> Result<u64, StoreError> {
-    let longest: Option<i64> = sqlx::query_scalar(
-        "SELECT max(lease_term_ms) FROM log WHERE lease_term_ms IS NOT NULL AND seq >= (
-             SELECT max(seq) FROM log WHERE lease_term_ms IS NOT NULL AND seq <=
-                 coalesce((SELECT seq FROM log WHERE lease_term_ms IS NULL ORDER BY seq DESC LIMIT 1), 0))",
-    )
-    .fetch_one(connection)
-    .await?;
-    longest.map(i64::cast_unsigned).ok_or_else(rows::empty_log)
 }

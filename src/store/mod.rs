@@ -1,7 +1,7 @@
 //! The catalog node's data on disk: SQLite, one writer connection and a read-only pool.
 //!
-//! Invariant: what is in the tables is exactly what the records of the log, applied in order to a fresh
-//! file, put there. Stock, order, answer and log record of a batch commit in one durable transaction,
+//! Invariant: what is in the tables is exactly what the records of this history, applied in order to a
+//! fresh file, put there. The log has the last of them, without a hole. Stock, order, answer and log record of a batch commit in one durable transaction,
 //! and every read says which record it was read behind.
 //!
 //! A [`DataDir`] is locked by one process and names its current file; opening it gives a [`Store`] for
@@ -9,7 +9,9 @@
 
 mod apply;
 mod connection;
+mod digest;
 mod directory;
+mod epochs;
 mod error;
 mod log;
 mod read;
@@ -21,9 +23,11 @@ mod writer;
 #[cfg(test)]
 mod tests;
 
-pub use directory::{DataDir, current_file};
+pub use digest::Cursor;
+pub use directory::{DataDir, InSyncFile, current_file};
+pub use epochs::Standing;
 pub use error::{OpenError, StoreError};
 pub use log::LogPage;
 pub use read::{Snapshot, Store};
-pub use snapshot::Incoming;
-pub use writer::{Prepared, Started, Writer};
+pub use snapshot::{Incoming, sha256_of};
+pub use writer::{NewEpoch, OldestAnswers, Prepared, Started, Writer};

@@ -5,11 +5,12 @@
 
 use super::{
     OpenError, Store, StoreError, connection,
-    directory::{DATABASE, Held, sync_dir},
+    directory::{DATABASE, Held, remove_dir, sync_dir},
     rows,
     schema::{self, Inspection},
 };
-use crate::domain::Version;
+use crate::domain::{Sha256Sum, Version};
+use sha2::{Digest, Sha256};
 use sqlx::Connection;
 use std::{
     fs, io,
@@ -49,7 +50,7 @@ impl Incoming {
             return Err(OpenError::Receiving { path: held.dir.clone() });
         }
         let incoming = Incoming { held, file: dir.join(DATABASE), dir };
-        remove(&incoming.dir)
+        remove_dir(&incoming.dir)
             .and_then(|()| fs::create_dir(&incoming.dir))
             .map_err(|source| OpenError::NotWritable { path: incoming.dir.clone(), source })?;
         Ok(incoming)
@@ -58,6 +59,19 @@ impl Incoming {
     /// The file to write; it does not exist yet.
     pub fn path(&self) -> &Path {
         &self.file
+    }
+
+    /// Whether what was written is, byte for byte, what was announced.
+    pub async fn check(&self, announced: Sha256Sum) -> Result<(), OpenError> {
+        let path = self.file.clone();
+        let not_readable = |source| OpenError::NotReadable { path, source };
+        match sha256_of(self.file.clone()).await.map_err(not_readable)? {
+            written if written == announced => Ok(()),
+            _ => {
+                let why = "it is not what its sender announced".into();
+                Err(OpenError::Damaged { path: self.file.clone(), why })
+            }
+        }
     }
 
     /// Checks what was written and makes it what the next [`open`](super::DataDir::open) opens; gives its
@@ -76,14 +90,30 @@ impl Incoming {
 impl Drop for Incoming {
     fn drop(&mut self) {
         // What cannot be removed now is removed by the next one.
-        remove(&self.dir).ok();
+        remove_dir(&self.dir).ok();
         self.held.receiving.store(false, Ordering::Release);
     }
 }
 
-fn remove(dir: &Path) -> io::Result<()> {
-    match fs::remove_dir_all(dir) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
-        _ => Ok(()),
+/// The sum of a whole file, read on a thread of its own.
+pub async fn sha256_of(file: PathBuf) -> io::Result<Sha256Sum> {
+    let read = move || {
+        let mut sum = Sha256::new();
+        io::copy(&mut fs::File::open(file)?, &mut IntoSum(&mut sum))?;
+        Ok(Sha256Sum(sum.finalize().into()))
+    };
+    tokio::task::spawn_blocking(read).await.map_err(io::Error::other)?
+}
+
+struct IntoSum<'a>(&'a mut Sha256);
+
+impl io::Write for IntoSum<'_> {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.update(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }

@@ -5,15 +5,25 @@
 //! only in the epoch that this writer itself started.
 //!
 //! The writer belongs to one task, which awaits every call to its end: a statement whose future is
-//! dropped may be executed all the same. After that, or after a commit that failed, the state of the
-//! transaction is unknown, and the writer refuses everything until it is opened anew.
+//! dropped may be executed all the same. After that, or after a commit whose outcome is in doubt, the state
+//! of the transaction is unknown, and the writer refuses everything until it is opened anew.
 //!
 //! A call to the connection's thread and back costs more than what SQLite does for a small batch.
 //! Therefore a batch is one call that begins and reads, one that writes, and the commit; and the writer,
 //! which nobody else writes beside, remembers where the log stands.
 
-use super::{StoreError, apply::apply, directory::Held, error::primary_code, log, rows};
-use crate::domain::{Answer, Body, Book, Edit, Epoch, Ledger, Outcome, Record, Request, Touched, Version};
+use super::{
+    Standing, StoreError,
+    apply::{append, apply},
+    digest::{self, Cursor},
+    directory::Held,
+    epochs,
+    error::primary_code,
+    rows,
+};
+use crate::domain::{
+    Answer, Body, Book, Edit, Epoch, Forget, Ledger, NodeId, Outcome, Record, Request, Touched, Version,
+};
 use serde::Serialize;
 use sqlx::{Connection, Row, SqliteConnection};
 use std::{collections::BTreeSet, sync::Arc};
@@ -28,12 +38,19 @@ const BEGIN_AND_READ: &str = "BEGIN IMMEDIATE;
     WHERE id IN (SELECT value FROM json_each(?));
     SELECT 'highest', seq FROM sqlite_sequence WHERE name = 'books' AND ?";
 
+/// Records that are removed from the log in one transaction: a few milliseconds.
+const TRIM_STEP: u64 = 512;
+
 #[derive(Debug)]
 pub struct Writer {
     connection: SqliteConnection,
     transaction: Transaction,
     /// The epoch that [`Writer::start_epoch`] began.
     epoch: Option<Epoch>,
+    /// Whether this writer has written its seal.
+    sealed: bool,
+    /// The first record that the log still has; `None` until it was asked for.
+    oldest: Option<u64>,
     /// The directory stays locked for as long as somebody can write to it.
     _held: Arc<Held>,
 }
@@ -48,12 +65,31 @@ enum Transaction {
     Unknown,
 }
 
+/// What a master says of itself when it starts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NewEpoch {
+    /// Drawn at random for this start.
+    pub identity: u64,
+    /// The new number exceeds this and every one in the log.
+    pub at_least: u64,
+    /// No lease that the master grants runs longer.
+    pub lease_term_ms: u64,
+    pub node: NodeId,
+}
+
 /// A new epoch. `record` is committed; the first batch may be committed `wait_ms` milliseconds after the
 /// start, when the leases of earlier epochs have run out.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Started {
     pub record: Record,
     pub wait_ms: u64,
+}
+
+/// When the oldest stored answers were stored, in milliseconds since 1970; `None` where there is none.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct OldestAnswers {
+    pub receipt_ms: Option<i64>,
+    pub refusal_ms: Option<i64>,
 }
 
 /// A decided batch. With a `record`, its transaction is open: all statements have run, and
@@ -79,7 +115,14 @@ struct Basis {
 
 impl Writer {
     pub(super) fn new(connection: SqliteConnection, held: Arc<Held>) -> Self {
-        Self { connection, transaction: Transaction::Closed(None), epoch: None, _held: held }
+        Self {
+            connection,
+            transaction: Transaction::Closed(None),
+            epoch: None,
+            sealed: false,
+            oldest: None,
+            _held: held,
+        }
     }
 
     /// The version of the last record, that of an open transaction included.
@@ -94,39 +137,140 @@ impl Writer {
         Ok(position)
     }
 
-    /// Commits the start of a new epoch. Its number exceeds `at_least` and every one in the log;
-    /// `epoch_identity` must be drawn at random for this start. No lease that the caller grants may run
-    /// longer than `lease_term_ms`.
-    pub async fn start_epoch(
-        &mut self,
-        epoch_identity: u64,
-        at_least: u64,
-        lease_term_ms: u64,
-    ) -> Result<Started, StoreError> {
+    /// What the file says about who may be master of it.
+    pub async fn standing(&mut self) -> Result<Standing, StoreError> {
+        epochs::standing(&mut self.connection).await
+    }
+
+    /// Remembers durably that the epoch `by` has deposed the last master of this history. It counts until
+    /// the log has that epoch or a later one.
+    pub async fn set_deposed(&mut self, by: Epoch) -> Result<(), StoreError> {
+        let position = self.closed_position().await?;
+        self.transaction = Transaction::Unknown;
+        match epochs::set_deposed(&mut self.connection, by).await {
+            Ok(()) => {
+                self.transaction = Transaction::Open(position);
+                self.commit().await
+            }
+            Err(error) => Err(self.give_up(error).await),
+        }
+    }
+
+    /// When the oldest stored answers were stored.
+    pub async fn oldest_answers(&mut self) -> Result<OldestAnswers, StoreError> {
+        let row = sqlx::query(
+            "SELECT (SELECT min(stored_at_ms) FROM answers WHERE order_id IS NOT NULL),
+                    (SELECT min(stored_at_ms) FROM answers WHERE order_id IS NULL)",
+        )
+        .fetch_one(&mut self.connection)
+        .await?;
+        Ok(OldestAnswers { receipt_ms: row.try_get(0)?, refusal_ms: row.try_get(1)? })
+    }
+
+    /// Removes the oldest records of the log, a step of them in a transaction of its own, if so many lie
+    /// before the record `keep_from`. The last record always stays. Returns whether it did, and may so find
+    /// more.
+    pub async fn trim_log(&mut self, keep_from: u64) -> Result<bool, StoreError> {
+        let position = self.closed_position().await?;
+        let oldest = match self.oldest {
+            Some(oldest) => oldest,
+            None => self.read_oldest().await?,
+        };
+        if keep_from.min(position.seq).saturating_sub(oldest) < TRIM_STEP {
+            return Ok(false);
+        }
+        self.transaction = Transaction::Unknown;
+        let delete = sqlx::query("BEGIN IMMEDIATE; DELETE FROM log WHERE seq < ?")
+            .bind(rows::to_column(oldest + TRIM_STEP))
+            .execute(&mut self.connection)
+            .await;
+        if let Err(error) = delete {
+            return Err(self.give_up(error.into()).await);
+        }
+        self.transaction = Transaction::Open(position);
+        self.commit().await?;
+        self.oldest = Some(oldest + TRIM_STEP);
+        Ok(true)
+    }
+
+    async fn read_oldest(&mut self) -> Result<u64, StoreError> {
+        let oldest: Option<i64> =
+            sqlx::query_scalar("SELECT min(seq) FROM log").fetch_one(&mut self.connection).await?;
+        let oldest = oldest.map(i64::cast_unsigned).ok_or_else(rows::empty_log)?;
+        self.oldest = Some(oldest);
+        Ok(oldest)
+    }
+
+    /// Commits the start of a new epoch.
+    pub async fn start_epoch(&mut self, new: NewEpoch) -> Result<Started, StoreError> {
         let predecessor = self.closed_position().await?;
-        let wait_ms = log::longest_open_lease_ms(&mut self.connection).await?;
-        let number = at_least
+        let wait_ms = epochs::longest_open_lease_ms(&mut self.connection, predecessor).await?;
+        let number = new
+            .at_least
             .max(predecessor.epoch.number)
             .checked_add(1)
             .ok_or(StoreError::Misuse("there is no epoch behind the last one"))?;
-        let epoch = Epoch { number, identity: epoch_identity };
+        let epoch = Epoch { number, identity: new.identity };
         let version = Version::new(epoch, predecessor.next().seq);
-        let record = Record { version, predecessor, body: Body::Start { lease_term_ms } };
+        let body = Body::Start { lease_term_ms: new.lease_term_ms, node: Some(new.node) };
+        let record = Record { version, predecessor, body };
         self.apply(std::slice::from_ref(&record)).await?;
         self.epoch = Some(epoch);
+        self.sealed = false;
         Ok(Started { record, wait_ms })
     }
 
-    /// Decides `requests` in order and runs all statements of the batch. Nothing is durable or visible
+    /// Commits the last record of this master, which hands over to `heir`: every later batch or seal of this
+    /// writer is [`StoreError::Sealed`]. Like a batch, it may be written only when the wait of the start is
+    /// over.
+    pub async fn seal(&mut self, heir: NodeId) -> Result<Record, StoreError> {
+        let predecessor = self.master_position().await?;
+        let record = Record { version: predecessor.next(), predecessor, body: Body::Seal { heir } };
+        self.apply(std::slice::from_ref(&record)).await?;
+        self.sealed = true;
+        Ok(record)
+    }
+
+    /// Commits a record of what the range of rows at `cursor` adds up to, so that whoever applies it compares
+    /// its own. Returns it, and where the next range begins. Like a batch, it may be written only when the
+    /// wait of the start is over.
+    pub async fn digest_range(&mut self, cursor: Cursor) -> Result<(Record, Option<Cursor>), StoreError> {
+        let position = self.master_position().await?;
+        self.transaction = Transaction::Unknown;
+        match self.write_digest(position, cursor).await {
+            Ok((record, next)) => {
+                self.transaction = Transaction::Open(record.version);
+                self.commit().await?;
+                Ok((record, next))
+            }
+            Err(error) => Err(self.give_up(error).await),
+        }
+    }
+
+    async fn write_digest(
+        &mut self,
+        predecessor: Version,
+        cursor: Cursor,
+    ) -> Result<(Record, Option<Cursor>), StoreError> {
+        sqlx::query("BEGIN IMMEDIATE").execute(&mut self.connection).await?;
+        let (range, next) = digest::of_range(&mut self.connection, cursor).await?;
+        let record = Record { version: predecessor.next(), predecessor, body: Body::Digest(range) };
+        append(&mut self.connection, &record).await?;
+        Ok((record, next))
+    }
+
+    /// Decides `requests` in order, forgets what is to be forgotten, and runs all statements of the batch. Nothing is durable or visible
     /// before [`commit`](Writer::commit). On an error nothing is left of it, and no transaction is open;
     /// [`StoreError::Constraint`] means that one of the requests is impossible.
-    pub async fn prepare(&mut self, requests: &[Request], now_ms: i64) -> Result<Prepared, StoreError> {
-        let position = self.closed_position().await?;
-        if self.epoch != Some(position.epoch) {
-            return Err(StoreError::Misuse("a batch needs an epoch that this writer has started"));
-        }
+    pub async fn prepare(
+        &mut self,
+        requests: &[Request],
+        now_ms: i64,
+        forget: Option<Forget>,
+    ) -> Result<Prepared, StoreError> {
+        let position = self.master_position().await?;
         self.transaction = Transaction::Unknown;
-        match self.write_batch(position, requests, now_ms).await {
+        match self.write_batch(position, requests, now_ms, forget).await {
             Ok(prepared) if prepared.record.is_some() => {
                 self.transaction = Transaction::Open(prepared.version);
                 Ok(prepared)
@@ -141,16 +285,25 @@ impl Writer {
         }
     }
 
-    /// Makes the prepared batch durable. If this fails the batch may or may not be there after the next
-    /// open, and this writer does nothing any more.
+    /// Makes the prepared batch durable. [`StoreError::Full`]: nothing is left of it, no transaction is open,
+    /// and the next batch gets the version that this one would have had. (Nobody has seen that version:
+    /// records are sent only when they are committed. All that a fence has done is to raise floors, and
+    /// whatever has the version later shows everything before it.) After any other error the batch may or
+    /// may not be there at the next open, and this writer does nothing any more.
     pub async fn commit(&mut self) -> Result<(), StoreError> {
         let Transaction::Open(position) = self.transaction else {
             return Err(StoreError::Misuse("there is no open transaction to commit"));
         };
         self.transaction = Transaction::Unknown;
-        sqlx::query("COMMIT").execute(&mut self.connection).await?;
-        self.transaction = Transaction::Closed(Some(position));
-        Ok(())
+        match sqlx::query("COMMIT").execute(&mut self.connection).await.map_err(StoreError::of_commit) {
+            Ok(_) => {
+                self.transaction = Transaction::Closed(Some(position));
+                Ok(())
+            }
+            // SQLite has rolled back by itself; that is made sure of, and the position read anew.
+            Err(error @ StoreError::Full(_)) => Err(self.give_up(error).await),
+            Err(error) => Err(error),
+        }
     }
 
     /// Drops the prepared batch, if there is one.
@@ -197,6 +350,18 @@ impl Writer {
         }
     }
 
+    /// Where the next record of this writer's own epoch begins.
+    async fn master_position(&mut self) -> Result<Version, StoreError> {
+        let position = self.closed_position().await?;
+        if self.sealed {
+            return Err(StoreError::Sealed);
+        }
+        if self.epoch != Some(position.epoch) {
+            return Err(StoreError::Misuse("a record needs an epoch that this writer has started"));
+        }
+        Ok(position)
+    }
+
     /// Rolls back and hands `error` on; should the roll-back fail as well, the next call says so.
     async fn give_up(&mut self, error: StoreError) -> StoreError {
         self.end_without_changes().await.ok();
@@ -222,12 +387,14 @@ impl Writer {
         position: Version,
         requests: &[Request],
         now_ms: i64,
+        forget: Option<Forget>,
     ) -> Result<Prepared, StoreError> {
         let Basis { highest_id, books, answers } = self.begin_and_read(requests).await?;
         let version = position.next();
         let mut ledger = Ledger::new(version, now_ms, highest_id.saturating_add(1), books, answers);
         let mut outcomes: Vec<Outcome> = requests.iter().map(|request| ledger.decide(request)).collect();
-        let (batch, touched) = ledger.finish();
+        let (mut batch, touched) = ledger.finish();
+        batch.forget = forget;
         if batch.is_empty() {
             // An edit that changes nothing succeeds, but the version that it was promised never comes.
             for outcome in &mut outcomes {
@@ -287,6 +454,8 @@ mod tests {
         store::DataDir,
     };
 
+    const EPOCH: NewEpoch = NewEpoch { identity: 1, at_least: 0, lease_term_ms: 0, node: NodeId(1) };
+
     fn purchases(numbers: std::ops::Range<u128>) -> Vec<Request> {
         numbers
             .map(|n| {
@@ -309,39 +478,129 @@ mod tests {
     async fn a_full_disk_refuses_a_batch_and_the_next_one_may_fit_again() {
         let dir = tempfile::TempDir::new().unwrap();
         let (store, mut writer) = DataDir::lock(dir.path(), "test").unwrap().open(1).await.unwrap();
-        let position = writer.start_epoch(1, 0, 0).await.unwrap().record.version;
+        let position = writer.start_epoch(EPOCH).await.unwrap().record.version;
         limit_pages(&mut writer, "PRAGMA max_page_count = 1").await;
-        let refused = writer.prepare(&purchases(0..500), 0).await;
+        let refused = writer.prepare(&purchases(0..500), 0, None).await;
         assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
         assert_eq!(writer.position().await.unwrap(), position);
 
         limit_pages(&mut writer, "PRAGMA max_page_count = 100000").await;
-        let prepared = writer.prepare(&purchases(0..500), 0).await.unwrap();
+        let prepared = writer.prepare(&purchases(0..500), 0, None).await.unwrap();
         writer.commit().await.unwrap();
         assert_eq!(store.position().await.unwrap(), prepared.version);
+    }
+
+    /// The limit of a file's size is one of the whole process, so this test runs in one of its own.
+    #[test]
+    fn a_commit_that_the_disk_refuses_at_any_byte_leaves_a_writer_that_goes_on() {
+        const ALONE: &str = "BAZAR_TEST_ALONE";
+        if std::env::var_os(ALONE).is_some() {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            return runtime.block_on(refuse_commits());
+        }
+        // Who ignores the signal gets an error for a write beyond the limit.
+        let alone = std::process::Command::new("sh")
+            .args(["-c", "trap '' XFSZ; exec \"$0\" --exact \"$1\" --test-threads 1"])
+            .arg(std::env::current_exe().unwrap())
+            .arg(std::thread::current().name().unwrap())
+            .env(ALONE, "1")
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&alone.stdout);
+        assert!(alone.status.success() && said.contains("1 passed"), "{said}");
+    }
+
+    async fn refuse_commits() {
+        const FRAME: u64 = 4096 + 24;
+        let dir = tempfile::TempDir::new().unwrap();
+        let data = DataDir::lock(dir.path(), "test").unwrap();
+        let (store, mut writer) = data.open(1).await.unwrap();
+        writer.start_epoch(EPOCH).await.unwrap();
+        let wal = crate::store::current_file(dir.path()).unwrap().with_file_name("bazar.db-wal");
+        let size = || std::fs::metadata(&wal).unwrap().len();
+        let before = size();
+        writer.prepare(&purchases(0..1), 0, None).await.unwrap();
+        writer.commit().await.unwrap();
+        let frames = (size() - before) / FRAME;
+        let position = writer.position().await.unwrap();
+
+        // From nothing to all but the last byte of the commit's own frame.
+        let fits = (0..frames).flat_map(|n| [n * FRAME, n * FRAME + 24, n * FRAME + 2000]);
+        for fits in fits.chain([frames * FRAME - 1]) {
+            limit_files(Some(size().min(before + frames * FRAME) + fits));
+            let prepared = writer.prepare(&purchases(1..2), 0, None).await.unwrap();
+            assert_eq!(prepared.version, position.next());
+            let refused = writer.commit().await;
+            assert!(matches!(refused, Err(StoreError::Full(_))), "{refused:?}");
+            assert_eq!(writer.position().await.unwrap(), position);
+            assert_eq!(store.position().await.unwrap(), position);
+        }
+        limit_files(None);
+        let prepared = writer.prepare(&purchases(2..4), 0, None).await.unwrap();
+        assert_eq!(prepared.version, position.next());
+        writer.commit().await.unwrap();
+        // As after a crash: what the WAL holds is what is there.
+        let copy = tempfile::TempDir::new().unwrap();
+        for name in ["bazar.db", "bazar.db-wal"] {
+            std::fs::copy(wal.with_file_name(name), copy.path().join(name)).unwrap();
+        }
+        let mut reader = super::super::connection::writer(&copy.path().join("bazar.db")).await.unwrap();
+        assert_eq!(rows::position(&mut reader).await.unwrap(), prepared.version);
+        let orders: Vec<String> =
+            sqlx::query_scalar("SELECT order_id FROM orders").fetch_all(&mut reader).await.unwrap();
+        assert_eq!(orders, [0, 2, 3].map(|n| OrderId::draw(0, n).to_string()));
+    }
+
+    fn limit_files(bytes: Option<u64>) {
+        use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
+        let Rlimit { maximum, .. } = getrlimit(Resource::Fsize);
+        setrlimit(Resource::Fsize, Rlimit { current: bytes, maximum }).unwrap();
     }
 
     #[tokio::test]
     async fn a_transaction_that_cannot_begin_leaves_a_writer_that_can_try_again() {
         let dir = tempfile::TempDir::new().unwrap();
         let (store, mut writer) = DataDir::lock(dir.path(), "test").unwrap().open(1).await.unwrap();
-        let start = writer.start_epoch(1, 0, 0).await.unwrap().record;
+        let start = writer.start_epoch(EPOCH).await.unwrap().record;
         let path = crate::store::current_file(dir.path()).unwrap();
         let mut other = super::super::connection::writer(&path).await.unwrap();
         sqlx::query("PRAGMA busy_timeout = 0").execute(&mut writer.connection).await.unwrap();
         sqlx::query("BEGIN IMMEDIATE").execute(&mut other).await.unwrap();
         let epoch = Epoch { number: 2, identity: 2 };
         let version = Version::new(epoch, start.version.next().seq);
-        let body = Body::Start { lease_term_ms: 0 };
+        let body = Body::Start { lease_term_ms: 0, node: None };
         let next = Record { version, predecessor: start.version, body };
-        assert!(matches!(writer.prepare(&purchases(0..1), 0).await, Err(StoreError::Busy(_))));
+        assert!(matches!(writer.prepare(&purchases(0..1), 0, None).await, Err(StoreError::Busy(_))));
         assert!(matches!(writer.apply(std::slice::from_ref(&next)).await, Err(StoreError::Busy(_))));
 
         sqlx::query("ROLLBACK").execute(&mut other).await.unwrap();
         other.close().await.unwrap();
-        let prepared = writer.prepare(&purchases(0..1), 0).await.unwrap();
+        let prepared = writer.prepare(&purchases(0..1), 0, None).await.unwrap();
         writer.commit().await.unwrap();
         assert_eq!(store.position().await.unwrap(), prepared.version);
+    }
+
+    /// Until the gate that this returns is dropped, the connection's thread is within a statement, so that
+    /// it answers nothing.
+    async fn keep_busy(writer: &mut Writer) -> std::sync::mpsc::Sender<()> {
+        let (gate, opened) = std::sync::mpsc::channel::<()>();
+        let (within, is_within) = tokio::sync::oneshot::channel();
+        let mut within = Some(within);
+        let wait = move || {
+            if let Some(within) = within.take() {
+                within.send(()).unwrap();
+            }
+            // Nothing is ever sent: an error is the gate that opens.
+            opened.recv().is_err()
+        };
+        writer.connection.lock_handle().await.unwrap().set_progress_handler(1, wait);
+        let long = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 1000)
+                    SELECT count(*) FROM n";
+        tokio::select! {
+            _ = sqlx::query(long).execute(&mut writer.connection) => panic!("the gate is closed"),
+            within = is_within => within.unwrap(),
+        }
+        gate
     }
 
     #[tokio::test]
@@ -349,15 +608,17 @@ mod tests {
         let dir = tempfile::TempDir::new().unwrap();
         let data = DataDir::lock(dir.path(), "test").unwrap();
         let (_store, mut writer) = data.open(1).await.unwrap();
-        writer.start_epoch(1, 0, 0).await.unwrap();
-        writer.prepare(&purchases(0..1), 0).await.unwrap();
+        writer.start_epoch(EPOCH).await.unwrap();
+        writer.prepare(&purchases(0..1), 0, None).await.unwrap();
+        let gate = keep_busy(&mut writer).await;
         {
             // Polled once, as a time-out that fires would leave it.
             let mut commit = std::pin::pin!(writer.commit());
             assert!(futures_util::poll!(&mut commit).is_pending());
         }
+        drop(gate);
         assert!(matches!(writer.commit().await, Err(StoreError::Misuse(_))));
-        assert!(matches!(writer.prepare(&[], 0).await, Err(StoreError::Misuse(_))));
+        assert!(matches!(writer.prepare(&[], 0, None).await, Err(StoreError::Misuse(_))));
         assert!(matches!(writer.apply(&[]).await, Err(StoreError::Misuse(_))));
     }
 
@@ -366,13 +627,15 @@ mod tests {
         let dir = tempfile::TempDir::new().unwrap();
         let data = DataDir::lock(dir.path(), "test").unwrap();
         let (_store, mut writer) = data.open(1).await.unwrap();
-        writer.start_epoch(1, 0, 0).await.unwrap();
+        writer.start_epoch(EPOCH).await.unwrap();
         let requests = purchases(0..1);
+        let gate = keep_busy(&mut writer).await;
         {
-            let mut prepare = std::pin::pin!(writer.prepare(&requests, 0));
+            let mut prepare = std::pin::pin!(writer.prepare(&requests, 0, None));
             assert!(futures_util::poll!(&mut prepare).is_pending());
         }
+        drop(gate);
         assert!(matches!(writer.commit().await, Err(StoreError::Misuse(_))));
-        assert!(matches!(writer.prepare(&requests, 0).await, Err(StoreError::Misuse(_))));
+        assert!(matches!(writer.prepare(&requests, 0, None).await, Err(StoreError::Misuse(_))));
     }
 }

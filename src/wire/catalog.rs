@@ -2,8 +2,9 @@
 
 use crate::coherence::lease::Ask;
 use crate::coherence::{HolderId, LeaseId, ReplicaId};
-use crate::domain::{Edit, NodeId, Outcome, Purchase, Record, Version};
+use crate::domain::{Edit, Epoch, Known, NodeId, Outcome, Purchase, Record, Version};
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 pub const BOOKS: &str = "/books";
 pub const TOPICS: &str = "/topics";
@@ -15,8 +16,14 @@ pub const LEASES: &str = "/leases";
 pub const RELEASE: &str = "/leases/release";
 pub const REPLICAS: &str = "/replicas";
 pub const LOG: &str = "/log";
+/// `/versions/{epoch}.{seq}`; the answer is a [`VersionStanding`].
+pub const VERSIONS: &str = "/versions";
 pub const SNAPSHOT: &str = "/snapshot";
 pub const SYNC_WRITE: &str = "/sync-write";
+pub const VERIFY: &str = "/verify";
+pub const HANDOVER: &str = "/handover";
+/// Which data directory is served here?
+pub const NODE: &str = "/node";
 
 /// The most purchases or edits in one request to the master: some 100 KB, a few milliseconds of work.
 pub const MAX_BATCH: usize = 256;
@@ -35,6 +42,13 @@ pub struct Stated<T> {
 pub struct Minimum {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<Version>,
+}
+
+/// What a node's history says of a version, and where that history ends.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VersionStanding {
+    pub known: Known,
+    pub end: Version,
 }
 
 /// Query of [`SEARCH`].
@@ -108,6 +122,16 @@ pub struct ReplicaReport {
     pub replica: ReplicaId,
     pub address: Reachable,
     pub position: Version,
+    /// Which digests its own rows were found equal to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub checked: Option<Checked>,
+}
+
+/// A process has applied every digest from the record `from` up to `to`, and its rows were equal each time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Checked {
+    pub from: Version,
+    pub to: Version,
 }
 
 /// The master's answer to a [`ReplicaReport`].
@@ -131,6 +155,39 @@ pub struct Records {
     pub records: Vec<Record>,
 }
 
+/// For a whole snapshot. So long the log is kept for its taker.
+pub const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(600);
+
+/// Query of [`SNAPSHOT`]: who takes it.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct SnapshotQuery {
+    pub node: NodeId,
+}
+
+/// For a whole verification.
+pub const VERIFY_DEADLINE: Duration = Duration::from_secs(600);
+
+/// Answer of [`VERIFY`]: every row of the master was compared with those of the replicas that were linked.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Verification {
+    /// The master's own.
+    pub node: NodeId,
+    /// Of the last digest.
+    pub version: Version,
+    pub ranges: u64,
+    pub rows: u64,
+    pub replicas: Vec<VerifiedReplica>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct VerifiedReplica {
+    pub node: NodeId,
+    pub url: String,
+    /// It has found all its rows equal. Otherwise it has found some that are not, or could not be asked for
+    /// all of them: it was away, or started anew.
+    pub verified: bool,
+}
+
 /// Answer of [`SYNC_WRITE`]: how far the replica is, durably. Behind the last record that was sent, it
 /// has a gap to fill first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -139,18 +196,71 @@ pub struct Synced {
     pub position: Version,
 }
 
+/// Answer of [`NODE`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeIs {
+    pub node: NodeId,
+}
+
+/// Body of [`HANDOVER`]: where the heir listens, as the master reaches it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandoverRequest {
+    pub heir: String,
+}
+
+/// Answer of [`HANDOVER`]: the log ends with a seal for `heir`. `delivered`: the heir has it, and the
+/// master ends; otherwise it goes on sending until then.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct HandedOver {
+    pub version: Version,
+    pub heir: NodeId,
+    pub delivered: bool,
+}
+
 /// Body of `/readyz` of a catalog node, for people and probes.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct NodeState {
+    /// `master`, `replica`, `sealed master` or `deposed master`.
     pub role: String,
+    pub node: NodeId,
     pub position: Version,
-    /// Leases that run now; of a master.
+    /// The recipe that runs instead of the coherence protocol.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub leases: Option<usize>,
-    /// Replicas that records are pushed to; of a master.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub replicas: Option<usize>,
-    /// Replicas that acknowledgements wait for; of a master.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub in_sync: Option<usize>,
+    pub unsafe_coherence: Option<String>,
+    #[serde(flatten)]
+    pub of: StateOf,
+}
+
+/// What only one kind of node has to say.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum StateOf {
+    Master {
+        /// Leases that run now.
+        leases: usize,
+        /// How many of `replicas` acknowledgements wait for.
+        in_sync: usize,
+        /// Those that records are pushed to.
+        replicas: Vec<ReplicaState>,
+        /// Of a sealed master: who takes over.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        sealed_for: Option<NodeId>,
+        /// Of a deposed master: the epoch that replaced its own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        deposed_by: Option<Epoch>,
+    },
+    Replica {
+        /// The candidate for the master that it follows.
+        follows: String,
+    },
+}
+
+/// One replica as the master sees it.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ReplicaState {
+    pub node: NodeId,
+    pub url: String,
+    /// Up to which `seq` it is known to have everything on disk.
+    pub durable: u64,
+    pub in_sync: bool,
 }

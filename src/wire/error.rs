@@ -50,12 +50,17 @@ codes! {
     NotMaster = "not_master", 409, "this node is not the write master";
     /// Internal: the process behind this address is not the one that was meant.
     NotThisHolder = "not_this_holder", 409, "this frontend is another process";
+    /// Internal: a master hands over only to a replica that has everything.
+    NotAnHeir = "not_an_heir", 409, "this node cannot take over";
     /// Internal: no lease is granted now.
     NoLease = "no_lease", 409, "no lease";
-    /// Internal: that predecessor is not in this master's log.
-    UnknownHistory = "unknown_history", 409, "that version is not in this log";
+    /// Internal: that predecessor is of this master's history, and no longer in its log.
+    LogTrimmed = "log_trimmed", 409, "the log does not go back to that version";
+    /// Internal: that predecessor is not of this master's history.
+    UnknownHistory = "unknown_history", 409, "that version is not of this history";
     /// Internal: a replica has not got that version yet.
     Behind = "behind", 412, "this replica is behind";
+    VersionUnavailable = "version_unavailable", 412, "this store has no such version";
     PayloadTooLarge = "payload_too_large", 413, "the body is too large";
     UnsupportedMediaType = "unsupported_media_type", 415, "the body must be application/json";
     Underpaid = "underpaid", 422, "the offer is below the price";
@@ -187,6 +192,7 @@ mod tests {
             ("unauthorized", 401),
             ("forbidden", 403),
             ("method_not_allowed", 405),
+            ("version_unavailable", 412),
             ("payload_too_large", 413),
             ("unsupported_media_type", 415),
             ("rate_limited", 429),

@@ -219,4 +219,43 @@ mod tests {
         let odd = serde_json::to_string(&BookView::from(&book(1999))).unwrap();
         assert!(odd.ends_with(r#""bookCost":19.99}"#), "{odd}");
     }
+
+    use proptest::prelude::*;
+
+    /// JSON of any shape, with the names that a purchase has in likely places.
+    fn json() -> impl Strategy<Value = Value> {
+        let leaf = prop_oneof![
+            Just(Value::Null),
+            any::<bool>().prop_map(Value::from),
+            any::<i64>().prop_map(Value::from),
+            any::<u64>().prop_map(Value::from),
+            any::<f64>().prop_map(Value::from),
+            (-3..200i64).prop_map(Value::from),
+            ".{0,12}".prop_map(Value::from),
+        ];
+        let name = prop_oneof!["book_id", "id", "quantity", "orderCost", ".{0,6}"];
+        leaf.prop_recursive(3, 24, 6, move |inner| {
+            prop_oneof![
+                proptest::collection::vec(inner.clone(), 0..4).prop_map(Value::from),
+                proptest::collection::hash_map(name.clone(), inner, 0..6)
+                    .prop_map(|members| Value::Object(members.into_iter().collect())),
+            ]
+        })
+    }
+
+    proptest! {
+        #[test]
+        fn whatever_comes_as_a_purchase_is_one_or_refused(body: Vec<u8>) {
+            let _ = PurchaseBody::parse(&body);
+        }
+
+        #[test]
+        fn json_of_any_shape_is_a_purchase_within_its_limits_or_refused(value in json()) {
+            if let Ok(body) = PurchaseBody::parse(value.to_string().as_bytes()) {
+                prop_assert!(value.is_object());
+                prop_assert!(body.book_id.get() >= 1 && (1..=100).contains(&body.quantity.get()));
+                prop_assert!(body.offer.is_none_or(|offer| offer.get() >= 0));
+            }
+        }
+    }
 }

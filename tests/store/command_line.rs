@@ -38,6 +38,15 @@ fn a_wrong_command_line_is_exit_code_2_and_says_what_is_missing() {
         (vec!["catalog", "--master", "--replica", "--data", data], "--master and --replica"),
         (vec!["catalog", "--replica", "--data", data], "--master-url"),
         (vec!["catalog", "--master"], "--data"),
+        (
+            vec!["catalog", "--master", "--data", data, "--keep-refusals", "30s"],
+            "--keep-refusals must be at least",
+        ),
+        (
+            vec!["catalog", "--replica", "--data", data, "--keep-answers", "1h"],
+            "--keep-answers is for --master",
+        ),
+        (vec!["up", "--keep-answers", "1h", "--keep-refusals", "2h"], "at most --keep-answers"),
         (vec!["up", "--no-such-flag"], "--no-such-flag"),
         (vec!["up", "--frontends", "0"], "--frontends"),
         (vec!["sell"], "sell"),

@@ -1,6 +1,6 @@
 //! Promise 3: one key has one effect, however often and wherever it is sent.
 
-use crate::harness::{Answer, Client, Cluster, Shape, in_company};
+use crate::harness::{Answer, Client, Cluster, Gate, Shape, in_company, raw};
 use serde_json::{Value, json};
 use std::io::Write;
 use std::net::TcpStream;
@@ -123,6 +123,50 @@ fn a_client_that_hangs_up_has_bought_once_or_not_at_all() {
         assert_eq!(client.info(9).stock(9), 15 - sold);
     }
     assert_eq!(cluster.stop_and_compare()["orders"].len(), 10);
+}
+
+#[test]
+fn a_purchase_that_a_stopping_frontend_gives_up_is_told_its_key() {
+    let _company = in_company();
+    let cluster = Cluster::start(Shape { frontends: 0, replicas: 0, ..Shape::default() });
+    let gate = Gate::before(cluster.orders[0].url());
+    let mut frontend = cluster.start_frontend_with_orders("frontend-held", gate.url());
+    let clients = [(); 2].map(|()| Client::new(frontend.url()));
+    let refused: Vec<Answer> = std::thread::scope(|scope| {
+        let buyers = [scope.spawn(|| clients[0].buy(9)), scope.spawn(|| clients[1].buy_with_key(9, "mine"))];
+        gate.holds_one();
+        gate.holds_one();
+        frontend.signal(rustix::process::Signal::TERM);
+        buyers.map(|buyer| buyer.join().unwrap()).into()
+    });
+    for answer in &refused {
+        answer.problem(503, "unavailable");
+        assert!(!answer.header("retry-after").is_empty());
+    }
+    frontend.ends_well();
+    assert_eq!(refused[1].header("idempotency-key"), "mine");
+    let made = refused[0].header("idempotency-key");
+    assert!(!made.is_empty());
+    // What was held goes on to the order node now; whether before or after the repeat, each buys once.
+    gate.open();
+    let frontend = cluster.start_frontend("frontend");
+    let client = Client::new(frontend.url());
+    client.buy_with_key(9, made).ok();
+    client.buy_with_key(9, "mine").ok();
+    assert_eq!(client.info(9).stock(9), 13);
+    drop(frontend);
+    assert_eq!(cluster.stop_and_compare()["orders"].len(), 2);
+}
+
+#[test]
+fn a_purchase_whose_body_does_not_come_is_answered_with_its_key() {
+    let _company = in_company();
+    let cluster = Cluster::start(Shape { frontends: 1, replicas: 0, ..Shape::default() });
+    let request =
+        "POST /purchase HTTP/1.1\r\nHost: x\r\nIdempotency-Key: late\r\nContent-Length: 13\r\n\r\n{";
+    let answer = raw(cluster.frontends[0].url(), request.as_bytes());
+    assert!(answer.starts_with("HTTP/1.1 408 "), "{answer}");
+    assert!(answer.contains("idempotency-key: late"), "{answer}");
 }
 
 fn without_time(answer: &Answer) -> Value {

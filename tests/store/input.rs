@@ -149,6 +149,7 @@ fn internal_routes_are_not_found_at_the_public_address() {
             "/leases",
             "/log",
             "/snapshot",
+            "/versions/1.1",
             "/edits",
             "/purchases",
             "/holder",

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 /// The version of a file that no master has written to.
 const GENESIS: &str = "0:0000000000000000.0";
 
-const ROUTES_OF_CATALOG: [(&str, &str); 11] = [
+const ROUTES_OF_CATALOG: [(&str, &str); 13] = [
     ("GET", "/books/9"),
     ("GET", "/search?topic=education&limit=10"),
     ("GET", "/topics"),
@@ -18,6 +18,8 @@ const ROUTES_OF_CATALOG: [(&str, &str); 11] = [
     ("POST", "/replicas"),
     ("GET", "/log"),
     ("GET", "/snapshot"),
+    ("POST", "/verify"),
+    ("GET", "/versions/1.1"),
 ];
 
 #[test]

@@ -6,15 +6,22 @@
 
 mod command_line;
 mod crash;
+mod disk;
 mod edits;
 mod freshness;
+mod handover;
 mod harness;
 mod idempotency;
 mod input;
 mod internal;
 mod lease;
+mod levels;
 mod nginx;
+mod overload;
+mod recipes;
 mod redis;
 mod replica;
+mod snapshot;
 mod stock;
+mod verify;
 mod walkthrough;

@@ -9,8 +9,16 @@ const DEADLINE: Duration = Duration::from_secs(2);
 /// Enough to buy until something else happens.
 const STOCK: i64 = 1_000_000;
 
-const WITH_REDIS: Shape =
-    Shape { replicas: 1, orders: 1, frontends: 2, redis: true, log: "info,bazar=debug", log_format: "text" };
+const WITH_REDIS: Shape = Shape {
+    replicas: 1,
+    orders: 1,
+    frontends: 2,
+    redis: true,
+    candidates: false,
+    faulty_disks: false,
+    log: "info,bazar=debug",
+    log_format: "text",
+};
 
 #[test]
 fn a_second_frontend_finds_in_redis_what_the_first_one_read() {

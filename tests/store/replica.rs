@@ -52,6 +52,9 @@ fn a_replica_with_another_history_takes_a_snapshot() {
     let mut cluster = Cluster::start(Shape { replicas: 0, frontends: 1, ..Shape::default() });
     let client = cluster.client(0);
     client.buy(9).ok();
+    // Another life of a lower number: of a higher one, it would be this master that gives up.
+    cluster.master.stop();
+    cluster.master.restart();
     let data = cluster.data("replica-1");
     let args = ["catalog", "--master", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()];
     let mut other = start_nodes(cluster.dir(), "other-master", &args);
@@ -62,6 +65,7 @@ fn a_replica_with_another_history_takes_a_snapshot() {
     cluster.replicas.push(replica);
     cluster.in_sync(1);
     assert!(cluster.replicas[0].log().contains("snapshot"));
+    assert!(data.join("set-aside").is_dir(), "nobody else may have had what was in it");
     client.buy(9).ok();
     assert_eq!(cluster.stop_and_compare()["orders"].len(), 2);
 }

@@ -34,6 +34,8 @@ pub struct Node {
     /// Which candidate it belongs to.
     candidate: usize,
     well: AtomicBool,
+    /// Whether it answered as the write master last, or is configured as a candidate for it.
+    master: AtomicBool,
 }
 
 impl Node {
@@ -45,6 +47,11 @@ impl Node {
         }
     }
 
+    /// What it answered as.
+    pub fn answered(&self, as_master: bool) {
+        self.master.store(as_master, Ordering::Relaxed);
+    }
+
     pub fn is_well(&self) -> bool {
         self.well.load(Ordering::Relaxed)
     }
@@ -53,17 +60,21 @@ impl Node {
 pub struct Pool {
     name: &'static str,
     candidates: Vec<BaseUrl>,
+    /// So many of the candidates, the first ones, are candidates for the write master.
+    masters: usize,
     member: Member,
     nodes: ArcSwap<Vec<Arc<Node>>>,
     turn: AtomicUsize,
 }
 
 impl Pool {
-    /// Looks the candidates up once, so that a pool of addresses is complete from the start.
-    pub async fn new(name: &'static str, candidates: Vec<BaseUrl>, member: &Member) -> Self {
+    /// Looks the candidates up once, so that a pool of addresses is complete from the start. The first
+    /// `masters` of them are candidates for the write master.
+    pub async fn new(name: &'static str, candidates: Vec<BaseUrl>, masters: usize, member: &Member) -> Self {
         let pool = Self {
             name,
             candidates,
+            masters,
             member: member.clone(),
             nodes: ArcSwap::default(),
             turn: AtomicUsize::new(0),
@@ -74,9 +85,20 @@ impl Pool {
 
     /// The next node in turn that is none of `tried`.
     pub fn pick(&self, tried: &[Arc<Node>]) -> Option<Arc<Node>> {
+        self.pick_where(|node| !is_in(tried, node))
+    }
+
+    /// The same, but the write master only when no other node is well: for who can do without it and must
+    /// not wait for it.
+    pub fn pick_but_master(&self, tried: &[Arc<Node>]) -> Option<Arc<Node>> {
+        let others =
+            |node: &Arc<Node>| !node.master.load(Ordering::Relaxed) && node.is_well() && !is_in(tried, node);
+        self.pick_where(others).or_else(|| self.pick(tried))
+    }
+
+    fn pick_where(&self, may_be: impl Fn(&Arc<Node>) -> bool) -> Option<Arc<Node>> {
         let nodes = self.nodes.load();
-        let open: Vec<&Arc<Node>> =
-            nodes.iter().filter(|node| !tried.iter().any(|other| Arc::ptr_eq(other, node))).collect();
+        let open: Vec<&Arc<Node>> = nodes.iter().filter(|node| may_be(node)).collect();
         let well: Vec<bool> = open.iter().map(|node| node.is_well()).collect();
         let chosen = select::round_robin(self.turn.fetch_add(1, Ordering::Relaxed), &well)?;
         Some(Arc::clone(open[chosen]))
@@ -136,7 +158,8 @@ impl Pool {
                 Some(node) => Arc::clone(node),
                 None => {
                     let peer = Peer::new(url, &self.member);
-                    Arc::new(Node { peer, candidate, well: AtomicBool::new(true) })
+                    let master = AtomicBool::new(candidate < self.masters);
+                    Arc::new(Node { peer, candidate, well: AtomicBool::new(true), master })
                 }
             })
             .collect();
@@ -150,6 +173,10 @@ impl Pool {
     }
 }
 
+fn is_in(nodes: &[Arc<Node>], node: &Arc<Node>) -> bool {
+    nodes.iter().any(|other| Arc::ptr_eq(other, node))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -158,7 +185,26 @@ mod tests {
     async fn a_name_that_cannot_be_looked_up_does_not_take_the_others_with_it() {
         let candidates = ["http://no-such-host.invalid:1", "http://127.0.0.1:3006"];
         let candidates = candidates.map(|url| BaseUrl::parse(url).unwrap()).to_vec();
-        let pool = Pool::new("order", candidates, &Member::of_nothing()).await;
+        let pool = Pool::new("order", candidates, 0, &Member::of_nothing()).await;
         assert_eq!(pool.count(), (1, 1));
+    }
+
+    #[actix_web::test]
+    async fn who_can_do_without_the_master_asks_it_last() {
+        let candidates = ["http://127.0.0.1:3000", "http://127.0.0.1:3001"];
+        let candidates = candidates.map(|url| BaseUrl::parse(url).unwrap()).to_vec();
+        let pool = Pool::new("catalog", candidates, 1, &Member::of_nothing()).await;
+        let (master, replica) = {
+            let nodes = pool.nodes.load();
+            (Arc::clone(&nodes[0]), Arc::clone(&nodes[1]))
+        };
+        for _ in 0..3 {
+            assert!(Arc::ptr_eq(&pool.pick_but_master(&[]).unwrap(), &replica));
+        }
+        assert!(Arc::ptr_eq(&pool.pick_but_master(&[Arc::clone(&replica)]).unwrap(), &master));
+        // They have changed places.
+        master.answered(false);
+        replica.answered(true);
+        assert!(Arc::ptr_eq(&pool.pick_but_master(&[]).unwrap(), &master));
     }
 }

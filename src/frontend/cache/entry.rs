@@ -1,6 +1,6 @@
 //! What readers want, and what is kept to answer them with.
 
-use crate::coherence::{Key, Lease, Moment, Stamp, Verdict};
+use crate::coherence::{Key, Lease, Moment, Slot, Stamp, Verdict};
 use crate::domain::{BookId, Topic, Version};
 use crate::wire::public::DEFAULT_LIMIT;
 use bytes::Bytes;
@@ -93,6 +93,11 @@ impl Entry {
 
     pub fn asof(&self) -> Version {
         self.stamp.asof()
+    }
+
+    /// Whether it is filed under a key of this slot, or has a book of it.
+    pub fn depends_on(&self, slot: Slot) -> bool {
+        self.stamp.depends_on(slot)
     }
 
     pub fn found(&self) -> bool {

@@ -41,6 +41,10 @@ pub enum Route {
     Nearest,
     /// The master and nobody else.
     Master,
+    /// Redis and nobody else, whatever it holds.
+    Redis,
+    /// Any node, the master last, whatever it has.
+    AnyNode,
 }
 
 #[derive(Clone, Default)]

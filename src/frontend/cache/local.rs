@@ -52,6 +52,12 @@ impl Local {
         }
     }
 
+    /// Drops the entries that are meant. Looks at all of them.
+    pub fn forget(&self, meant: impl Fn(&Entry) -> bool) {
+        self.entries.retain(|_, entry| !meant(entry));
+        self.negatives.retain(|_, entry| !meant(entry));
+    }
+
     pub fn clear(&self) {
         self.entries.clear();
         self.negatives.clear();

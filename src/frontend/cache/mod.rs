@@ -3,28 +3,39 @@
 //! [`Cache::get`] is the only door. Nothing passes it but
 //! 1. an entry that the serving rule ([`Stamp::judge`](crate::coherence::Stamp::judge)) lets pass,
 //! 2. the master's own answer to a request sent after the reader came in,
-//! 3. where neither is to be had, an answer that says of itself that it may be stale.
+//! 3. where neither is to be had, or the reader asked for less, an answer that says of itself that it may
+//!    be stale.
 
 mod entry;
+mod fetch;
 mod flights;
 mod local;
+mod minimum;
+mod nearest;
+mod recipe;
 mod redis;
 mod session;
 mod source;
 
 use super::balance::Pool;
+use super::demand::{Demand, Level};
 use crate::client::Masters;
-use crate::clock;
+use crate::coherence::lease::{Fence, FenceAnswer};
 use crate::coherence::{Lease, Moment, Verdict, serving};
-use crate::domain::Version;
+use crate::domain::{PublicVersion, Version};
+use crate::recipe::Recipe;
 use crate::wire::{ErrorCode, Problem};
+use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub use entry::{Content, Entry, Want};
-use flights::{Fetched, Flights, Landing, Origin, Route};
+pub use entry::{Entry, Want};
+use fetch::Flight;
+use flights::{Fetched, Flights, Origin, Route};
 pub use local::Local;
+pub use minimum::Reach;
+use minimum::{Histories, beyond};
 pub use redis::{Keeper as RedisKeeper, Redis};
 pub use session::LeaseKeeper;
 
@@ -64,12 +75,22 @@ pub struct Served {
     pub bypass: bool,
     /// It may be stale, and must say so.
     pub stale: bool,
+    /// The state that it shows, where that is known to be a later one than the entry's own.
+    shows: Option<PublicVersion>,
 }
 
 impl Served {
     /// Whether a cache answered.
     pub fn cached(&self) -> bool {
         matches!(self.by, By::Memory | By::Redis)
+    }
+
+    /// The value of `Bazar-Version`.
+    pub fn version(&self) -> Cow<'_, str> {
+        match self.shows {
+            None => Cow::Borrowed(self.entry.version()),
+            Some(shows) => Cow::Owned(shows.to_string()),
+        }
     }
 
     /// The value of `X-Cache`.
@@ -100,7 +121,10 @@ pub struct Cache {
     pub nodes: Arc<Pool>,
     pub masters: Masters,
     pub ttl: Ttl,
+    /// Instead of the serving rule.
+    pub recipe: Option<Recipe>,
     flights: Flights,
+    histories: Histories,
 }
 
 impl Cache {
@@ -111,114 +135,136 @@ impl Cache {
         nodes: Arc<Pool>,
         masters: Masters,
         ttl: Ttl,
+        recipe: Option<Recipe>,
     ) -> Self {
-        Self { local, redis, leases, nodes, masters, ttl, flights: Flights::default() }
+        Self {
+            local,
+            redis,
+            leases,
+            nodes,
+            masters,
+            ttl: recipe::ttl(recipe, ttl),
+            recipe,
+            flights: Flights::default(),
+            histories: Histories::new(),
+        }
     }
 
-    /// The answer to a request that came in at `came_in`.
+    /// The answer to a request that came in at `came_in`, as `demand` wants it.
     pub async fn get(
         self: &Arc<Self>,
         want: &Want,
+        demand: Demand,
         came_in: Moment,
         request_id: &str,
     ) -> Result<Served, Problem> {
-        let lease = match &*self.leases.lease() {
-            Some(lease) if lease.valid_at(came_in) => Arc::clone(lease),
-            _ => return self.without_lease(want, came_in, request_id).await,
-        };
-        let minimum = match self.local.get(want, came_in) {
+        let ask = Ask { want, demand, came_in, request_id };
+        if self.recipe.is_some() {
+            return Box::pin(recipe::get(self, &ask)).await;
+        }
+        let lease = self.leases.lease().as_ref().filter(|lease| lease.valid_at(came_in)).cloned();
+        let Some(lease) = lease else { return Box::pin(self.without_lease(&ask)).await };
+        // Before the judgement: see `Floors::announced`.
+        let announced = lease.floors().announced();
+        let floor = match self.local.get(want, came_in) {
             Some(entry) => match entry.judge(&lease, came_in) {
-                Verdict::Serve => return Ok(served(entry, By::Memory)),
-                Verdict::BelowFloor(minimum) => minimum,
+                Verdict::Serve => {
+                    let hit = served(entry, By::Memory);
+                    if demand.minimum.is_none() {
+                        return Ok(hit);
+                    }
+                    if let Reach::Yes(hit) = Box::pin(self.reach(&ask, hit, Some(announced))).await? {
+                        return Ok(hit);
+                    }
+                    lease.minimum(want.key().slot())
+                }
+                Verdict::BelowFloor(floor) => floor,
                 Verdict::OtherEpoch | Verdict::NoLease => lease.minimum(want.key().slot()),
             },
             None => lease.minimum(want.key().slot()),
         };
-        self.fetch(want, lease, minimum, came_in, request_id).await
+        // On the heap, so that a hit, which is most requests, does not carry its size.
+        match demand.level {
+            Level::Stale => Box::pin(self.nearest(&ask, Some(&lease))).await,
+            Level::Usual | Level::Linearizable => Box::pin(self.fetch(&ask, &lease, floor)).await,
+        }
     }
 
+    /// The master is about to change something. When this returns, nothing older is served any more.
+    pub async fn announced(&self, fence: &Fence) -> FenceAnswer {
+        match self.recipe {
+            None => self.leases.fenced(fence),
+            Some(_) => recipe::announced(self, fence).await,
+        }
+    }
+
+    /// Another life of the master has begun: what is kept of the one before is of no use.
+    pub fn new_epoch(&self) {
+        if self.recipe.is_none() {
+            self.local.clear();
+        }
+    }
+
+    async fn without_lease(self: &Arc<Self>, ask: &Ask<'_>) -> Result<Served, Problem> {
+        match ask.demand.level {
+            Level::Stale => self.nearest(ask, None).await,
+            Level::Usual | Level::Linearizable => self.at_master(ask, None).await,
+        }
+    }
+
+    /// Under a lease: what passes the serving rule, from wherever it comes; else the master's word.
     async fn fetch(
         self: &Arc<Self>,
-        want: &Want,
-        lease: Arc<Lease>,
-        minimum: Version,
-        came_in: Moment,
-        request_id: &str,
+        ask: &Ask<'_>,
+        lease: &Arc<Lease>,
+        floor: Version,
     ) -> Result<Served, Problem> {
-        let landing = self
-            .flights
-            .join(Route::Nearest, want, None, || {
-                let flight = Flight::new(self, want, request_id);
-                flight.nearest(Arc::clone(&lease), minimum)
-            })
-            .await;
-        if let Some(served) = landing.ok().and_then(|fetched| accept(&fetched, &lease, came_in)) {
-            return Ok(served);
-        }
-        match self.at_master(want, came_in, request_id, Some(Arc::clone(&lease))).await {
-            Ok(fetched) => match accept(&fetched, &lease, came_in) {
-                Some(served) => Ok(served),
-                // Of another epoch than the lease: the master's answer all the same, asked for after the
-                // reader came in.
-                None => {
-                    Ok(Served { bypass: true, ..served(Arc::clone(&fetched.entry), by(&fetched.origin)) })
-                }
-            },
-            Err(_) => self.stale(want, came_in, request_id).await,
-        }
-    }
-
-    /// Reads at the master, keeps nothing, and shares a flight only with those who came before it was
-    /// sent.
-    async fn without_lease(
-        self: &Arc<Self>,
-        want: &Want,
-        came_in: Moment,
-        request_id: &str,
-    ) -> Result<Served, Problem> {
-        match self.at_master(want, came_in, request_id, None).await {
-            Ok(fetched) => {
-                Ok(Served { bypass: true, ..served(Arc::clone(&fetched.entry), by(&fetched.origin)) })
+        // What nobody has announced here yet, only the master can have.
+        if !beyond(ask.demand.minimum, lease) {
+            let start = || Flight::new(self, ask).nearest(Arc::clone(lease), floor);
+            let landing = self.flights.join(Route::Nearest, ask.want, None, start).await;
+            let announced = lease.floors().announced();
+            if let Some((answer, strict)) =
+                landing.ok().and_then(|fetched| accept(&fetched, lease, ask.came_in))
+                && let Reach::Yes(answer) = self.reach(ask, answer, strict.then_some(announced)).await?
+            {
+                return Ok(answer);
             }
-            Err(_) => self.stale(want, came_in, request_id).await,
         }
+        self.at_master(ask, Some(lease)).await
     }
 
+    /// The master's answer to a request that is sent after the reader came in: what it has committed is
+    /// the truth of a moment since then, whatever lease is held. Without a lease nothing is kept.
     async fn at_master(
         self: &Arc<Self>,
-        want: &Want,
-        came_in: Moment,
-        request_id: &str,
-        lease: Option<Arc<Lease>>,
-    ) -> Landing {
-        self.flights
-            .join(Route::Master, want, Some(came_in), || Flight::new(self, want, request_id).master(lease))
-            .await
-    }
-
-    /// Without the master: whatever there is, marked as what it is.
-    async fn stale(&self, want: &Want, came_in: Moment, request_id: &str) -> Result<Served, Problem> {
-        let mut tried = Vec::new();
-        while let Some(node) = self.nodes.pick(&tried).filter(|_| tried.len() < 2) {
-            match source::fetch(&node.peer, want, None, request_id, ATTEMPT).await {
-                Ok(answer) => {
-                    let entry = Arc::new(Entry::new(want, answer.content, came_in, Duration::ZERO));
-                    let by = By::Node(node.peer.url().to_string());
-                    return Ok(Served { bypass: true, stale: true, ..served(entry, by) });
-                }
-                Err(error) => node.failed(&error),
-            }
-            tried.push(node);
-        }
-        match self.local.get(want, came_in) {
-            Some(entry) => Ok(Served { stale: true, ..served(entry, By::Memory) }),
-            None => Err(ErrorCode::Unavailable.into()),
+        ask: &Ask<'_>,
+        lease: Option<&Arc<Lease>>,
+    ) -> Result<Served, Problem> {
+        let start = || Flight::new(self, ask).master(lease.cloned());
+        let landing = self.flights.join(Route::Master, ask.want, Some(ask.came_in), start).await;
+        let Ok(fetched) = landing else { return self.without_master(ask, lease).await };
+        let kept = lease.is_some_and(|lease| accept(&fetched, lease, ask.came_in).is_some());
+        let answer = Served { bypass: !kept, ..served(Arc::clone(&fetched.entry), by(&fetched.origin)) };
+        match self.reach(ask, answer, None).await? {
+            Reach::Yes(answer) => Ok(answer),
+            // The master has committed nothing of it: nobody has ever seen it.
+            Reach::Older => Err(ErrorCode::VersionUnavailable.into()),
+            Reach::Unsaid => Err(ErrorCode::Unavailable.into()),
         }
     }
 }
 
+/// One request for an answer.
+struct Ask<'a> {
+    want: &'a Want,
+    demand: Demand,
+    came_in: Moment,
+    request_id: &'a str,
+}
+
 fn served(entry: Arc<Entry>, by: By) -> Served {
-    Served { entry, by, bypass: false, stale: false }
+    Served { entry, by, bypass: false, stale: false, shows: None }
 }
 
 fn by(origin: &Origin) -> By {
@@ -229,90 +275,13 @@ fn by(origin: &Origin) -> By {
     }
 }
 
-/// What one waiter makes of what a flight brought.
-fn accept(fetched: &Fetched, lease: &Lease, came_in: Moment) -> Option<Served> {
+/// What one waiter makes of what a flight brought. The flag says whether the serving rule lets it pass;
+/// else it is the master's own answer, which may be given all the same.
+fn accept(fetched: &Fetched, lease: &Lease, came_in: Moment) -> Option<(Served, bool)> {
+    let strict = fetched.entry.judge(lease, came_in) == Verdict::Serve;
     let fresh = match fetched.origin {
         Origin::Master(sent) => serving::fresh_from_master(fetched.entry.asof().epoch, lease, sent, came_in),
         Origin::Redis | Origin::Replica(_) => false,
     };
-    let strict = fetched.entry.judge(lease, came_in) == Verdict::Serve;
-    (strict || fresh).then(|| served(Arc::clone(&fetched.entry), by(&fetched.origin)))
-}
-
-/// One fetch on its way.
-struct Flight {
-    cache: Arc<Cache>,
-    want: Want,
-    request_id: String,
-}
-
-impl Flight {
-    fn new(cache: &Arc<Cache>, want: &Want, request_id: &str) -> Self {
-        Self { cache: Arc::clone(cache), want: want.clone(), request_id: request_id.into() }
-    }
-
-    /// Redis, then one node, another if that one fails, and the master when a replica is behind.
-    async fn nearest(self, lease: Arc<Lease>, minimum: Version) -> Landing {
-        let cache = &self.cache;
-        if let Some(redis) = &cache.redis {
-            let asked = clock::now();
-            if let Some(content) = redis.get(&self.want).await {
-                let entry = self.entry(content);
-                if entry.judge(&lease, asked) == Verdict::Serve {
-                    cache.local.insert(self.want.clone(), Arc::clone(&entry));
-                    return Ok(Arc::new(Fetched { entry, origin: Origin::Redis }));
-                }
-            }
-        }
-        let mut tried = Vec::new();
-        while let Some(node) = cache.nodes.pick(&tried).filter(|_| tried.len() < 2) {
-            let sent = clock::now();
-            match source::fetch(&node.peer, &self.want, Some(minimum), &self.request_id, ATTEMPT).await {
-                Ok(answer) => {
-                    let origin = match answer.master {
-                        true => Origin::Master(sent),
-                        false => Origin::Replica(node.peer.url().to_string()),
-                    };
-                    return Ok(self.keep(answer.content, origin, sent, Some(&lease)));
-                }
-                Err(error) if error.code() == Some(ErrorCode::Behind) => break,
-                Err(error) => {
-                    log::debug!(request_id = self.request_id.as_str(); "{} failed: {error}", self.want);
-                    node.failed(&error);
-                }
-            }
-            tried.push(node);
-        }
-        self.master(Some(lease)).await
-    }
-
-    async fn master(self, lease: Option<Arc<Lease>>) -> Landing {
-        let sent = clock::now();
-        match source::fetch_from_master(&self.cache.masters, &self.want, &self.request_id, ATTEMPT).await {
-            Ok(content) => Ok(self.keep(content, Origin::Master(sent), sent, lease.as_deref())),
-            Err(error) => {
-                log::debug!(request_id = self.request_id.as_str(); "{} at the master: {error}", self.want);
-                Err(ErrorCode::Unavailable.into())
-            }
-        }
-    }
-
-    /// Keeps an answer if the serving rule would let it pass: an answer that is already below a floor
-    /// would only be refused again.
-    fn keep(&self, content: Content, origin: Origin, sent: Moment, lease: Option<&Lease>) -> Arc<Fetched> {
-        let cache = &self.cache;
-        cache.leases.met(content.asof.epoch);
-        let entry = self.entry(content.clone());
-        if lease.is_some_and(|lease| entry.judge(lease, sent) == Verdict::Serve) {
-            cache.local.insert(self.want.clone(), Arc::clone(&entry));
-            if let Some(redis) = &cache.redis {
-                redis.put(&self.want, &content, cache.ttl.of(&self.want));
-            }
-        }
-        Arc::new(Fetched { entry, origin })
-    }
-
-    fn entry(&self, content: Content) -> Arc<Entry> {
-        Arc::new(Entry::new(&self.want, content, clock::now(), self.cache.ttl.of(&self.want)))
-    }
+    (strict || fresh).then(|| (served(Arc::clone(&fetched.entry), by(&fetched.origin)), strict))
 }

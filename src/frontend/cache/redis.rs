@@ -118,16 +118,20 @@ impl Redis {
 
     /// What Redis holds for `want`, if a frontend of this store wrote it. Everything else is a miss.
     pub async fn get(&self, want: &Want) -> Option<Content> {
+        self.named(&want.redis_name()).await
+    }
+
+    /// The same for the name that a want has here.
+    pub(super) async fn named(&self, name: &str) -> Option<Content> {
         let connection = self.connection.load_full()?;
         let _permit = self.reads.try_acquire().ok()?;
-        let name = want.redis_name();
         let mut get = cmd("GETRANGE");
-        get.arg(&name).arg(0).arg(MAX_VALUE - 1);
+        get.arg(name).arg(0).arg(MAX_VALUE - 1);
         let value: Vec<u8> = self.ask(&connection, get).await?;
         if value.is_empty() {
             return None;
         }
-        let content = self.open(&name, value);
+        let content = self.open(name, value);
         if content.is_none() {
             self.complain(&format!("{name:?} holds something that no frontend of this store wrote"));
         }
@@ -146,13 +150,17 @@ impl Redis {
         }
     }
 
+    pub(super) fn connection(&self) -> Option<Arc<MultiplexedConnection>> {
+        self.connection.load_full()
+    }
+
     pub fn is_connected(&self) -> bool {
         self.connection.load().is_some()
     }
 
     /// A reply within [`PATIENCE`]; without one the connection is given up until the keeper has tested a
     /// new one.
-    async fn ask<T: FromRedisValue>(
+    pub(super) async fn ask<T: FromRedisValue>(
         &self,
         connection: &Arc<MultiplexedConnection>,
         command: Cmd,
@@ -319,6 +327,67 @@ mod tests {
         }
         for length in 0..value.len() {
             assert_eq!(redis_a.open("info:9", value[..length].to_vec()), None);
+        }
+    }
+
+    use proptest::prelude::*;
+
+    fn contents() -> impl Strategy<Value = Content> {
+        let books = proptest::collection::vec(1..=BookId::MAX.get(), 0..50);
+        let body = proptest::collection::vec(any::<u8>(), 0..200);
+        (any::<[u64; 3]>(), books, any::<bool>(), body).prop_map(
+            |([number, identity, seq], books, found, body)| {
+                let books = books.into_iter().map(|id| BookId::new(id).unwrap()).collect();
+                Content {
+                    asof: Version::new(Epoch { number, identity }, seq),
+                    books,
+                    found,
+                    body: body.into(),
+                }
+            },
+        )
+    }
+
+    proptest! {
+        #[test]
+        fn every_content_is_read_back_as_it_was_written(content in contents(), name in ".{0,40}") {
+            let redis = redis("0123456789abcdef");
+            let value = redis.seal(&name, &content).unwrap();
+            prop_assert_eq!(redis.open(&name, value), Some(content));
+        }
+
+        #[test]
+        fn rubbish_is_a_miss(value: Vec<u8>) {
+            prop_assert_eq!(redis("0123456789abcdef").open("info:9", value), None);
+        }
+
+        #[test]
+        fn a_value_that_is_cut_lengthened_or_altered_is_a_miss(
+            content in contents(),
+            at: proptest::sample::Index,
+            bits in 1..=255u8,
+            tail in proptest::collection::vec(any::<u8>(), 1..20),
+        ) {
+            let redis = redis("0123456789abcdef");
+            let value = redis.seal("info:9", &content).unwrap();
+            let at = at.index(value.len());
+            let mut altered = value.clone();
+            altered[at] ^= bits;
+            for wrong in [altered, value[..at].to_vec(), [value, tail].concat()] {
+                prop_assert_eq!(redis.open("info:9", wrong), None);
+            }
+        }
+
+        /// Not even the key of this store makes it read beyond what there is, or take rubbish for a head.
+        #[test]
+        fn a_value_with_a_right_seal_and_any_length_and_head_is_read_or_a_miss(length: u32, rest: Vec<u8>) {
+            let redis = redis("0123456789abcdef");
+            for length in [length, length % 64, rest.len() as u32, u32::MAX] {
+                let length = length.to_le_bytes();
+                let mac = redis.mac("info:9", &[&length, &rest]);
+                let value = [&mac[..], &length, &rest].concat();
+                prop_assert_eq!(redis.open("info:9", value), None);
+            }
         }
     }
 }

@@ -5,8 +5,9 @@ use crate::clock;
 use crate::coherence::lease::{Ask, Fence, FenceAnswer, Grant, Granted};
 use crate::coherence::{HolderId, Lease, LeaseId, Session};
 use crate::domain::Epoch;
+use crate::member::Member;
 use crate::shutdown::Shutdown;
-use crate::wire::catalog::{LEASES, LeaseRequest, PROTOCOL, RELEASE, Reachable, ReleaseRequest};
+use crate::wire::catalog::{LEASES, LeaseRequest, RELEASE, Reachable, ReleaseRequest};
 use arc_swap::{ArcSwapOption, Guard};
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -27,19 +28,24 @@ pub struct LeaseKeeper {
     /// What `session` holds, for readers that must not wait.
     published: ArcSwapOption<Lease>,
     masters: Masters,
+    member: Member,
     address: Reachable,
+    protocol: u32,
     /// The lease was lost between two renewals.
     lost: Notify,
     leased: watch::Sender<bool>,
 }
 
 impl LeaseKeeper {
-    pub fn new(masters: Masters, address: Reachable) -> Self {
+    /// `protocol`: the version of the coherence protocol to speak.
+    pub fn new(masters: Masters, member: Member, address: Reachable, protocol: u32) -> Self {
         Self {
             session: Mutex::new(Session::new(HolderId(rand::random()))),
             published: ArcSwapOption::empty(),
             masters,
+            member,
             address,
+            protocol,
             lost: Notify::new(),
             leased: watch::channel(false).0,
         }
@@ -71,13 +77,24 @@ impl LeaseKeeper {
     /// An answer of `epoch` has been seen: if that epoch deposes ours, our lease is worth nothing.
     pub fn met(&self, epoch: Epoch) {
         let mut session = self.session.lock();
-        if session
-            .held()
-            .is_some_and(|held| epoch.deposes(held.epoch()) && epoch.number > held.epoch().number)
-        {
+        if session.held().is_some_and(|held| epoch.deposes(held.epoch())) {
             session.lose();
             self.publish(&session);
             self.lost.notify_one();
+        }
+    }
+
+    /// Gives the lease up when a message shows a higher epoch, until `stop`.
+    pub async fn watch(&self, member: &Member, stop: Shutdown) {
+        let mut met = member.watch();
+        loop {
+            let epoch = *met.borrow_and_update();
+            self.met(epoch);
+            tokio::select! {
+                // The sender lives in the member that the caller holds.
+                _ = met.changed() => {}
+                () = stop.cancelled() => return,
+            }
         }
     }
 
@@ -139,7 +156,7 @@ impl LeaseKeeper {
             self.publish(&session);
             (session.holder(), ask)
         };
-        let request = LeaseRequest { protocol: PROTOCOL, holder, ask, address: self.address.clone() };
+        let request = LeaseRequest { protocol: self.protocol, holder, ask, address: self.address.clone() };
         let answer: Result<Grant, _> =
             self.masters.post(LEASES, &request, &holder.to_string(), CALL_DEADLINE).await;
         let grant = match answer {
@@ -161,6 +178,12 @@ impl LeaseKeeper {
         let granted = session.granted(&grant, sent, clock::now());
         if granted == Granted::Useless && matches!(ask, Ask::Renew(_)) {
             session.lose();
+        }
+        if self.member.met().deposes(grant.epoch) {
+            // It was granted before its master heard that it has been replaced.
+            session.lose();
+            self.publish(&session);
+            return Err("the lease is one of a master that was replaced".into());
         }
         self.publish(&session);
         match granted {

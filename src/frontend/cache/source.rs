@@ -1,7 +1,7 @@
 //! How an answer is read from a catalog node, and made into the bytes that clients get.
 
 use super::entry::{Content, Want};
-use crate::client::{CallError, Masters, Peer, Repeat};
+use crate::client::{CallError, Masters, Peer};
 use crate::domain::{Book, BookId, BookPage, TopicCount, Version};
 use crate::wire::catalog::{BOOKS, SEARCH, Stated, TOPICS};
 use crate::wire::public::{BookView, DEFAULT_LIMIT, SearchView, TopicView, TopicsView};
@@ -59,7 +59,7 @@ async fn from_master<T: DeserializeOwned>(
     content: impl Fn(&Stated<T>) -> Answer,
 ) -> Result<Content, CallError> {
     let answer = masters
-        .find(Repeat::Always, async |peer: &Peer| {
+        .find(async |peer: &Peer| {
             let answer: Stated<T> = peer.get(path, request_id, deadline).await?;
             match answer.master {
                 true => Ok(answer),

@@ -1,14 +1,18 @@
 //! The store as its callers see it, on real files.
 
+mod digest;
 mod directory;
+mod epochs;
+mod keeping;
+mod parsing;
 mod reading;
 mod replication;
 mod writing;
 
-use super::{DataDir, Prepared, Store, Writer, current_file};
+use super::{DataDir, LogPage, NewEpoch, Prepared, Store, Writer, current_file};
 use crate::domain::{
-    Book, BookId, Cents, Edit, IdempotencyKey, NewBook, OrderId, Outcome, Purchase, Quantity, Receipt,
-    Refusal, Request, Stock, Title, Topic, Version,
+    Book, BookId, Cents, Edit, IdempotencyKey, NewBook, NodeId, OrderId, Outcome, Purchase, Quantity,
+    Receipt, Record, Refusal, Request, Stock, Title, Topic, Version,
 };
 use sqlx::{AssertSqlSafe, Connection, SqliteConnection, sqlite::SqliteConnectOptions};
 use std::path::Path;
@@ -18,6 +22,11 @@ use tempfile::TempDir;
 const IDENTITY: u64 = 0xfedc_ba98_7654_3210;
 const NOW_MS: i64 = 1_700_000_000_000;
 const LEASE_MS: u64 = 3_000;
+const NODE: NodeId = NodeId(0xfeed_beef_dead_cafe);
+
+fn new_epoch(identity: u64, at_least: u64, lease_term_ms: u64) -> NewEpoch {
+    NewEpoch { identity, at_least, lease_term_ms, node: NODE }
+}
 
 /// An open store in a directory of its own.
 struct Node {
@@ -39,12 +48,12 @@ impl Node {
     /// A master in its first epoch.
     async fn master() -> Node {
         let mut node = Node::fresh().await;
-        node.writer.start_epoch(IDENTITY, 0, LEASE_MS).await.unwrap();
+        node.writer.start_epoch(new_epoch(IDENTITY, 0, LEASE_MS)).await.unwrap();
         node
     }
 
     async fn write(&mut self, requests: &[Request]) -> Prepared {
-        let prepared = self.writer.prepare(requests, NOW_MS).await.unwrap();
+        let prepared = self.writer.prepare(requests, NOW_MS, None).await.unwrap();
         if prepared.record.is_some() {
             self.writer.commit().await.unwrap();
         }
@@ -77,7 +86,8 @@ async fn dump(path: &Path) -> String {
     .fetch_all(&mut connection)
     .await
     .unwrap();
-    assert_eq!(tables, ["answers", "books", "log", "orders", "sqlite_sequence"]);
+    let expected = ["answers", "books", "deposed", "epochs", "log", "orders", "sqlite_sequence"];
+    assert_eq!(tables, expected);
     let mut dump = String::new();
     for table in tables {
         let columns: Vec<String> = sqlx::query_scalar("SELECT name FROM pragma_table_info(?1)")
@@ -86,14 +96,33 @@ async fn dump(path: &Path) -> String {
             .await
             .unwrap();
         let quoted: Vec<String> = columns.iter().map(|column| format!("quote({column})")).collect();
-        let sql =
-            format!("SELECT concat_ws(', ', {}) FROM {table} ORDER BY {}", quoted.join(", "), columns[0]);
-        let rows: Vec<String> =
+        let sql = format!(
+            "SELECT CAST(concat_ws(', ', {}) AS BLOB) FROM {table} ORDER BY {}",
+            quoted.join(", "),
+            columns[0]
+        );
+        let rows: Vec<Vec<u8>> =
             sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap();
+        let rows: Vec<_> = rows.iter().map(|row| String::from_utf8_lossy(row)).collect();
         dump.push_str(&format!("{table}: {}\n{}\n", columns.join(", "), rows.join("\n")));
     }
     connection.close().await.unwrap();
     dump
+}
+
+/// The records behind `predecessor`, which must be known.
+async fn log_behind(store: &Store, predecessor: Version) -> Vec<Record> {
+    match store.log_after(predecessor, u32::MAX, u64::MAX).await.unwrap() {
+        LogPage::Records(records) => records,
+        LogPage::Unknown => panic!("{predecessor} is unknown"),
+    }
+}
+
+/// Changes a file behind the back of whoever has it open.
+async fn alter(node: &Node, sql: &'static str) {
+    let mut connection = connect(&current_file(node.dir.path()).unwrap()).await;
+    sqlx::raw_sql(sql).execute(&mut connection).await.unwrap();
+    connection.close().await.unwrap();
 }
 
 fn id(number: i64) -> BookId {

@@ -92,7 +92,7 @@ async fn asof_is_the_version_whose_rows_are_shown() {
     let mut node = Node::master().await;
     for n in 0..5 {
         let before = node.store.book(id(4)).await.unwrap();
-        let prepared = node.writer.prepare(&[buy(n, 4)], NOW_MS).await.unwrap();
+        let prepared = node.writer.prepare(&[buy(n, 4)], NOW_MS, None).await.unwrap();
         assert_eq!(node.store.book(id(4)).await.unwrap(), before, "an open batch is not seen");
         node.writer.commit().await.unwrap();
 
@@ -116,7 +116,16 @@ async fn reads_seek_in_an_index() {
     for (sql, wanted) in [
         ("SELECT id FROM books WHERE topic = 'x' AND id > 5 ORDER BY id LIMIT 3", "(topic=? AND rowid>?)"),
         ("SELECT topic, count(*) FROM books GROUP BY topic", "COVERING INDEX books_by_topic"),
-        ("SELECT max(lease_term_ms) FROM log WHERE lease_term_ms IS NOT NULL AND seq >= 7", "log_starts"),
+        (
+            "SELECT key FROM answers WHERE order_id IS NOT NULL AND stored_at_ms < 7
+             ORDER BY stored_at_ms, key LIMIT 9",
+            "receipts_by_age",
+        ),
+        (
+            "SELECT key FROM answers WHERE order_id IS NULL AND stored_at_ms < 7
+             ORDER BY stored_at_ms, key LIMIT 9",
+            "refusals_by_age",
+        ),
         (
             "SELECT id FROM books WHERE id IN (SELECT value FROM json_each('[1]'))",
             "SEARCH books USING INTEGER PRIMARY KEY",

@@ -2,8 +2,8 @@
 
 use super::*;
 use crate::{
-    domain::{Body, Epoch, Record},
-    store::{LogPage, StoreError},
+    domain::{Body, Epoch},
+    store::StoreError,
 };
 
 /// A master with a history of every kind of change, in two epochs.
@@ -11,23 +11,16 @@ async fn master_with_history() -> Node {
     let mut node = Node::master().await;
     node.write(&[buy(1, 4), buy(2, 4), create("New", "science")]).await;
     node.write(&[restock(4, 7), delete(5), buy(3, 5)]).await;
-    node.writer.start_epoch(u64::MAX, 0, 1).await.unwrap();
+    node.writer.start_epoch(new_epoch(u64::MAX, 0, 1)).await.unwrap();
     node.write(&[Request::Edit(Edit::Put(new_book("Put", "x").with_id(id(40)))), buy(4, 40)]).await;
     node.write(&[delete(40), delete(12)]).await;
     node
 }
 
-async fn records(store: &Store, predecessor: Version) -> Vec<Record> {
-    match store.log_after(predecessor, 1000, u64::MAX).await.unwrap() {
-        LogPage::Records(records) => records,
-        LogPage::Unknown => panic!("{predecessor} is unknown"),
-    }
-}
-
 #[tokio::test]
 async fn a_replica_that_applies_the_log_has_the_same_rows_in_all_tables() {
     let master = master_with_history().await;
-    let log = records(&master.store, Version::GENESIS).await;
+    let log = log_behind(&master.store, Version::GENESIS).await;
     assert_eq!(log.len(), 6);
     for at_once in [1, 2, 6] {
         let mut replica = Node::fresh().await;
@@ -43,8 +36,8 @@ async fn a_replica_that_applies_the_log_has_the_same_rows_in_all_tables() {
 async fn a_replica_that_becomes_master_goes_on_where_the_log_ends() {
     let master = master_with_history().await;
     let mut replica = Node::fresh().await;
-    replica.writer.apply(&records(&master.store, Version::GENESIS).await).await.unwrap();
-    replica.writer.start_epoch(5, 0, LEASE_MS).await.unwrap();
+    replica.writer.apply(&log_behind(&master.store, Version::GENESIS).await).await.unwrap();
+    replica.writer.start_epoch(new_epoch(5, 0, LEASE_MS)).await.unwrap();
     let again = replica.write(&[buy(1, 4)]).await;
     assert!(matches!(again.outcomes[0], Outcome::Purchase { answer: Ok(_), replayed: true }));
     let (book, _) = edited(&replica.write(&[create("Next", "x")]).await.outcomes[0]);
@@ -54,7 +47,7 @@ async fn a_replica_that_becomes_master_goes_on_where_the_log_ends() {
 #[tokio::test]
 async fn records_with_a_gap_or_of_another_life_are_refused_and_nothing_is_applied() {
     let master = master_with_history().await;
-    let log = records(&master.store, Version::GENESIS).await;
+    let log = log_behind(&master.store, Version::GENESIS).await;
     let mut replica = Node::fresh().await;
     replica.writer.apply(&log[..2]).await.unwrap();
     let before = replica.dump().await;
@@ -87,7 +80,7 @@ async fn a_record_that_contradicts_itself_or_the_rows_is_refused() {
     for (version, body) in [
         (predecessor.next().next(), batch("{}")),
         (Version::new(older, 2), batch("{}")),
-        (Version::new(older, 2), Body::Start { lease_term_ms: 0 }),
+        (Version::new(older, 2), Body::Start { lease_term_ms: 0, node: None }),
         (predecessor.next(), batch(r#"{"deleted":[77]}"#)),
         (predecessor.next(), batch(r#"{"stocks":[{"book_id":77,"stock":1}]}"#)),
     ] {
@@ -101,9 +94,9 @@ async fn a_record_that_contradicts_itself_or_the_rows_is_refused() {
 #[tokio::test]
 async fn the_log_is_served_behind_any_version_of_it_and_no_other() {
     let master = master_with_history().await;
-    let log = records(&master.store, Version::GENESIS).await;
+    let log = log_behind(&master.store, Version::GENESIS).await;
     for (n, record) in log.iter().enumerate() {
-        assert_eq!(records(&master.store, record.version).await, log[n + 1..]);
+        assert_eq!(log_behind(&master.store, record.version).await, log[n + 1..]);
     }
     let known = log[2].version;
     let Epoch { number, identity } = known.epoch;
@@ -122,7 +115,7 @@ async fn the_log_is_served_behind_any_version_of_it_and_no_other() {
 #[tokio::test]
 async fn a_page_of_the_log_keeps_its_bounds_but_always_moves_on() {
     let master = master_with_history().await;
-    let log = records(&master.store, Version::GENESIS).await;
+    let log = log_behind(&master.store, Version::GENESIS).await;
     let size = |records: &[Record]| {
         records.iter().map(|record| serde_json::to_string(record).unwrap().len() as u64).sum::<u64>()
     };
@@ -152,7 +145,7 @@ async fn an_exported_copy_installed_elsewhere_is_the_same_store_and_goes_on() {
     let mut replica = replica.restart().await;
     assert_eq!(replica.dump().await, master.dump().await);
     master.write(&[buy(9, 1)]).await;
-    replica.writer.apply(&records(&master.store, exported).await).await.unwrap();
+    replica.writer.apply(&log_behind(&master.store, exported).await).await.unwrap();
     assert_eq!(replica.dump().await, master.dump().await);
 }
 
@@ -160,7 +153,7 @@ async fn an_exported_copy_installed_elsewhere_is_the_same_store_and_goes_on() {
 async fn an_export_shows_no_open_batch_and_overwrites_nothing() {
     let mut master = Node::master().await;
     let committed = master.store.position().await.unwrap();
-    master.writer.prepare(&[buy(1, 9)], NOW_MS).await.unwrap();
+    master.writer.prepare(&[buy(1, 9)], NOW_MS, None).await.unwrap();
     let copy = master.dir.path().join("copy.db");
     assert_eq!(master.store.export(&copy).await.unwrap(), committed);
     let bytes = std::fs::read(&copy).unwrap();

@@ -50,7 +50,7 @@ async fn a_key_has_one_answer_across_batches_and_restarts() {
     assert_eq!(sold(&first.outcomes[1]), Err(Refusal::Underpaid { due: 2800, offered: 2000 }));
 
     let mut node = node.restart().await;
-    node.writer.start_epoch(IDENTITY + 1, 0, LEASE_MS).await.unwrap();
+    node.writer.start_epoch(new_epoch(IDENTITY + 1, 0, LEASE_MS)).await.unwrap();
     let before = node.dump().await;
     let again = node.write(&requests).await;
     assert_eq!((again.record, again.touched.len()), (None, 0));
@@ -69,7 +69,7 @@ async fn a_key_has_one_answer_across_batches_and_restarts() {
 async fn a_rolled_back_batch_leaves_nothing() {
     let mut node = Node::master().await;
     let before = node.dump().await;
-    node.writer.prepare(&[buy(1, 9), create("Title", "topic"), delete(3)], NOW_MS).await.unwrap();
+    node.writer.prepare(&[buy(1, 9), create("Title", "topic"), delete(3)], NOW_MS, None).await.unwrap();
     node.writer.rollback().await.unwrap();
     assert_eq!(node.dump().await, before);
     let written = node.write(&[buy(1, 9)]).await;
@@ -82,7 +82,7 @@ async fn an_order_id_of_another_key_is_a_constraint_and_rolls_back_its_whole_bat
     node.write(&[buy(1, 9)]).await;
     let before = node.dump().await;
     let thief = Purchase { key: IdempotencyKey::parse("another").unwrap(), ..purchase(1, 9) };
-    let failed = node.writer.prepare(&[buy(2, 9), Request::Purchase(thief)], NOW_MS).await;
+    let failed = node.writer.prepare(&[buy(2, 9), Request::Purchase(thief)], NOW_MS, None).await;
     assert!(matches!(failed, Err(StoreError::Constraint(_))), "{failed:?}");
     assert_eq!(node.dump().await, before);
     assert!(sold(&node.write(&[buy(2, 9)]).await.outcomes[0]).is_ok());
@@ -95,7 +95,7 @@ async fn the_number_of_a_deleted_book_is_never_given_again() {
     assert_eq!(book.unwrap().id, id(12));
     node.write(&[delete(12)]).await;
     let mut node = node.restart().await;
-    node.writer.start_epoch(1, 0, LEASE_MS).await.unwrap();
+    node.writer.start_epoch(new_epoch(1, 0, LEASE_MS)).await.unwrap();
     let (book, _) = edited(&node.write(&[create("Thirteen", "topic")]).await.outcomes[0]);
     assert_eq!(book.unwrap().id, id(13));
 }
@@ -145,13 +145,13 @@ async fn an_edit_that_changes_nothing_names_a_version_that_exists() {
 #[tokio::test]
 async fn an_epoch_exceeds_the_last_one_and_every_one_that_was_met() {
     let mut node = Node::fresh().await;
-    let first = node.writer.start_epoch(IDENTITY, 0, LEASE_MS).await.unwrap().record;
+    let first = node.writer.start_epoch(new_epoch(IDENTITY, 0, LEASE_MS)).await.unwrap().record;
     assert_eq!(first.predecessor, Version::GENESIS);
     assert_eq!(first.version, Version::new(Epoch { number: 1, identity: IDENTITY }, 1));
-    assert_eq!(first.body, Body::Start { lease_term_ms: LEASE_MS });
-    let second = node.writer.start_epoch(7, 0, LEASE_MS).await.unwrap().record;
+    assert_eq!(first.body, Body::Start { lease_term_ms: LEASE_MS, node: Some(NODE) });
+    let second = node.writer.start_epoch(new_epoch(7, 0, LEASE_MS)).await.unwrap().record;
     assert_eq!(second.version, Version::new(Epoch { number: 2, identity: 7 }, 2));
-    let third = node.writer.start_epoch(8, 40, LEASE_MS).await.unwrap().record;
+    let third = node.writer.start_epoch(new_epoch(8, 40, LEASE_MS)).await.unwrap().record;
     assert_eq!(third.version, Version::new(Epoch { number: 41, identity: 8 }, 3));
     assert_eq!(node.store.position().await.unwrap(), third.version);
 }
@@ -159,7 +159,9 @@ async fn an_epoch_exceeds_the_last_one_and_every_one_that_was_met() {
 #[tokio::test]
 async fn a_start_waits_for_every_lease_that_may_still_run() {
     let mut node = Node::fresh().await;
-    let start = async |node: &mut Node, term| node.writer.start_epoch(term, 0, term).await.unwrap().wait_ms;
+    let start = async |node: &mut Node, term| {
+        node.writer.start_epoch(new_epoch(term, 0, term)).await.unwrap().wait_ms
+    };
     assert_eq!(start(&mut node, 5_000).await, 0, "nobody was there before");
     assert_eq!(start(&mut node, 1_000).await, 5_000);
     assert_eq!(start(&mut node, 2_000).await, 5_000, "two starts that crashed before a batch");
@@ -174,19 +176,19 @@ async fn a_start_waits_for_every_lease_that_may_still_run() {
 #[tokio::test]
 async fn calls_out_of_order_are_refused_and_change_nothing() {
     let mut node = Node::fresh().await;
-    let without_epoch = node.writer.prepare(&[buy(1, 9)], NOW_MS).await;
+    let without_epoch = node.writer.prepare(&[buy(1, 9)], NOW_MS, None).await;
     assert!(matches!(without_epoch, Err(StoreError::Misuse(_))));
     assert!(matches!(node.writer.commit().await, Err(StoreError::Misuse(_))));
     node.writer.rollback().await.unwrap();
 
-    node.writer.start_epoch(IDENTITY, 0, LEASE_MS).await.unwrap();
-    node.writer.prepare(&[buy(1, 9)], NOW_MS).await.unwrap();
-    assert!(matches!(node.writer.prepare(&[buy(2, 9)], NOW_MS).await, Err(StoreError::Misuse(_))));
-    assert!(matches!(node.writer.start_epoch(1, 0, 0).await, Err(StoreError::Misuse(_))));
+    node.writer.start_epoch(new_epoch(IDENTITY, 0, LEASE_MS)).await.unwrap();
+    node.writer.prepare(&[buy(1, 9)], NOW_MS, None).await.unwrap();
+    assert!(matches!(node.writer.prepare(&[buy(2, 9)], NOW_MS, None).await, Err(StoreError::Misuse(_))));
+    assert!(matches!(node.writer.start_epoch(new_epoch(1, 0, 0)).await, Err(StoreError::Misuse(_))));
     node.writer.commit().await.unwrap();
     assert!(node.store.order(OrderId::draw(0, 1)).await.unwrap().value.is_some());
 
     // After a restart the old epoch is over, even if nobody has started another.
     let mut node = node.restart().await;
-    assert!(matches!(node.writer.prepare(&[buy(3, 9)], NOW_MS).await, Err(StoreError::Misuse(_))));
+    assert!(matches!(node.writer.prepare(&[buy(3, 9)], NOW_MS, None).await, Err(StoreError::Misuse(_))));
 }

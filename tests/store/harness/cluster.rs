@@ -1,6 +1,6 @@
 //! A whole store of processes: a master, replicas, order nodes, frontends, and Redis if wanted.
 
-use super::{Client, Process, RedisServer, Rows, rows, wait_until};
+use super::{Client, Disk, Process, RedisServer, Rows, rows, wait_until};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -14,6 +14,10 @@ pub struct Shape {
     pub orders: usize,
     pub frontends: usize,
     pub redis: bool,
+    /// Whether frontends and order nodes look for the master among all catalog nodes.
+    pub candidates: bool,
+    /// Whether the master and replicas run on disks that can fail: [`Cluster::disk`].
+    pub faulty_disks: bool,
     /// `RUST_LOG` of all of them.
     pub log: &'static str,
     pub log_format: &'static str,
@@ -21,7 +25,16 @@ pub struct Shape {
 
 impl Default for Shape {
     fn default() -> Self {
-        Self { replicas: 1, orders: 1, frontends: 2, redis: false, log: "info", log_format: "text" }
+        Self {
+            replicas: 1,
+            orders: 1,
+            frontends: 2,
+            redis: false,
+            candidates: false,
+            faulty_disks: false,
+            log: "info",
+            log_format: "text",
+        }
     }
 }
 
@@ -44,7 +57,7 @@ impl Cluster {
         let data = dir.path().join("master-data");
         let data = data.to_str().unwrap();
         let args = ["catalog", "--master", "--listen", "127.0.0.1:0", "--data", data];
-        let master = Process::start(dir.path(), "master", &args, &env(shape));
+        let master = start_on_disk(dir.path(), "master", &args, shape);
         let mut cluster = Self {
             frontends: Vec::new(),
             orders: Vec::new(),
@@ -59,7 +72,8 @@ impl Cluster {
             cluster.replicas.push(replica);
         }
         for number in 1..=shape.orders {
-            let args = ["order", "--listen", "127.0.0.1:0", "--master", cluster.master.url()];
+            let masters = cluster.masters();
+            let args = ["order", "--listen", "127.0.0.1:0", "--master", &masters];
             let order = Process::start(cluster.dir.path(), &format!("order-{number}"), &args, &env(shape));
             cluster.orders.push(order);
         }
@@ -73,11 +87,46 @@ impl Cluster {
 
     /// A replica on the data directory of that name.
     pub fn start_replica(&self, name: &str) -> Process {
+        self.start_replica_of(self.master.url(), name)
+    }
+
+    /// The same, which finds its master at another address.
+    pub fn start_replica_of(&self, master: &str, name: &str) -> Process {
         let data = self.data(name);
-        let master = self.master.url();
         let args = ["catalog", "--replica", "--listen", "127.0.0.1:0", "--master-url", master, "--data"];
         let args = [&args[..], &[data.to_str().unwrap()]].concat();
-        Process::start(self.dir.path(), name, &args, &env(self.shape))
+        start_on_disk(self.dir.path(), name, &args, self.shape)
+    }
+
+    /// The disk of the catalog node of that name.
+    pub fn disk(&self, name: &str) -> Disk {
+        Disk::of(self.dir.path(), name)
+    }
+
+    /// What frontends and order nodes are told about where the master is.
+    fn masters(&self) -> String {
+        let replicas = self.replicas.iter().filter(|_| self.shape.candidates);
+        let urls: Vec<&str> = std::iter::once(&self.master).chain(replicas).map(Process::url).collect();
+        urls.join(",")
+    }
+
+    /// Starts the first replica, which has ended, as the master on its data and at its address. The old
+    /// master takes its place among the replicas.
+    pub fn promote(&mut self, flags: &[&str]) {
+        let heir = &self.replicas[0];
+        let (listen, data) = (heir.url().trim_start_matches("http://"), self.data("replica-1"));
+        let args = ["catalog", "--master", "--listen", listen, "--data", data.to_str().unwrap()];
+        let heir = Process::start(self.dir.path(), "heir", &[&args, flags].concat(), &env(self.shape));
+        self.replicas[0] = std::mem::replace(&mut self.master, heir);
+    }
+
+    /// Starts the old master, which has ended, as a replica of the new one.
+    pub fn demote(&mut self) {
+        let listen = self.replicas[0].url().trim_start_matches("http://");
+        let (data, master) = (self.data("master"), self.master.url());
+        let args = ["catalog", "--replica", "--listen", listen, "--master-url", master, "--data"];
+        let args = [&args[..], &[data.to_str().unwrap()]].concat();
+        self.replicas[0] = Process::start(self.dir.path(), "demoted", &args, &env(self.shape));
     }
 
     pub fn start_frontend(&self, name: &str) -> Process {
@@ -93,7 +142,8 @@ impl Cluster {
 
     fn start_frontend_with(&self, name: &str, orders: &str, replicas: &str, redis: Option<&str>) -> Process {
         let mut args = vec!["frontend", "--listen", "127.0.0.1:0", "--internal-listen", "127.0.0.1:0"];
-        args.extend(["--master", self.master.url(), "--order", orders]);
+        let masters = self.masters();
+        args.extend(["--master", &masters, "--order", orders]);
         if !replicas.is_empty() {
             args.extend(["--replica", replicas]);
         }
@@ -191,6 +241,12 @@ impl Cluster {
 
 fn env(shape: Shape) -> [(&'static str, &'static str); 3] {
     [("BAZAR_INTERNAL_TOKEN", TOKEN), ("RUST_LOG", shape.log), ("BAZAR_LOG_FORMAT", shape.log_format)]
+}
+
+fn start_on_disk(dir: &Path, name: &str, args: &[&str], shape: Shape) -> Process {
+    let disk = if shape.faulty_disks { Disk::of(dir, name).env().to_vec() } else { Vec::new() };
+    let disk = disk.iter().map(|(name, value)| (*name, value.as_str()));
+    Process::start(dir, name, args, &env(shape).into_iter().chain(disk).collect::<Vec<_>>())
 }
 
 /// The environment that every role of a test's store has.

@@ -6,11 +6,14 @@
 //! | `cluster` | a whole store of processes |
 //! | `client` | HTTP with deadlines |
 //! | `rows` | what a data directory holds |
-//! | `redis`, `nginx`, `gate` | the neighbours: a Redis server, nginx, a link that can be held |
+//! | `redis`, `nginx` | the neighbours: a Redis server, nginx |
+//! | `gate`, `meddler`, `disk` | links that can be held or damage what they carry, a failing disk |
 
 mod client;
 mod cluster;
+mod disk;
 mod gate;
+mod meddler;
 mod nginx;
 mod process;
 mod redis;
@@ -18,11 +21,13 @@ mod rows;
 
 pub use client::{Answer, Client, raw};
 pub use cluster::{Cluster, Shape, TOKEN, start_nodes};
+pub use disk::Disk;
 pub use gate::Gate;
+pub use meddler::{Damage, Meddler};
 pub use nginx::Nginx;
 pub use process::{Finished, Process, run};
 pub use redis::RedisServer;
-pub use rows::{Rows, rows};
+pub use rows::{Rows, alter, oldest_record, rows};
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};

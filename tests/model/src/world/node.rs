@@ -9,7 +9,7 @@ use super::rows::{Body, Disk, Entry};
 use super::{Action, Seen, World};
 use crate::coherence::holders::Target;
 use crate::coherence::lease::{Announced, Ask, Fence};
-use crate::coherence::mastership::{Past, may_draw_again, may_start, not_before};
+use crate::coherence::mastership::{Past, may_start, not_before};
 use crate::coherence::rule::{Rule, kept};
 use crate::coherence::{Follow, HolderId, Holders, InSync, Met, Moment, follow, touched_keys};
 use crate::domain::{Book, Epoch, Ledger, NodeId, Outcome, Request, Version};
@@ -458,6 +458,7 @@ impl World {
             last_master: disk.synced.last_master(),
             sealed_for: disk.synced.sealed_for(),
             deposed_by: disk.deposed_by,
+            fresh: disk.synced.last_master().is_none(),
         };
         // Fresh data could start as a master beside another one, but nobody would ask for that.
         let led = |other: &Arc<Node>| {
@@ -508,7 +509,7 @@ impl World {
             links: BTreeMap::new(),
             drawn_links: 0,
             back_offs: BTreeMap::new(),
-            in_sync: InSync::new(version.seq, &it.disk.in_sync.clone()),
+            in_sync: InSync::new(version.seq - 1, &it.disk.in_sync.clone()),
         }));
         if self.starts > 1 {
             self.fault(if force { Seen::AFTER_FORCE } else { Seen::AFTER_RESTART });
@@ -584,7 +585,8 @@ impl World {
         let it = &self.nodes[node];
         let Some(by) = it.met.deposed_by() else { return };
         if let Some(master) = it.master()
-            && may_draw_again(master.by_force, master.wrote)
+            && master.by_force
+            && !master.wrote
         {
             return self.start_master(node, true);
         }

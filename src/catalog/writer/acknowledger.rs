@@ -1,0 +1,48 @@
+//! Lets answers out, in the order of their versions, while the writer is at the next batch.
+//!
+//! Invariant: no answer goes out before all that it rests on is replicated as `--ack` says.
+
+use super::queue::Reply;
+use crate::abort;
+use crate::catalog::feed::Feed;
+use crate::domain::{Outcome, Version};
+use crate::wire::Problem;
+use std::sync::Arc;
+use tokio::sync::mpsc;
+
+/// Batches that are committed and not yet acknowledged.
+const UNACKNOWLEDGED: usize = 16;
+
+/// A batch on its way to its buyers.
+pub(super) struct Committed {
+    pub(super) version: Version,
+    pub(super) replies: Vec<(Reply, Result<Vec<Outcome>, Problem>)>,
+}
+
+/// The task that lets answers out.
+pub(super) struct Acknowledger {
+    committed: mpsc::Receiver<Committed>,
+    feed: Arc<Feed>,
+}
+
+/// The way to the acknowledger, and its task.
+pub(super) fn new(feed: Arc<Feed>) -> (mpsc::Sender<Committed>, Acknowledger) {
+    let (committed, to_acknowledge) = mpsc::channel(UNACKNOWLEDGED);
+    (committed, Acknowledger { committed: to_acknowledge, feed })
+}
+
+impl Acknowledger {
+    pub(super) async fn run(mut self) {
+        while let Some(batch) = self.committed.recv().await {
+            let acknowledged = self.feed.replicated(batch.version).await;
+            abort::point(abort::REPLICATED);
+            for (reply, outcomes) in batch.replies {
+                // Deposed: whether the new master has it is not known here, but there, under its key.
+                let outcomes = acknowledged.clone().and(outcomes);
+                // Who asked may have gone; that cancels nothing.
+                let _ = reply.send(outcomes);
+                abort::point(abort::ACKNOWLEDGING);
+            }
+        }
+    }
+}

@@ -1,0 +1,128 @@
+//! The way to the writer, and what waits there: what callers see of it.
+//!
+//! Invariant: a job has one answer, which its caller waits for no longer than a deadline. The queue is
+//! bounded: when it is full, the answer is a quick 503.
+
+use crate::catalog::mastership::Mastership;
+use crate::domain::{NodeId, Outcome, Request, Version};
+use crate::store::Cursor;
+use crate::wire::{ErrorCode, Problem};
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::sync::{mpsc, oneshot};
+
+/// Jobs that wait for the writer. A job is one request of an order node, which carries up to 256
+/// purchases; with more than this the answer is a quick 503.
+const QUEUE: usize = 256;
+
+/// Requests in one transaction: enough to make an fsync cheap, few enough to keep a batch at some
+/// milliseconds.
+const MAX_BATCH: usize = 512;
+
+/// The longest a job may wait for its answer. Longer than a lease, which is the longest stall there is.
+const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
+
+pub(super) type Reply = oneshot::Sender<Result<Vec<Outcome>, Problem>>;
+/// Requests that are answered together, and where to.
+pub(super) type Write = (Vec<Request>, Reply);
+pub(super) type SealReply = oneshot::Sender<Result<Version, Problem>>;
+pub(super) type DigestReply = oneshot::Sender<Result<Digested, Problem>>;
+
+pub(super) enum Job {
+    /// What an order node or an editor asks for.
+    Write(Write),
+    /// A handover: the last record of this master.
+    Seal { heir: NodeId, reply: SealReply },
+    /// A verification: the digest of one range.
+    Digest { cursor: Cursor, reply: DigestReply },
+}
+
+/// What is done on its own, behind the requests that came before it.
+pub(super) enum Last {
+    Seal { heir: NodeId, reply: SealReply },
+    Digest { cursor: Cursor, reply: DigestReply },
+}
+
+/// One range of a verification: its record is committed, and on its way to the replicas.
+#[derive(Debug)]
+pub struct Digested {
+    pub version: Version,
+    pub rows: u64,
+    pub next: Option<Cursor>,
+}
+
+/// The way to the writer.
+#[derive(Clone)]
+pub struct Queue {
+    jobs: mpsc::Sender<Job>,
+    mastership: Arc<Mastership>,
+}
+
+impl Queue {
+    /// Waits until `requests` are decided, committed and replicated as `--ack` says; the outcomes are in
+    /// their order. An error says nothing about what happened: repeat with the same keys.
+    pub async fn submit(&self, requests: Vec<Request>) -> Result<Vec<Outcome>, Problem> {
+        self.submitted(|reply| Job::Write((requests, reply))).await
+    }
+
+    /// Finishes what is queued and then seals the log for `heir`; gives the seal's version. It is
+    /// committed then, and on its way to the replicas.
+    pub async fn seal(&self, heir: NodeId) -> Result<Version, Problem> {
+        self.submitted(|reply| Job::Seal { heir, reply }).await
+    }
+
+    /// Commits what the rows at `cursor` add up to.
+    pub async fn digest(&self, cursor: Cursor) -> Result<Digested, Problem> {
+        self.submitted(|reply| Job::Digest { cursor, reply }).await
+    }
+
+    async fn submitted<T>(
+        &self,
+        job: impl FnOnce(oneshot::Sender<Result<T, Problem>>) -> Job,
+    ) -> Result<T, Problem> {
+        self.mastership.require()?;
+        let (reply, answer) = oneshot::channel();
+        let full = |_| Problem::from(ErrorCode::Unavailable);
+        self.jobs.try_send(job(reply)).map_err(full)?;
+        match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
+            Ok(Ok(answer)) => answer,
+            _ => Err(ErrorCode::Unavailable.into()),
+        }
+    }
+}
+
+/// A queue, and where its jobs come out.
+pub(super) fn new(mastership: Arc<Mastership>) -> (Queue, Jobs) {
+    let (jobs, queued) = mpsc::channel(QUEUE);
+    (Queue { jobs, mastership }, Jobs(queued))
+}
+
+/// The writer's end of the queue.
+pub(super) struct Jobs(mpsc::Receiver<Job>);
+
+impl Jobs {
+    /// The next job; `None` when nobody can send one any more. Nothing is lost where this is dropped.
+    pub(super) async fn next(&mut self) -> Option<Job> {
+        self.0.recv().await
+    }
+
+    /// Everything that has queued up since the last batch, up to a bound. No timer: a lonely buyer waits
+    /// for nobody.
+    pub(super) fn batch(&mut self, first: Job) -> (Vec<Write>, Option<Last>) {
+        let mut size = 0;
+        let mut batch = Vec::new();
+        let mut next = Some(first);
+        while let Some(job) = next {
+            match job {
+                Job::Write(write) => {
+                    size += write.0.len();
+                    batch.push(write);
+                }
+                Job::Seal { heir, reply } => return (batch, Some(Last::Seal { heir, reply })),
+                Job::Digest { cursor, reply } => return (batch, Some(Last::Digest { cursor, reply })),
+            }
+            next = if size < MAX_BATCH { self.0.try_recv().ok() } else { None };
+        }
+        (batch, None)
+    }
+}

@@ -1,0 +1,130 @@
+//! One fetch on its way: from Redis, a catalog node, the master. It belongs to all who wait for it.
+//!
+//! Invariant: what is kept has passed the serving rule under the lease that it was fetched with.
+
+use super::entry::{Content, Entry, Want};
+use super::flights::{Fetched, Landing, Origin};
+use super::source::{self, Answer};
+use super::{ATTEMPT, Ask, Cache};
+use crate::clock;
+use crate::coherence::{Lease, Moment, Verdict};
+use crate::domain::Version;
+use crate::frontend::balance::Node;
+use crate::wire::ErrorCode;
+use std::sync::Arc;
+
+/// One fetch on its way.
+pub(super) struct Flight {
+    cache: Arc<Cache>,
+    want: Want,
+    request_id: String,
+}
+
+impl Flight {
+    pub fn new(cache: &Arc<Cache>, ask: &Ask<'_>) -> Self {
+        Self { cache: Arc::clone(cache), want: ask.want.clone(), request_id: ask.request_id.into() }
+    }
+
+    /// Redis, then one node, another if that one fails, and the master when a replica is behind.
+    pub async fn nearest(self, lease: Arc<Lease>, minimum: Version) -> Landing {
+        let cache = &self.cache;
+        if let Some((entry, true)) = self.in_redis(Some(&lease)).await {
+            return Ok(Arc::new(Fetched { entry, origin: Origin::Redis }));
+        }
+        let mut tried = Vec::new();
+        while let Some(node) = cache.nodes.pick(&tried).filter(|_| tried.len() < 2) {
+            let sent = clock::now();
+            match source::fetch(&node.peer, &self.want, Some(minimum), &self.request_id, ATTEMPT).await {
+                Ok(answer) => return Ok(self.landed(answer, &node, sent, Some(&lease))),
+                Err(error) if error.code() == Some(ErrorCode::Behind) => break,
+                Err(error) => {
+                    log::debug!(request_id = self.request_id.as_str(); "{} failed: {error}", self.want);
+                    node.failed(&error);
+                }
+            }
+            tried.push(node);
+        }
+        self.master(Some(lease)).await
+    }
+
+    pub async fn master(self, lease: Option<Arc<Lease>>) -> Landing {
+        let sent = clock::now();
+        match source::fetch_from_master(&self.cache.masters, &self.want, &self.request_id, ATTEMPT).await {
+            Ok(content) => Ok(self.keep(content, Origin::Master(sent), sent, lease.as_deref())),
+            Err(error) => {
+                log::debug!(request_id = self.request_id.as_str(); "{} at the master: {error}", self.want);
+                Err(ErrorCode::Unavailable.into())
+            }
+        }
+    }
+
+    /// Redis's own answer, whatever it shows.
+    pub async fn redis(self, lease: Option<Arc<Lease>>) -> Landing {
+        let (entry, _) = self.in_redis(lease.as_deref()).await.ok_or(ErrorCode::Unavailable)?;
+        Ok(Arc::new(Fetched { entry, origin: Origin::Redis }))
+    }
+
+    /// Some node's answer, whatever it shows; the master's only if no other node is well.
+    pub async fn any_node(self, lease: Option<Arc<Lease>>) -> Landing {
+        let mut tried = Vec::new();
+        while let Some(node) = self.cache.nodes.pick_but_master(&tried).filter(|_| tried.len() < 2) {
+            match self.node(&node, lease.as_deref()).await {
+                Some(fetched) => return Ok(fetched),
+                None => tried.push(node),
+            }
+        }
+        Err(ErrorCode::Unavailable.into())
+    }
+
+    /// This node's answer, whatever it shows.
+    pub async fn node(&self, node: &Node, lease: Option<&Lease>) -> Option<Arc<Fetched>> {
+        let sent = clock::now();
+        match source::fetch(&node.peer, &self.want, None, &self.request_id, ATTEMPT).await {
+            Ok(answer) => Some(self.landed(answer, node, sent, lease)),
+            Err(error) => {
+                log::debug!(request_id = self.request_id.as_str(); "{} failed: {error}", self.want);
+                node.failed(&error);
+                None
+            }
+        }
+    }
+
+    /// What Redis holds, and whether the serving rule lets it pass; then it is kept in memory, too.
+    async fn in_redis(&self, lease: Option<&Lease>) -> Option<(Arc<Entry>, bool)> {
+        let asked = clock::now();
+        let entry = self.entry(self.cache.redis.as_ref()?.get(&self.want).await?);
+        let strict = lease.is_some_and(|lease| entry.judge(lease, asked) == Verdict::Serve);
+        if strict {
+            self.cache.local.insert(self.want.clone(), Arc::clone(&entry));
+        }
+        Some((entry, strict))
+    }
+
+    fn landed(&self, answer: Answer, node: &Node, sent: Moment, lease: Option<&Lease>) -> Arc<Fetched> {
+        node.answered(answer.master);
+        let origin = match answer.master {
+            true => Origin::Master(sent),
+            false => Origin::Replica(node.peer.url().to_string()),
+        };
+        self.keep(answer.content, origin, sent, lease)
+    }
+
+    /// Keeps an answer if the serving rule would let it pass: an answer that is already below a floor
+    /// would only be refused again.
+    fn keep(&self, content: Content, origin: Origin, sent: Moment, lease: Option<&Lease>) -> Arc<Fetched> {
+        let cache = &self.cache;
+        cache.leases.met(content.asof.epoch);
+        let entry = self.entry(content.clone());
+        if lease.is_some_and(|lease| entry.judge(lease, sent) == Verdict::Serve) {
+            cache.local.insert(self.want.clone(), Arc::clone(&entry));
+            if let Some(redis) = &cache.redis {
+                redis.put(&self.want, &content, cache.ttl.of(&self.want));
+            }
+        }
+        Arc::new(Fetched { entry, origin })
+    }
+
+    fn entry(&self, content: Content) -> Arc<Entry> {
+        Arc::new(Entry::new(&self.want, content, clock::now(), self.cache.ttl.of(&self.want)))
+    }
+}

@@ -1,0 +1,93 @@
+//! A link to a master that damages the snapshots that it carries.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::net::{Shutdown, TcpListener, TcpStream};
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+
+/// What becomes of one snapshot, at a byte of the answer, its head included.
+#[derive(Clone, Copy)]
+pub enum Damage {
+    /// The link breaks off.
+    Cut(usize),
+    /// A bit of this byte is turned over.
+    Flip(usize),
+}
+
+pub struct Meddler {
+    url: String,
+    plan: Arc<Mutex<VecDeque<Damage>>>,
+}
+
+impl Meddler {
+    /// In front of the role at `url`: one damage for each snapshot, in order; whole ones after that. Its
+    /// threads end with their connections.
+    pub fn before(url: &str, plan: impl IntoIterator<Item = Damage>) -> Self {
+        let target = url.trim_start_matches("http://").to_owned();
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let plan = Arc::new(Mutex::new(VecDeque::from_iter(plan)));
+        let ahead = Arc::clone(&plan);
+        std::thread::spawn(move || {
+            for from in listener.incoming().map_while(Result::ok) {
+                let Ok(to) = TcpStream::connect(&target) else { return };
+                let (answers, asker) = (to.try_clone().unwrap(), from.try_clone().unwrap());
+                let asked = Arc::new(AtomicBool::new(false));
+                let (seen, ahead) = (Arc::clone(&asked), Arc::clone(&ahead));
+                std::thread::spawn(move || carry_answers(answers, asker, &seen, &ahead));
+                std::thread::spawn(move || carry_requests(from, to, &asked));
+            }
+        });
+        Self { url, plan }
+    }
+
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// How many snapshots are still to be damaged.
+    pub fn left(&self) -> usize {
+        self.plan.lock().unwrap().len()
+    }
+}
+
+fn carry_requests(mut from: TcpStream, mut to: TcpStream, asked: &AtomicBool) {
+    let mut chunk = [0; 8192];
+    while let Ok(read @ 1..) = from.read(&mut chunk) {
+        if chunk.starts_with(b"GET /snapshot") {
+            asked.store(true, Ordering::SeqCst);
+        }
+        if to.write_all(&chunk[..read]).is_err() {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
+}
+
+fn carry_answers(mut from: TcpStream, mut to: TcpStream, asked: &AtomicBool, plan: &Mutex<VecDeque<Damage>>) {
+    let mut chunk = [0; 8192];
+    let (mut damage, mut passed) = (None, 0);
+    while let Ok(read @ 1..) = from.read(&mut chunk) {
+        if asked.swap(false, Ordering::SeqCst) {
+            (damage, passed) = (plan.lock().unwrap().pop_front(), 0);
+        }
+        let here = |at: usize| at.checked_sub(passed).filter(|&at| at < read);
+        let mut end = read;
+        match damage {
+            Some(Damage::Cut(at)) => end = here(at).unwrap_or(read),
+            Some(Damage::Flip(at)) => {
+                if let Some(at) = here(at) {
+                    chunk[at] ^= 1;
+                }
+            }
+            None => {}
+        }
+        passed += read;
+        if to.write_all(&chunk[..end]).is_err() || end < read {
+            break;
+        }
+    }
+    let _ = to.shutdown(Shutdown::Both);
+    let _ = from.shutdown(Shutdown::Both);
+}
