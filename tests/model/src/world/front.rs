@@ -234,9 +234,7 @@ impl World {
                     | Msg::ProbeAnswer { front: f, front_life: l, .. } => (*f, *l) == (front, life),
                     _ => false,
                 };
-                if !self.under_way(under_way) {
-                    actions.push(Action::AskFails { front });
-                } else if self.left.impatience > 0 {
+                if self.left.impatience > 0 || !self.under_way(under_way) {
                     actions.push(Action::AskFails { front });
                 }
             }
@@ -342,7 +340,7 @@ impl World {
         if !self.fronts[front].up {
             return;
         }
-        self.front(front).met.meet(met);
+        self.front_met(front, met);
         match msg {
             Msg::Probe { node, life, front: asked, front_life, holder, lease, captured } => {
                 let answered = self.fronts[front].session.holder();
@@ -490,7 +488,7 @@ impl World {
         self.say(&World::front_name(front), || "deletes its entries".into());
     }
 
-    /// An answer of `epoch` has been seen: if that epoch deposes ours, our lease is worth nothing.
+    /// A message shows `epoch`: if that deposes ours, our lease is worth nothing.
     fn front_met(&mut self, front: usize, epoch: Epoch) {
         let it = self.front(front);
         it.met.meet(epoch);
