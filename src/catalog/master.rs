@@ -111,7 +111,7 @@ pub async fn start(
     let not_before = not_before(clock::now(), recorded, permission);
     let wait = clock::now().until(not_before);
     if !wait.is_zero() {
-        log::info!("purchases wait {wait:?} for the leases of the epoch before");
+        log::info!("purchases wait {wait:?} for leases that an earlier master may have granted");
     }
 
     let mastership = Arc::new(Mastership::new(member.clone()));
