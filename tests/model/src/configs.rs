@@ -276,6 +276,10 @@ pub fn all() -> Vec<Config> {
                 s.budget = Left { reads: 2, asks: 1, losses: 1, ..Left::default() };
             },
         ),
+        config("waiters", "two readers share a flight while a purchase is made", |s| {
+            one_front(s);
+            s.budget = Left { reads: 2, ..Left::default() };
+        }),
         config("usurped", "a start by force hands over before it has written anything", |s| {
             no_front(s);
             s.deeds = vec![Deed::Buy(id(1)), Deed::Buy(id(1))];
@@ -321,11 +325,12 @@ pub fn all() -> Vec<Config> {
         }),
         config("late", "the answer about a lease is late", |s| {
             one_front(s);
-            s.prelude = vec![ReadAll];
+            s.prelude = vec![ReadAll, Act(Action::GoOn { ms: 300 })];
             s.budget = Left { reads: 1, asks: 2, ticks: 6, losses: 1, ..Left::default() };
         }),
         config("stall", "a frontend renews again and again and answers no fence", |s| {
             one_front(s);
+            s.prelude = vec![Act(Action::GoOn { ms: 300 })];
             s.budget = Left { asks: 2, ticks: 5, losses: 1, ..Left::default() };
         }),
         config("shared", "two frontends behind one address, both with entries", |s| {
@@ -350,6 +355,8 @@ pub fn all() -> Vec<Config> {
             s.prelude = vec![
                 Act(Action::StopNode { node: 1, power: false }),
                 Act(Action::Begin { op: 0 }),
+                Rest,
+                Act(Action::GoOn { ms: 600 }),
                 Rest,
                 Act(Action::StartReplica { node: 1 }),
             ];
@@ -376,7 +383,7 @@ pub fn all() -> Vec<Config> {
         }),
         config("renewal", "a lease is renewed while a fence for it is lost", |s| {
             one_front(s);
-            s.prelude = vec![ReadAll];
+            s.prelude = vec![ReadAll, Act(Action::GoOn { ms: 300 })];
             s.budget = Left { reads: 1, asks: 1, ticks: 5, losses: 1, ..Left::default() };
         }),
         config("wiped", "the master's data is wiped under a frontend that is cut off", |s| {

@@ -56,7 +56,7 @@ pub const MUTANTS: &[Mutant] = &[
         rule: Rule::LateHolderIsNotRenewed,
         kept: "who misses a fence's deadline gets no renewal",
         removed: "it is renewed all the same",
-        homes: &["stall"],
+        homes: &[],
     },
     Mutant {
         rule: Rule::FloorsCopiedOnJoin,
@@ -152,13 +152,13 @@ pub const MUTANTS: &[Mutant] = &[
         rule: Rule::WaiterJudgesForItself,
         kept: "each waiter judges a flight's answer for itself",
         removed: "it takes what the flight brought",
-        homes: &["race"],
+        homes: &["waiters"],
     },
     Mutant {
         rule: Rule::AskedAfterTheWaiterCame,
         kept: "a master's answer is fresh for those who came before it was asked",
         removed: "for all who wait",
-        homes: &["shares", "race"],
+        homes: &["waiters"],
     },
     Mutant {
         rule: Rule::AsofOfTheSameSnapshot,
@@ -248,7 +248,7 @@ pub const MUTANTS: &[Mutant] = &[
         rule: Rule::AnswersAreStored,
         kept: "answers are stored with their orders",
         removed: "they are not",
-        homes: &["retry"],
+        homes: &["restock", "retry"],
     },
     Mutant {
         rule: Rule::RefusalsAreStored,
@@ -341,7 +341,7 @@ pub fn hunt(mutant: &Mutant, configs: &[Config], states: usize, seeds: u64) -> O
     rule::remove(Some(mutant.rule));
     let at_home = |config: &&Config| mutant.homes.contains(&config.name);
     let in_model = |config: &Config| {
-        let report = checker::check(config, states, 2, 64);
+        let report = checker::check(config, states, 2, 4);
         let (promise, trace) = report.broken?;
         Some(Found { by: format!("model, `{}`", config.name), promise, trace })
     };

@@ -1048,7 +1048,9 @@ impl World {
                 drop_replica(master, replica, next_deadline);
             }
         }
-        master.in_sync.acknowledged(seq);
+        if kept(Rule::ReplicatedBeforeAcknowledging) {
+            master.in_sync.acknowledged(seq);
+        }
         // Before the first acknowledgement that does not wait for who has left.
         let members = master.in_sync.members();
         if members.is_superset(&it.disk.in_sync) || kept(Rule::LeavingTheSetIsDurable) {
