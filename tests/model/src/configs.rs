@@ -268,6 +268,8 @@ pub fn all() -> Vec<Config> {
                 s.warm = false;
                 s.deeds = vec![];
                 s.prelude = vec![
+                    Act(Action::Report { node: 1 }),
+                    Rest,
                     Act(Action::StopNode { node: 0, power: false }),
                     Act(Action::StopNode { node: 1, power: false }),
                     Act(Action::StartMaster { node: 1, force: true }),
@@ -291,8 +293,13 @@ pub fn all() -> Vec<Config> {
                 Rest,
                 Act(Action::Report { node: 1 }),
                 Rest,
+                Act(Action::Handover { node: 0, to: 1 }),
+                Rest,
+                Act(Action::StopNode { node: 1, power: false }),
+                Act(Action::StartMaster { node: 1, force: false }),
+                Act(Action::GoOn { ms: 6000 }),
             ];
-            s.budget = Left { reports: 1, retries: 1, replica_stops: 1, handovers: 1, ..Left::default() };
+            s.budget = Left { retries: 2, ..Left::default() };
         }),
         config("heirs", "the master hands over, and is started again all the same", |s| {
             no_front(s);

@@ -253,6 +253,11 @@ pub enum Action {
 }
 
 impl Action {
+    /// What nobody does by himself while the others rest.
+    fn is_a_new_attempt(&self) -> bool {
+        matches!(self, Action::Retry { .. } | Action::StartReplica { .. } | Action::StartFront { .. })
+    }
+
     /// The frontend that acts.
     fn front(&self) -> Option<usize> {
         match *self {
@@ -470,9 +475,7 @@ impl World {
                 self.step(&action);
             }
             Prelude::Rest => {
-                while let Some(action) =
-                    self.fair_action().filter(|action| !matches!(action, Action::Retry { .. }))
-                {
+                while let Some(action) = self.fair_action().filter(|action| !action.is_a_new_attempt()) {
                     self.step(&action);
                 }
             }

@@ -491,7 +491,13 @@ impl World {
         // What this file does not know of: the life before it was wiped or restored.
         let own = if kept(Rule::StartWaitsForItsOwnTerm) { term_ms } else { 0 };
         let recorded = Duration::from_millis(recorded.max(own));
-        let Some(state) = head.then(version, Body::Start { term_ms, node: it.disk.node }) else { return };
+        // Whoever starts after this one waits for what this one waits for.
+        let waits_ms = u64::try_from(permission.at_least.as_millis()).unwrap_or(u64::MAX);
+        let term_recorded = term_ms.max(waits_ms);
+        let Some(state) = head.then(version, Body::Start { term_ms: term_recorded, node: it.disk.node })
+        else {
+            return;
+        };
         it.disk.write(Arc::clone(&state), true);
         it.disk.deposed_by = None;
         it.met.lead(epoch);
