@@ -22,6 +22,8 @@ mod writer;
 
 #[cfg(test)]
 mod tests;
+#[cfg(test)]
+pub use tests::stored_answers;
 
 pub use digest::Cursor;
 pub use directory::{DataDir, InSyncFile, current_file};

@@ -60,7 +60,7 @@ mod tests {
     use crate::domain::{BookId, IdempotencyKey, OrderId, Purchase, Quantity, Request};
     use crate::member::Member;
     use crate::shutdown::Shutdown;
-    use crate::store::{DataDir, NewEpoch, current_file};
+    use crate::store::{DataDir, NewEpoch, stored_answers};
     use std::sync::Arc;
     use std::time::Duration;
 
@@ -75,13 +75,6 @@ mod tests {
             quantity: Quantity::ONE,
             offer: None,
         })
-    }
-
-    async fn answers(data: &std::path::Path) -> i64 {
-        use sqlx::Connection;
-        let options = sqlx::sqlite::SqliteConnectOptions::new().filename(current_file(data).unwrap());
-        let mut connection = sqlx::SqliteConnection::connect_with(&options).await.unwrap();
-        sqlx::query_scalar("SELECT count(*) FROM answers").fetch_one(&mut connection).await.unwrap()
     }
 
     /// A master whose file has `old` answers of two days ago.
@@ -118,7 +111,7 @@ mod tests {
         let stop = Shutdown::new();
         let running = actix_web::rt::spawn(tasks.run(stop.clone()));
         let forgotten = async {
-            while answers(dir.path()).await > 0 {
+            while stored_answers(dir.path()).await > 0 {
                 tokio::task::yield_now().await;
             }
         };
@@ -140,6 +133,6 @@ mod tests {
         stop.cancel();
         running.await.unwrap().unwrap();
         // 130 copies of the first 511 were sold, and as many answers of each kind fit one batch.
-        assert!(answers(dir.path()).await <= 4 + 512 - 256, "{}", answers(dir.path()).await);
+        assert!(stored_answers(dir.path()).await <= 4 + 512 - 256, "{}", stored_answers(dir.path()).await);
     }
 }

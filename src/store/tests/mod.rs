@@ -24,6 +24,13 @@ const NOW_MS: i64 = 1_700_000_000_000;
 const LEASE_MS: u64 = 3_000;
 const NODE: NodeId = NodeId(0xfeed_beef_dead_cafe);
 
+/// How many answers the file under `data` keeps, for tests of those who forget them.
+pub async fn stored_answers(data: &Path) -> i64 {
+    let options = SqliteConnectOptions::new().filename(current_file(data).unwrap());
+    let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+    sqlx::query_scalar("SELECT count(*) FROM answers").fetch_one(&mut connection).await.unwrap()
+}
+
 fn new_epoch(identity: u64, at_least: u64, lease_term_ms: u64) -> NewEpoch {
     NewEpoch { identity, at_least, lease_term_ms, node: NODE }
 }
