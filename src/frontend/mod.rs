@@ -6,12 +6,14 @@
 //! | `routes` | HTTP in and out, on a public and an internal listener |
 //! | `demand` | what a reader demands of one answer: its level, its least version |
 //! | `shop` | what a customer can do |
+//! | `orders` | the way to the order nodes |
 //! | `cache/` | reads: memory, Redis, a catalog node; the lease |
 //! | `balance/` | which node is next, and who is ill |
 
 mod balance;
 mod cache;
 mod demand;
+mod orders;
 mod routes;
 mod shop;
 

@@ -3,38 +3,27 @@
 use super::balance::Pool;
 use super::cache::{Cache, Reach, Served, Want};
 use super::demand::{Demand, Level};
-use crate::client::CallError;
+use super::orders::{self, Purchases};
 use crate::clock;
 use crate::coherence::Moment;
 use crate::domain::{IdempotencyKey, Order, OrderId, Outcome, PublicVersion, Purchase, Receipt, Refusal};
 use crate::shutdown::Shutdown;
 use crate::wire::catalog::{ORDERS, Stated};
-use crate::wire::order::PURCHASE;
 use crate::wire::public::PurchaseBody;
 use crate::wire::{ErrorCode, Problem};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
-use tokio::time::Instant;
-
-/// From a purchase's arrival to its answer: longer than an order node tries, shorter than nginx waits.
-const PURCHASE_DEADLINE: Duration = Duration::from_secs(10);
-
-/// One order node's time with a purchase. A write that stalls for a lease is answered within it.
-const ATTEMPT: Duration = Duration::from_secs(6);
-
-/// Before a purchase goes to another order node.
-const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
 /// Purchases under way; with more the answer is a quick 503. Each holds a few kilobytes.
-const MAX_PURCHASES: usize = 1024;
+pub const MAX_PURCHASES: usize = 1024;
 
 /// For one look-up of an order.
 const LOOKUP_DEADLINE: Duration = Duration::from_secs(1);
 
 pub struct Shop {
     pub cache: Arc<Cache>,
-    pub orders: Arc<Pool>,
+    pub orders: Arc<Pool<Purchases>>,
     purchases: Arc<Semaphore>,
     /// Cancelled when the listener is about to go: who still waits for a purchase is told its key.
     pub closing: Shutdown,
@@ -47,7 +36,7 @@ pub struct Decided {
 }
 
 impl Shop {
-    pub fn new(cache: Arc<Cache>, orders: Arc<Pool>) -> Self {
+    pub fn new(cache: Arc<Cache>, orders: Arc<Pool<Purchases>>) -> Self {
         let purchases = Arc::new(Semaphore::new(MAX_PURCHASES));
         Self { cache, orders, purchases, closing: Shutdown::new() }
     }
@@ -85,7 +74,7 @@ impl Shop {
         // A task of its own: a customer who hangs up does not stop a purchase half-way.
         let task = actix_web::rt::spawn(async move {
             let _permit = permit;
-            send(&orders, &purchase, &request_id).await
+            orders::send(&orders, &purchase, &request_id).await
         });
         let outcome = tokio::select! {
             outcome = task => outcome.map_err(|_| unavailable())??,
@@ -148,45 +137,6 @@ impl Shop {
             Reach::Yes(shows) => Ok(Some((Some(order), shows))),
             Reach::Older | Reach::Unsaid => Ok(None),
         }
-    }
-}
-
-/// To one order node, and to the next while there is time, if one fails: the key makes that safe.
-async fn send(orders: &Pool, purchase: &Purchase, request_id: &str) -> Result<Outcome, Problem> {
-    let until = Instant::now() + PURCHASE_DEADLINE;
-    let mut tried = Vec::new();
-    loop {
-        let node = orders.pick(&tried).or_else(|| {
-            tried.clear();
-            orders.pick(&tried)
-        });
-        let error = match &node {
-            Some(node) => {
-                let left = until.saturating_duration_since(Instant::now());
-                match node.peer.post(PURCHASE, purchase, request_id, left.min(ATTEMPT)).await {
-                    Ok(outcome) => return Ok(outcome),
-                    // A node that has no room left: perhaps another has. Full is no reason to wait.
-                    Err(CallError::Refused { problem, .. })
-                        if problem.code == ErrorCode::Unavailable && orders.count().0 > tried.len() + 1 =>
-                    {
-                        tried.extend(Some(Arc::clone(node)));
-                        continue;
-                    }
-                    Err(CallError::Refused { problem, .. }) => return Err(problem),
-                    Err(error) => {
-                        node.failed(&error);
-                        error.to_string()
-                    }
-                }
-            }
-            None => "there is no order node".into(),
-        };
-        tried.extend(node);
-        if Instant::now() + RETRY_PAUSE >= until {
-            log::warn!(request_id; "a purchase has no answer: {error}");
-            return Err(ErrorCode::Unavailable.into());
-        }
-        tokio::time::sleep(RETRY_PAUSE).await;
     }
 }
 

@@ -8,23 +8,24 @@ mod purchase;
 
 use crate::client::{BaseUrl, Masters};
 use crate::member::Member;
-use crate::server::{self, ApiError, healthz, read_json, request_id, require_token, resource};
+use crate::server::{self, ApiError, healthz, read_json, require_token, resource};
 use crate::shutdown::Shutdown;
 use crate::token::InternalToken;
-use crate::wire::catalog::PurchaseCall;
-use crate::wire::order::PURCHASE;
+use crate::wire::catalog::MAX_BATCH;
+use crate::wire::order::{Answers, PURCHASES};
+use crate::wire::{ErrorCode, Problem, catalog};
 use actix_web::middleware::from_fn;
 use actix_web::web;
-use actix_web::{HttpRequest, HttpResponse};
-use purchase::{Gatherer, Queue};
+use actix_web::HttpResponse;
+use purchase::Purchases;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
 
 /// HTTP workers. A purchase costs this role some microseconds.
 const WORKERS: usize = 1;
 
-/// A purchase with the longest key.
-const MAX_BODY: usize = 4 << 10;
+/// A batch of purchases with the longest keys, twice over.
+const MAX_BODY: usize = 512 << 10;
 
 /// What an order node was told, checked.
 #[derive(Debug, Clone)]
@@ -58,34 +59,28 @@ impl App {
 
     /// Serves until `shutdown`, then answers what is under way.
     pub async fn run(self, shutdown: Shutdown) -> io::Result<()> {
-        let (queue, gatherer) = Gatherer::new(self.masters);
-        // Ends when the last sender, which the routes hold, is gone.
-        let gathering = actix_web::rt::spawn(gatherer.run());
-        let (queue, member) = (web::Data::new(queue), web::Data::new(self.member));
+        let (to_master, member) = (web::Data::new(Purchases::new(self.masters)), web::Data::new(self.member));
         let routes = move |config: &mut web::ServiceConfig| {
             config
                 .app_data(member.clone())
-                .app_data(queue.clone())
+                .app_data(to_master.clone())
                 .service(resource("/healthz", "GET", web::get().to(healthz)))
                 .service(resource("/readyz", "GET", web::get().to(healthz)))
                 .service(web::scope("").wrap(from_fn(require_token)).service(resource(
-                    PURCHASE,
+                    PURCHASES,
                     "POST",
-                    web::post().to(purchase),
+                    web::post().to(purchases),
                 )));
         };
-        server::serve(self.listener, WORKERS, shutdown, routes).await?;
-        gathering.abort();
-        Ok(())
+        server::serve(self.listener, WORKERS, shutdown, routes).await
     }
 }
 
-async fn purchase(
-    queue: web::Data<Queue>,
-    request: HttpRequest,
-    payload: web::Payload,
-) -> Result<HttpResponse, ApiError> {
-    let purchase = read_json(payload, MAX_BODY).await?;
-    let call = PurchaseCall { request_id: request_id(&request), purchase };
-    Ok(HttpResponse::Ok().json(queue.submit(call).await?))
+async fn purchases(to_master: web::Data<Purchases>, payload: web::Payload) -> Result<HttpResponse, ApiError> {
+    let body: catalog::Purchases = read_json(payload, MAX_BODY).await?;
+    if body.purchases.len() > MAX_BATCH {
+        let sentence = format!("a request has at most {MAX_BATCH} purchases");
+        return Err(Problem::new(ErrorCode::InvalidRequest, sentence).into());
+    }
+    Ok(HttpResponse::Ok().json(Answers { answers: to_master.submit(body.purchases).await }))
 }

@@ -5,13 +5,13 @@
 //! room was never sent; every purchase is answered within [`DEADLINE`].
 
 use crate::abort;
-use crate::client::{CallError, Masters};
+use crate::client::{Bounds, CallError, Gatherer, Masters};
 use crate::domain::Outcome;
+use crate::wire::ErrorCode;
 use crate::wire::catalog::{MAX_BATCH, Outcomes, PURCHASES, PurchaseCall};
-use crate::wire::{ErrorCode, Problem};
+use futures_util::future::join_all;
 use serde::Serialize;
 use std::time::Duration;
-use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
 /// Purchases that wait for the request under way; with more the answer is a quick 503.
@@ -27,80 +27,72 @@ const ATTEMPT: Duration = Duration::from_secs(5);
 const FIRST_PAUSE: Duration = Duration::from_millis(25);
 const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 
+/// What became of a purchase. [`ErrorCode::Unavailable`]: unknown, and safe to repeat with its key.
+type Answer = Result<Outcome, ErrorCode>;
+
 struct Waiting {
     call: PurchaseCall,
     until: Instant,
-    reply: oneshot::Sender<Result<Outcome, Problem>>,
 }
 
-/// The way to the gatherer.
+/// The way to the master.
 #[derive(Clone)]
-pub struct Queue(mpsc::Sender<Waiting>);
-
-impl Queue {
-    /// The outcome, or [`ErrorCode::Unavailable`]: then it is unknown, and safe to repeat with its key.
-    pub async fn submit(&self, call: PurchaseCall) -> Result<Outcome, Problem> {
-        let (reply, answer) = oneshot::channel();
-        let until = Instant::now() + DEADLINE;
-        let unavailable = || Problem::from(ErrorCode::Unavailable);
-        self.0.try_send(Waiting { call, until, reply }).map_err(|_| unavailable())?;
-        match tokio::time::timeout_at(until, answer).await {
-            Ok(Ok(outcome)) => outcome,
-            _ => Err(unavailable()),
-        }
-    }
-}
-
-pub struct Gatherer {
-    queue: mpsc::Receiver<Waiting>,
-    masters: Masters,
-}
+pub struct Purchases(Gatherer<Waiting, Answer>);
 
 #[derive(Serialize)]
 struct Body<'a> {
     purchases: Vec<&'a PurchaseCall>,
 }
 
-impl Gatherer {
-    pub fn new(masters: Masters) -> (Queue, Self) {
-        let (sender, queue) = mpsc::channel(QUEUE);
-        (Queue(sender), Self { queue, masters })
+impl Purchases {
+    pub fn new(masters: Masters) -> Self {
+        let bounds = Bounds { batch: MAX_BATCH, calls: 1, waiting: QUEUE };
+        Self(Gatherer::new(bounds, move |batch| {
+            let masters = masters.clone();
+            async move { process(&masters, batch).await }
+        }))
     }
 
-    pub async fn run(mut self) {
-        let mut batch = Vec::new();
-        while self.queue.recv_many(&mut batch, MAX_BATCH).await > 0 {
-            process(&self.masters, std::mem::take(&mut batch)).await;
-        }
+    /// An answer for each, in their order.
+    pub async fn submit(&self, calls: Vec<PurchaseCall>) -> Vec<Answer> {
+        let until = Instant::now() + DEADLINE;
+        join_all(calls.into_iter().map(async |call| {
+            match tokio::time::timeout_at(until, self.0.submit(Waiting { call, until })).await {
+                Ok(Ok(answer)) => answer,
+                _ => Err(ErrorCode::Unavailable),
+            }
+        }))
+        .await
     }
 }
 
-/// Sends one batch and tells everybody in it.
-async fn process(masters: &Masters, mut batch: Vec<Waiting>) {
+/// An answer for each, in order.
+async fn process(masters: &Masters, batch: Vec<Waiting>) -> Vec<Answer> {
     // Who has given up already is told nothing any more, and was never sent.
     let now = Instant::now();
-    batch.retain(|waiting| waiting.until > now);
-    if batch.is_empty() {
-        return;
+    let batch: Vec<Option<Waiting>> =
+        batch.into_iter().map(|waiting| Some(waiting).filter(|waiting| waiting.until > now)).collect();
+    let in_time: Vec<&Waiting> = batch.iter().flatten().collect();
+    if in_time.is_empty() {
+        return batch.iter().map(|_| Err(ErrorCode::Unavailable)).collect();
     }
     abort::point(abort::GATHERED);
     let sent = Instant::now();
-    let size = batch.len();
-    let answers = send(masters, &batch).await;
+    let mut answers = send(masters, &in_time).await.into_iter();
     abort::point(abort::ANSWERED);
     let took = sent.elapsed().as_secs_f64() * 1e3;
-    for (waiting, answer) in batch.into_iter().zip(answers) {
+    for waiting in &in_time {
         log::debug!(
             request_id = waiting.call.request_id.as_str();
-            "purchase book:{} went with {size} in {took:.2} ms", waiting.call.purchase.book_id
+            "purchase book:{} went with {} in {took:.2} ms", waiting.call.purchase.book_id, in_time.len()
         );
-        // Who asked may have gone; the purchase stands.
-        let _ = waiting.reply.send(answer);
     }
+    let answer = |waiting: &Option<Waiting>| waiting.as_ref().and_then(|_| answers.next());
+    batch.iter().map(answer).map(|answer| answer.unwrap_or(Err(ErrorCode::Unavailable))).collect()
 }
 
 /// One answer for each, in order.
-async fn send(masters: &Masters, batch: &[Waiting]) -> Vec<Result<Outcome, Problem>> {
+async fn send(masters: &Masters, batch: &[&Waiting]) -> Vec<Answer> {
     // The youngest's deadline: each of the others watches its own.
     let until = batch.iter().map(|waiting| waiting.until).max().unwrap_or_else(Instant::now);
     let body = Body { purchases: batch.iter().map(|waiting| &waiting.call).collect() };
@@ -134,6 +126,6 @@ fn worth_repeating(error: &CallError) -> bool {
     matches!(error.code(), None | Some(ErrorCode::Unavailable | ErrorCode::NotMaster))
 }
 
-fn all(batch: &[Waiting], code: ErrorCode) -> Vec<Result<Outcome, Problem>> {
-    batch.iter().map(|_| Err(code.into())).collect()
+fn all(batch: &[&Waiting], code: ErrorCode) -> Vec<Answer> {
+    batch.iter().map(|_| Err(code)).collect()
 }
