@@ -138,7 +138,7 @@ impl App {
         let cache = Arc::clone(&self.shop.cache);
         let mut tasks = vec![
             actix_web::rt::spawn(Arc::clone(&cache.nodes).keep(behind.clone())),
-            actix_web::rt::spawn(Arc::clone(&self.shop.orders).keep(behind.clone())),
+            actix_web::rt::spawn(Arc::clone(&self.shop.orders.pool).keep(behind.clone())),
         ];
         tasks.push(actix_web::rt::spawn({
             let (cache, member, behind) = (Arc::clone(&cache), self.member.clone(), behind.clone());

@@ -1,111 +1,107 @@
-//! The way to the order nodes: purchases that arrive while a request to a node is under way travel in the next
-//! one, and go to another node if one fails.
+//! The way to the order nodes: purchases that arrive while a request is under way travel in the next one, to
+//! the order node whose turn it is, and to another if that one fails.
 //!
 //! Invariant: a purchase is sent again only with the key that it came with; it has an answer, or is given up,
 //! before its deadline.
 
-use super::balance::{Line, Pool};
-use crate::client::{Bounds, CallError, Gatherer, Peer, Ungathered};
+use super::balance::Pool;
+use crate::client::{Bounds, CallError, Gatherer};
 use crate::domain::{Outcome, Purchase};
+use crate::wire::ErrorCode;
 use crate::wire::catalog::{MAX_BATCH, PurchaseCall};
 use crate::wire::order::{Answers, PURCHASES};
-use crate::wire::{ErrorCode, Problem};
 use serde::Serialize;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
 
 /// From a purchase's arrival to its answer: longer than an order node tries, shorter than nginx waits.
-const PURCHASE_DEADLINE: Duration = Duration::from_secs(10);
+const DEADLINE: Duration = Duration::from_secs(10);
 
 /// One order node's time with a purchase. A write that stalls for a lease is answered within it.
 const ATTEMPT: Duration = Duration::from_secs(6);
 
-/// Before a purchase goes to another order node.
+/// Before purchases go to another order node.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// What one node may be sent from one thread. One request at a time makes the largest batches; the frontend has
-/// no more purchases under way than may wait.
-const BOUNDS: Bounds = Bounds { batch: MAX_BATCH, calls: 1, waiting: super::shop::MAX_PURCHASES };
+/// Purchases that wait for a request of their thread, which are not more than the frontend lets in.
+const QUEUE: usize = super::shop::MAX_PURCHASES;
 
-/// The purchases on their way to one order node.
-pub struct Purchases {
-    peer: Peer,
-    gatherer: Gatherer<PurchaseCall, Result<Outcome, CallError>>,
+/// Requests under way from one thread. One makes the largest batches; it may hang with its node for an
+/// attempt, and then the others go on.
+const REQUESTS: usize = 2;
+
+/// What became of a purchase. [`ErrorCode::Unavailable`]: unknown, and safe to repeat with its key.
+type Answer = Result<Outcome, ErrorCode>;
+
+struct Waiting {
+    call: PurchaseCall,
+    until: Instant,
+}
+
+/// The order nodes, as a customer's purchase sees them.
+pub struct Orders {
+    pub pool: Arc<Pool>,
+    gatherer: Gatherer<Waiting, Answer>,
 }
 
 #[derive(Serialize)]
-struct Body {
-    purchases: Vec<PurchaseCall>,
+struct Body<'a> {
+    purchases: Vec<&'a PurchaseCall>,
 }
 
-impl Line for Purchases {
-    fn to(peer: &Peer) -> Self {
-        let to = peer.clone();
-        let gatherer = Gatherer::new(BOUNDS, move |purchases| send_batch(to.clone(), purchases));
-        Self { peer: peer.clone(), gatherer }
+impl Orders {
+    pub fn new(pool: Arc<Pool>) -> Self {
+        let bounds = Bounds { batch: MAX_BATCH, calls: REQUESTS, waiting: QUEUE };
+        let gatherer = Gatherer::new(bounds, {
+            let pool = Arc::clone(&pool);
+            move |batch| {
+                let pool = Arc::clone(&pool);
+                async move { send(&pool, &batch).await }
+            }
+        });
+        Self { pool, gatherer }
     }
-}
 
-impl Purchases {
-    /// The answer of this node, unless `deadline` is over first.
-    async fn send(&self, call: PurchaseCall, deadline: Duration) -> Result<Outcome, CallError> {
-        let peer = || self.peer.url().to_string();
-        match tokio::time::timeout(deadline, self.gatherer.submit(call)).await {
+    pub async fn buy(&self, purchase: Purchase, request_id: String) -> Answer {
+        let until = Instant::now() + DEADLINE;
+        let waiting = Waiting { call: PurchaseCall { request_id, purchase }, until };
+        match tokio::time::timeout_at(until, self.gatherer.submit(waiting)).await {
             Ok(Ok(answer)) => answer,
-            Ok(Err(Ungathered::Full)) => {
-                Err(CallError::Refused { peer: peer(), problem: ErrorCode::Unavailable.into() })
-            }
-            Ok(Err(Ungathered::Lost)) => {
-                Err(CallError::NoAnswer { peer: peer(), cause: "the request was lost".into() })
-            }
-            Err(_) => Err(CallError::NoAnswer { peer: peer(), cause: format!("not within {deadline:?}") }),
+            _ => Err(ErrorCode::Unavailable),
         }
     }
 }
 
-/// An answer for each, in order.
-async fn send_batch(peer: Peer, purchases: Vec<PurchaseCall>) -> Vec<Result<Outcome, CallError>> {
-    let count = purchases.len();
-    let request_id = purchases.first().map_or_else(String::new, |call| call.request_id.clone());
-    let body = Body { purchases };
-    let refused = |code: ErrorCode| CallError::Refused { peer: peer.url().to_string(), problem: code.into() };
-    let answers: Result<Answers, CallError> = peer.post(PURCHASES, &body, &request_id, ATTEMPT).await;
-    match answers {
-        Ok(Answers { answers }) => {
-            answers.into_iter().map(|answer| answer.map_err(refused)).collect()
-        }
-        Err(error) => vec![Err(error); count],
-    }
-}
-
-/// To one order node, and to the next while there is time, if one fails: the key makes that safe.
-pub async fn send(
-    orders: &Pool<Purchases>,
-    purchase: &Purchase,
-    request_id: &str,
-) -> Result<Outcome, Problem> {
-    let until = Instant::now() + PURCHASE_DEADLINE;
+/// To one order node, and to the next while there is time, if one fails: the keys make that safe. One answer
+/// for each, in order.
+async fn send(pool: &Pool, batch: &[Waiting]) -> Vec<Answer> {
+    // The youngest's deadline: each of the others watches its own.
+    let until = batch.iter().map(|waiting| waiting.until).max().unwrap_or_else(Instant::now);
+    let body = Body { purchases: batch.iter().map(|waiting| &waiting.call).collect() };
+    let request_id = batch.first().map_or("", |waiting| &waiting.call.request_id);
+    let all = |code: ErrorCode| vec![Err(code); batch.len()];
     let mut tried = Vec::new();
     loop {
-        let node = orders.pick(&tried).or_else(|| {
+        let node = pool.pick(&tried).or_else(|| {
             tried.clear();
-            orders.pick(&tried)
+            pool.pick(&tried)
         });
         let error = match &node {
             Some(node) => {
                 let left = until.saturating_duration_since(Instant::now());
-                let call = PurchaseCall { request_id: request_id.into(), purchase: purchase.clone() };
-                match node.line.send(call, left.min(ATTEMPT)).await {
-                    Ok(outcome) => return Ok(outcome),
+                let answers: Result<Answers, _> =
+                    node.peer.post(PURCHASES, &body, request_id, left.min(ATTEMPT)).await;
+                match answers {
+                    Ok(Answers { answers }) => return answers,
                     // A node that has no room left: perhaps another has. Full is no reason to wait.
                     Err(CallError::Refused { problem, .. })
-                        if problem.code == ErrorCode::Unavailable && orders.count().0 > tried.len() + 1 =>
+                        if problem.code == ErrorCode::Unavailable && pool.count().0 > tried.len() + 1 =>
                     {
                         tried.extend(Some(Arc::clone(node)));
                         continue;
                     }
-                    Err(CallError::Refused { problem, .. }) => return Err(problem),
+                    Err(CallError::Refused { problem, .. }) => return all(problem.code),
                     Err(error) => {
                         node.failed(&error);
                         error.to_string()
@@ -116,8 +112,8 @@ pub async fn send(
         };
         tried.extend(node);
         if Instant::now() + RETRY_PAUSE >= until {
-            log::warn!(request_id; "a purchase has no answer: {error}");
-            return Err(ErrorCode::Unavailable.into());
+            log::warn!(request_id; "{} purchases have no answer: {error}", batch.len());
+            return all(ErrorCode::Unavailable);
         }
         tokio::time::sleep(RETRY_PAUSE).await;
     }

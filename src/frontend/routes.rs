@@ -219,7 +219,7 @@ async fn order(shop: Data<Shop>, request: HttpRequest) -> Answer {
 /// One line for each dependency; 503 when purchases or reads have nowhere to go.
 async fn readyz(shop: Data<Shop>) -> HttpResponse {
     let line = |name: &str, (all, well): (usize, usize)| format!("{name}: {well} of {all} nodes are well\n");
-    let (catalog, orders) = (shop.cache.nodes.count(), shop.orders.count());
+    let (catalog, orders) = (shop.cache.nodes.count(), shop.orders.pool.count());
     let lease = match shop.cache.leases.lease().as_ref().filter(|lease| lease.valid_at(clock::now())) {
         Some(lease) => format!("lease: held in epoch {}\n", lease.epoch().number),
         None => "lease: none, reads are not cached\n".into(),

@@ -3,7 +3,7 @@
 use super::balance::Pool;
 use super::cache::{Cache, Reach, Served, Want};
 use super::demand::{Demand, Level};
-use super::orders::{self, Purchases};
+use super::orders::Orders;
 use crate::clock;
 use crate::coherence::Moment;
 use crate::domain::{IdempotencyKey, Order, OrderId, Outcome, PublicVersion, Purchase, Receipt, Refusal};
@@ -23,7 +23,7 @@ const LOOKUP_DEADLINE: Duration = Duration::from_secs(1);
 
 pub struct Shop {
     pub cache: Arc<Cache>,
-    pub orders: Arc<Pool<Purchases>>,
+    pub orders: Arc<Orders>,
     purchases: Arc<Semaphore>,
     /// Cancelled when the listener is about to go: who still waits for a purchase is told its key.
     pub closing: Shutdown,
@@ -36,8 +36,9 @@ pub struct Decided {
 }
 
 impl Shop {
-    pub fn new(cache: Arc<Cache>, orders: Arc<Pool<Purchases>>) -> Self {
+    pub fn new(cache: Arc<Cache>, orders: Arc<Pool>) -> Self {
         let purchases = Arc::new(Semaphore::new(MAX_PURCHASES));
+        let orders = Arc::new(Orders::new(orders));
         Self { cache, orders, purchases, closing: Shutdown::new() }
     }
 
@@ -74,7 +75,7 @@ impl Shop {
         // A task of its own: a customer who hangs up does not stop a purchase half-way.
         let task = actix_web::rt::spawn(async move {
             let _permit = permit;
-            orders::send(&orders, &purchase, &request_id).await
+            orders.buy(purchase, request_id).await
         });
         let outcome = tokio::select! {
             outcome = task => outcome.map_err(|_| unavailable())??,

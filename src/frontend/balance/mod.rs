@@ -27,16 +27,10 @@ const LOOKUP_DEADLINE: Duration = Duration::from_secs(1);
 /// Addresses of one pool; more than that is a misconfigured name service.
 const MAX_NODES: usize = 64;
 
-/// What is kept for each node of a pool to call it by, beyond plain requests: calls that are gathered.
-pub trait Line {
-    fn to(peer: &Peer) -> Self;
-}
-
 /// One node behind a pool.
 #[derive(Debug)]
-pub struct Node<L> {
+pub struct Node {
     pub peer: Peer,
-    pub line: L,
     /// Which candidate it belongs to.
     candidate: usize,
     well: AtomicBool,
@@ -44,7 +38,7 @@ pub struct Node<L> {
     master: AtomicBool,
 }
 
-impl<L> Node<L> {
+impl Node {
     /// Takes the node out until a probe succeeds, if `error` says that it is the node that failed.
     pub fn failed(&self, error: &CallError) {
         let out = !matches!(error, CallError::Refused { .. });
@@ -63,17 +57,17 @@ impl<L> Node<L> {
     }
 }
 
-pub struct Pool<L> {
+pub struct Pool {
     name: &'static str,
     candidates: Vec<BaseUrl>,
     /// So many of the candidates, the first ones, are candidates for the write master.
     masters: usize,
     member: Member,
-    nodes: ArcSwap<Vec<Arc<Node<L>>>>,
+    nodes: ArcSwap<Vec<Arc<Node>>>,
     turn: AtomicUsize,
 }
 
-impl<L: Line> Pool<L> {
+impl Pool {
     /// Looks the candidates up once, so that a pool of addresses is complete from the start. The first
     /// `masters` of them are candidates for the write master.
     pub async fn new(name: &'static str, candidates: Vec<BaseUrl>, masters: usize, member: &Member) -> Self {
@@ -90,21 +84,21 @@ impl<L: Line> Pool<L> {
     }
 
     /// The next node in turn that is none of `tried`.
-    pub fn pick(&self, tried: &[Arc<Node<L>>]) -> Option<Arc<Node<L>>> {
+    pub fn pick(&self, tried: &[Arc<Node>]) -> Option<Arc<Node>> {
         self.pick_where(|node| !is_in(tried, node))
     }
 
     /// The same, but the write master only when no other node is well: for who can do without it and must
     /// not wait for it.
-    pub fn pick_but_master(&self, tried: &[Arc<Node<L>>]) -> Option<Arc<Node<L>>> {
+    pub fn pick_but_master(&self, tried: &[Arc<Node>]) -> Option<Arc<Node>> {
         let others =
-            |node: &Arc<Node<L>>| !node.master.load(Ordering::Relaxed) && node.is_well() && !is_in(tried, node);
+            |node: &Arc<Node>| !node.master.load(Ordering::Relaxed) && node.is_well() && !is_in(tried, node);
         self.pick_where(others).or_else(|| self.pick(tried))
     }
 
-    fn pick_where(&self, may_be: impl Fn(&Arc<Node<L>>) -> bool) -> Option<Arc<Node<L>>> {
+    fn pick_where(&self, may_be: impl Fn(&Arc<Node>) -> bool) -> Option<Arc<Node>> {
         let nodes = self.nodes.load();
-        let open: Vec<&Arc<Node<L>>> = nodes.iter().filter(|node| may_be(node)).collect();
+        let open: Vec<&Arc<Node>> = nodes.iter().filter(|node| may_be(node)).collect();
         let well: Vec<bool> = open.iter().map(|node| node.is_well()).collect();
         let chosen = select::round_robin(self.turn.fetch_add(1, Ordering::Relaxed), &well)?;
         Some(Arc::clone(open[chosen]))
@@ -129,7 +123,7 @@ impl<L: Line> Pool<L> {
         }
     }
 
-    async fn probe(&self, node: &Node<L>) {
+    async fn probe(&self, node: &Node) {
         match node.peer.probe(PROBE_DEADLINE).await {
             Ok(()) => {
                 if !node.well.swap(true, Ordering::Relaxed) {
@@ -157,16 +151,15 @@ impl<L: Line> Pool<L> {
                 }
             }
         }
-        let nodes: Vec<Arc<Node<L>>> = addresses
+        let nodes: Vec<Arc<Node>> = addresses
             .into_iter()
             .take(MAX_NODES)
             .map(|(url, candidate)| match known.iter().find(|node| *node.peer.url() == url) {
                 Some(node) => Arc::clone(node),
                 None => {
                     let peer = Peer::new(url, &self.member);
-                    let line = L::to(&peer);
                     let master = AtomicBool::new(candidate < self.masters);
-                    Arc::new(Node { peer, line, candidate, well: AtomicBool::new(true), master })
+                    Arc::new(Node { peer, candidate, well: AtomicBool::new(true), master })
                 }
             })
             .collect();
@@ -180,13 +173,8 @@ impl<L: Line> Pool<L> {
     }
 }
 
-fn is_in<L>(nodes: &[Arc<Node<L>>], node: &Arc<Node<L>>) -> bool {
+fn is_in(nodes: &[Arc<Node>], node: &Arc<Node>) -> bool {
     nodes.iter().any(|other| Arc::ptr_eq(other, node))
-}
-
-/// For a pool whose nodes are called by plain requests only.
-impl Line for () {
-    fn to(_peer: &Peer) -> Self {}
 }
 
 #[cfg(test)]
@@ -197,7 +185,7 @@ mod tests {
     async fn a_name_that_cannot_be_looked_up_does_not_take_the_others_with_it() {
         let candidates = ["http://no-such-host.invalid:1", "http://127.0.0.1:3006"];
         let candidates = candidates.map(|url| BaseUrl::parse(url).unwrap()).to_vec();
-        let pool = Pool::<()>::new("order", candidates, 0, &Member::of_nothing()).await;
+        let pool = Pool::new("order", candidates, 0, &Member::of_nothing()).await;
         assert_eq!(pool.count(), (1, 1));
     }
 
@@ -205,7 +193,7 @@ mod tests {
     async fn who_can_do_without_the_master_asks_it_last() {
         let candidates = ["http://127.0.0.1:3000", "http://127.0.0.1:3001"];
         let candidates = candidates.map(|url| BaseUrl::parse(url).unwrap()).to_vec();
-        let pool = Pool::<()>::new("catalog", candidates, 1, &Member::of_nothing()).await;
+        let pool = Pool::new("catalog", candidates, 1, &Member::of_nothing()).await;
         let (master, replica) = {
             let nodes = pool.nodes.load();
             (Arc::clone(&nodes[0]), Arc::clone(&nodes[1]))

@@ -77,7 +77,7 @@ impl Flight {
     }
 
     /// This node's answer, whatever it shows.
-    pub async fn node(&self, node: &Node<()>, lease: Option<&Lease>) -> Option<Arc<Fetched>> {
+    pub async fn node(&self, node: &Node, lease: Option<&Lease>) -> Option<Arc<Fetched>> {
         let sent = clock::now();
         match source::fetch(&node.peer, &self.want, None, &self.request_id, ATTEMPT).await {
             Ok(answer) => Some(self.landed(answer, node, sent, lease)),
@@ -100,7 +100,7 @@ impl Flight {
         Some((entry, strict))
     }
 
-    fn landed(&self, answer: Answer, node: &Node<()>, sent: Moment, lease: Option<&Lease>) -> Arc<Fetched> {
+    fn landed(&self, answer: Answer, node: &Node, sent: Moment, lease: Option<&Lease>) -> Arc<Fetched> {
         node.answered(answer.master);
         let origin = match answer.master {
             true => Origin::Master(sent),

@@ -118,7 +118,7 @@ pub struct Cache {
     pub redis: Option<Arc<Redis>>,
     pub leases: Arc<LeaseKeeper>,
     /// Master and replicas alike: who answers reads.
-    pub nodes: Arc<Pool<()>>,
+    pub nodes: Arc<Pool>,
     pub masters: Masters,
     pub ttl: Ttl,
     /// Instead of the serving rule.
@@ -132,7 +132,7 @@ impl Cache {
         local: Local,
         redis: Option<Arc<Redis>>,
         leases: Arc<LeaseKeeper>,
-        nodes: Arc<Pool<()>>,
+        nodes: Arc<Pool>,
         masters: Masters,
         ttl: Ttl,
         recipe: Option<Recipe>,
