@@ -4,6 +4,7 @@
 //! to repeat). Each peer has a connection pool of its own on each thread, so that one that hangs cannot
 //! starve the others.
 
+mod gather;
 mod masters;
 
 use crate::domain::{Epoch, Sha256Sum};
@@ -17,6 +18,7 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+pub use gather::{Bounds, Gatherer, Ungathered};
 pub use masters::Masters;
 
 /// The largest body that is read from a peer: a page of 1,000 books with the longest titles.
