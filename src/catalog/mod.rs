@@ -39,7 +39,7 @@ use crate::coherence::mastership::Refused;
 use crate::domain::Epoch;
 use crate::member::Member;
 use crate::recipe::Recipe;
-use crate::server;
+use crate::server::{self, Site};
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, OpenError, StoreError};
 use crate::token::InternalToken;
@@ -281,7 +281,8 @@ async fn serve(
 ) -> Result<(), CatalogError> {
     let stop_serving = shutdown.child_token();
     let label = recipe.map(Recipe::header);
-    let serving = server::serve_labelled(listener, WORKERS, stop_serving.clone(), label, routes);
+    let site = move || Site { configure: routes.clone(), label: label.clone(), shortcut: None };
+    let serving = server::serve_site(listener, WORKERS, stop_serving.clone(), site);
     tokio::pin!(serving);
     let ended = tokio::select! {
         served = &mut serving => {

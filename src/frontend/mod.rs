@@ -4,29 +4,35 @@
 //! | file | what it does |
 //! |---|---|
 //! | `routes` | HTTP in and out, on a public and an internal listener |
+//! | `hits` | the short way of a cached read, below the router |
+//! | `answer` | what the answer to a read looks like |
 //! | `demand` | what a reader demands of one answer: its level, its least version |
 //! | `shop` | what a customer can do |
 //! | `cache/` | reads: memory, Redis, a catalog node; the lease |
 //! | `balance/` | which node is next, and who is ill |
 
+mod answer;
 mod balance;
 mod cache;
 mod demand;
+mod hits;
 mod routes;
 mod shop;
 
 use crate::client::{BaseUrl, Masters};
 use crate::member::Member;
 use crate::recipe::{self, Recipe};
-use crate::server;
+use crate::server::{self, Shortcut, Site};
 use crate::shutdown::Shutdown;
 use crate::token::InternalToken;
 use crate::wire::catalog::Reachable;
 use actix_web::web;
 use balance::Pool;
 use cache::{Cache, LeaseKeeper, Local, Redis, RedisKeeper, Ttl};
+use hits::Hits;
 use shop::Shop;
 use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
@@ -170,9 +176,17 @@ impl App {
         let internal = server::serve(self.internal.0, INTERNAL_WORKERS, behind.clone(), internal);
         let internal = actix_web::rt::spawn(internal);
         let shop = Arc::clone(&self.shop);
-        let public = move |config: &mut web::ServiceConfig| routes::public(config, Arc::clone(&shop));
         let label = cache.recipe.map(Recipe::header);
-        let served = server::serve_labelled(self.public.0, self.workers, shutdown, label, public).await;
+        let public = move || {
+            let (shop, hits) = (Arc::clone(&shop), Hits::new(Arc::clone(&shop.cache)));
+            let shortcut: Rc<dyn Shortcut> = Rc::new(hits.clone());
+            Site {
+                configure: |config: &mut web::ServiceConfig| routes::public(config, shop, hits),
+                label: label.clone(),
+                shortcut: Some(shortcut),
+            }
+        };
+        let served = server::serve_site(self.public.0, self.workers, shutdown, public).await;
         // The keeper first: it would ask for a new lease.
         keeping.cancel();
         let _ = keeper.await;
