@@ -39,7 +39,7 @@ use crate::coherence::mastership::Refused;
 use crate::domain::Epoch;
 use crate::member::Member;
 use crate::recipe::Recipe;
-use crate::server;
+use crate::server::{self, Site};
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, OpenError, StoreError};
 use crate::token::InternalToken;
@@ -55,9 +55,6 @@ pub use housekeeping::Keep;
 
 /// Read-only connections: more readers than cores only take turns.
 const READERS: u32 = 2;
-
-/// HTTP workers of a catalog node. A read is a few dozen microseconds; one worker outruns the disk.
-const WORKERS: usize = 1;
 
 /// Epochs that one start by force draws. Two that hear of each other before either has sold anything draw
 /// above each other; whoever has drawn this often gives way.
@@ -274,14 +271,15 @@ async fn serve(
     listener: TcpListener,
     shutdown: Shutdown,
     recipe: Option<Recipe>,
-    routes: impl Fn(&mut web::ServiceConfig) + Clone + Send + 'static,
+    routes: impl FnOnce(&mut web::ServiceConfig) + 'static,
     reads: &reads::Reads,
     mut work: JoinHandle<Result<(), CatalogError>>,
     behind: Shutdown,
 ) -> Result<(), CatalogError> {
     let stop_serving = shutdown.child_token();
     let label = recipe.map(Recipe::header);
-    let serving = server::serve_labelled(listener, WORKERS, stop_serving.clone(), label, routes);
+    let site = Site { configure: routes, label, shortcut: None };
+    let serving = server::serve_here(listener, stop_serving.clone(), site);
     tokio::pin!(serving);
     let ended = tokio::select! {
         served = &mut serving => {

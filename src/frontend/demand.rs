@@ -5,7 +5,7 @@
 
 use crate::domain::{Invalid, PublicVersion};
 use crate::wire::headers;
-use actix_web::http::header::{HeaderMap, HeaderValue};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 
 /// How fresh an answer must be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -33,6 +33,15 @@ impl Demand {
         let level = single(headers, headers::BAZAR_CONSISTENCY, level)?.unwrap_or_default();
         let minimum = single(headers, headers::BAZAR_MIN_VERSION, minimum)?;
         Ok(Self { level, minimum })
+    }
+
+    /// Whether there is anything to [`parse`](Self::parse).
+    pub fn is_made(headers: &HeaderMap) -> bool {
+        const NAMES: [HeaderName; 2] = [
+            HeaderName::from_static(headers::BAZAR_CONSISTENCY),
+            HeaderName::from_static(headers::BAZAR_MIN_VERSION),
+        ];
+        NAMES.iter().any(|name| headers.contains_key(name))
     }
 }
 
@@ -72,7 +81,6 @@ fn minimum(value: &HeaderValue) -> Result<PublicVersion, Invalid> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actix_web::http::header::HeaderName;
     use proptest::prelude::*;
 
     const CONSISTENCY: &str = headers::BAZAR_CONSISTENCY;

@@ -4,15 +4,19 @@
 //! | file | what it does |
 //! |---|---|
 //! | `routes` | HTTP in and out, on a public and an internal listener |
+//! | `hits` | the short way of a cached read, below the router |
+//! | `answer` | what the answer to a read looks like |
 //! | `demand` | what a reader demands of one answer: its level, its least version |
 //! | `shop` | what a customer can do |
 //! | `orders` | the way to the order nodes |
 //! | `cache/` | reads: memory, Redis, a catalog node; the lease |
 //! | `balance/` | which node is next, and who is ill |
 
+mod answer;
 mod balance;
 mod cache;
 mod demand;
+mod hits;
 mod orders;
 mod routes;
 mod shop;
@@ -20,21 +24,20 @@ mod shop;
 use crate::client::{BaseUrl, Masters};
 use crate::member::Member;
 use crate::recipe::{self, Recipe};
-use crate::server;
+use crate::server::{self, Shortcut, Site};
 use crate::shutdown::Shutdown;
 use crate::token::InternalToken;
 use crate::wire::catalog::Reachable;
 use actix_web::web;
 use balance::Pool;
 use cache::{Cache, LeaseKeeper, Local, Redis, RedisKeeper, Ttl};
+use hits::Hits;
 use shop::Shop;
 use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
-
-/// Fences are short, and must not queue behind requests of the public.
-const INTERNAL_WORKERS: usize = 1;
 
 /// How long purchases under way may take after a stop was asked for; then they are answered with their
 /// key, while there still is a connection. Less than [`server::DRAIN`].
@@ -169,12 +172,21 @@ impl App {
                 routes::internal(config, Arc::clone(&leases), Arc::clone(&shop), member.clone());
             }
         };
-        let internal = server::serve(self.internal.0, INTERNAL_WORKERS, behind.clone(), internal);
+        let internal = Site { configure: internal, label: None, shortcut: None };
+        let internal = server::serve_here(self.internal.0, behind.clone(), internal);
         let internal = actix_web::rt::spawn(internal);
         let shop = Arc::clone(&self.shop);
-        let public = move |config: &mut web::ServiceConfig| routes::public(config, Arc::clone(&shop));
         let label = cache.recipe.map(Recipe::header);
-        let served = server::serve_labelled(self.public.0, self.workers, shutdown, label, public).await;
+        let public = move || {
+            let (shop, hits) = (Arc::clone(&shop), Hits::new(Arc::clone(&shop.cache)));
+            let shortcut: Rc<dyn Shortcut> = Rc::new(hits.clone());
+            Site {
+                configure: |config: &mut web::ServiceConfig| routes::public(config, shop, hits),
+                label: label.clone(),
+                shortcut: Some(shortcut),
+            }
+        };
+        let served = server::serve(self.public.0, self.workers, shutdown, public).await;
         // The keeper first: it would ask for a new lease.
         keeping.cancel();
         let _ = keeper.await;

@@ -1,7 +1,9 @@
 //! HTTP of the frontend. The public listener knows no internal route.
 
-use super::cache::{LeaseKeeper, Served, Want};
+use super::answer;
+use super::cache::{By, LeaseKeeper, Want};
 use super::demand::Demand;
+use super::hits::Hits;
 use super::shop::{Decided, Shop};
 use crate::abort;
 use crate::clock;
@@ -14,15 +16,13 @@ use crate::wire::frontend::{HOLDER, HolderAnswer, INVALIDATE};
 use crate::wire::public::{DEFAULT_LIMIT, MAX_LIMIT, OrderView, PurchaseBody, PurchaseView};
 use crate::wire::{ErrorCode, Problem, headers};
 use actix_web::http::Uri;
-use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::header::{self, Header, HeaderValue, IfNoneMatch};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
-use bytes::{BufMut, Bytes, BytesMut};
 use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use std::sync::Arc;
-use std::time::Instant;
 
 /// A purchase has three short members.
 const MAX_PURCHASE_BODY: usize = 4 << 10;
@@ -32,8 +32,8 @@ const MAX_FENCE_BODY: usize = 512 << 10;
 
 type Answer = Result<HttpResponse, ApiError>;
 
-pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>) {
-    config.app_data(Data::from(shop));
+pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>, hits: Hits) {
+    config.app_data(Data::from(shop)).app_data(hits);
     for prefix in ["", "/catalog-service"] {
         config
             .service(resource(&format!("{prefix}/search/{{topic}}"), "GET", web::get().to(search)))
@@ -68,82 +68,44 @@ pub fn internal(config: &mut ServiceConfig, leases: Arc<LeaseKeeper>, shop: Arc<
 }
 
 async fn search(shop: Data<Shop>, request: HttpRequest) -> Answer {
-    let arrival = Arrival::now();
+    let came_in = clock::now();
     let want = page(request.uri())?;
-    read(&shop, &want, &request, arrival).await
+    read(&shop, &want, &request, came_in).await
 }
 
 async fn info(shop: Data<Shop>, request: HttpRequest) -> Answer {
-    let arrival = Arrival::now();
+    let came_in = clock::now();
     let want = Want::Book(BookId::parse(&last_segment(request.uri())?)?);
-    read(&shop, &want, &request, arrival).await
+    read(&shop, &want, &request, came_in).await
 }
 
 async fn topics(shop: Data<Shop>, request: HttpRequest) -> Answer {
-    read(&shop, &Want::Topics, &request, Arrival::now()).await
+    read(&shop, &Want::Topics, &request, clock::now()).await
 }
 
-/// When a request came in: on the clock of leases, and on the one that measures.
-#[derive(Clone, Copy)]
-struct Arrival {
-    moment: Moment,
-    instant: Instant,
-}
-
-impl Arrival {
-    fn now() -> Self {
-        Self { moment: clock::now(), instant: Instant::now() }
-    }
-
-    /// Milliseconds since, with microsecond resolution.
-    fn response_time(self) -> f64 {
-        self.instant.elapsed().as_micros() as f64 / 1000.0
-    }
-}
-
-async fn read(shop: &Shop, want: &Want, request: &HttpRequest, arrival: Arrival) -> Answer {
+async fn read(shop: &Shop, want: &Want, request: &HttpRequest, came_in: Moment) -> Answer {
     let request_id = request_id(request);
     let demand = Demand::parse(request.headers())?;
-    let served = shop.read(want, demand, arrival.moment, &request_id).await?;
-    let took = arrival.response_time();
+    let served = shop.read(want, demand, came_in, &request_id).await?;
+    let took = came_in.until(clock::now());
     log::debug!(
-        request_id = request_id.as_str();
-        "cache {} {want} {took:.2} ms from {}", served.x_cache(), served.by
+        target: answer::LOG, request_id = request_id.as_str();
+        "cache {} {want} {:.3} ms from {}", served.x_cache(), took.as_secs_f64() * 1e3, served.by
     );
-    Ok(respond(&served, took))
-}
-
-fn respond(served: &Served, took: f64) -> HttpResponse {
-    let entry = &served.entry;
-    let (mut answer, body) = if entry.found() {
-        let mut answer = HttpResponse::Ok();
-        answer.insert_header((header::CONTENT_TYPE, HeaderValue::from_static("application/json")));
-        (answer, finish(entry.body(), served.cached(), took))
-    } else {
-        let mut answer = HttpResponse::NotFound();
-        answer.insert_header((header::CONTENT_TYPE, HeaderValue::from_static(Problem::CONTENT_TYPE)));
-        (answer, entry.body().clone())
-    };
-    answer.insert_header((headers::X_CACHE, HeaderValue::from_static(served.x_cache())));
-    answer.insert_header((headers::BAZAR_VERSION, &*served.version()));
-    answer.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
-    if served.stale {
-        answer.insert_header((header::WARNING, HeaderValue::from_static(headers::WARNING_STALE)));
+    if served.by == By::Memory
+        && demand == Demand::default()
+        && let Some(hits) = request.app_data::<Hits>()
+    {
+        hits.remember(request.uri(), &served.entry);
     }
-    answer.body(body)
-}
-
-/// Completes the object that an entry holds open.
-fn finish(open: &Bytes, cached: bool, took: f64) -> Bytes {
-    let end = format!(",\"cached\":{cached},\"responseTime\":{took}}}");
-    let mut body = BytesMut::with_capacity(open.len() + end.len());
-    body.put_slice(open);
-    body.put_slice(end.as_bytes());
-    body.freeze()
+    // A header that is no list of tags is none.
+    let has = request.headers().contains_key(&header::IF_NONE_MATCH);
+    let has = has.then(|| IfNoneMatch::parse(request).ok()).flatten();
+    Ok(answer::to_read(&served, took, has.as_ref()))
 }
 
 async fn purchase(shop: Data<Shop>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    let arrival = Arrival::now();
+    let came_in = clock::now();
     let request_id = request_id(&request);
     let mut key = None;
     let outcome = buy(&shop, &request, payload, &request_id, &mut key).await;
@@ -153,7 +115,7 @@ async fn purchase(shop: Data<Shop>, request: HttpRequest, payload: web::Payload)
             let mut answer = HttpResponse::Ok();
             answer.insert_header((headers::BAZAR_VERSION, receipt.version.public().to_string()));
             answer.insert_header((header::CACHE_CONTROL, HeaderValue::from_static("no-store")));
-            let took = arrival.response_time();
+            let took = came_in.until(clock::now()).as_micros() as f64 / 1000.0;
             log::debug!(
                 request_id = request_id.as_str();
                 "purchase book:{} x{} {took:.2} ms", receipt.book_id, receipt.quantity.get()

@@ -8,7 +8,7 @@ mod purchase;
 
 use crate::client::{BaseUrl, Masters};
 use crate::member::Member;
-use crate::server::{self, ApiError, healthz, read_json, require_token, resource};
+use crate::server::{self, Site, ApiError, healthz, read_json, require_token, resource};
 use crate::shutdown::Shutdown;
 use crate::token::InternalToken;
 use crate::wire::catalog::MAX_BATCH;
@@ -20,9 +20,6 @@ use actix_web::HttpResponse;
 use purchase::Purchases;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-
-/// HTTP workers. A purchase costs this role some microseconds.
-const WORKERS: usize = 1;
 
 /// A batch of purchases with the longest keys, twice over.
 const MAX_BODY: usize = 512 << 10;
@@ -72,7 +69,7 @@ impl App {
                     web::post().to(purchases),
                 )));
         };
-        server::serve(self.listener, WORKERS, shutdown, routes).await
+        server::serve_here(self.listener, shutdown, Site { configure: routes, label: None, shortcut: None }).await
     }
 }
 

@@ -3,6 +3,8 @@
 
 /// `HIT`, `MISS` or `BYPASS`.
 pub const X_CACHE: &str = "x-cache";
+/// The value of [`X_CACHE`] on what a cache answered.
+pub const HIT: &str = "HIT";
 /// `<epoch>.<seq>`: the state that an answer shows.
 pub const BAZAR_VERSION: &str = "bazar-version";
 /// The client's name for one attempt to buy.

@@ -21,6 +21,7 @@ mod overload;
 mod recipes;
 mod redis;
 mod replica;
+mod revalidation;
 mod snapshot;
 mod stock;
 mod verify;

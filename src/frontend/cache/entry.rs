@@ -3,9 +3,11 @@
 use crate::coherence::{Key, Lease, Moment, Slot, Stamp, Verdict};
 use crate::domain::{BookId, Topic, Version};
 use crate::wire::public::DEFAULT_LIMIT;
+use actix_web::http::header::HeaderValue;
 use bytes::Bytes;
 use std::fmt;
 use std::time::Duration;
+use xxhash_rust::xxh3::xxh3_128;
 
 /// One thing to read, exactly: two wants that could differ in their answer differ here.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -67,7 +69,9 @@ pub struct Entry {
     stamp: Stamp,
     found: bool,
     negative: bool,
-    version: String,
+    version: HeaderValue,
+    /// Of what was found.
+    etag: Option<HeaderValue>,
     body: Bytes,
     expires: Moment,
 }
@@ -77,7 +81,8 @@ impl Entry {
     pub fn new(want: &Want, content: Content, now: Moment, ttl: Duration) -> Self {
         let negative = !content.found || (content.books.is_empty() && *want != Want::Topics);
         Self {
-            version: content.asof.public().to_string(),
+            version: in_header(&content.asof.public()),
+            etag: content.found.then(|| etag(&content.body)),
             stamp: Stamp::new(content.asof, &want.key(), content.books),
             found: content.found,
             negative,
@@ -111,8 +116,13 @@ impl Entry {
     }
 
     /// The version it shows, as clients see it.
-    pub fn version(&self) -> &str {
+    pub fn version(&self) -> &HeaderValue {
         &self.version
+    }
+
+    /// Weak, because answers made from it differ in `cached` and `responseTime`. `None` for "no such book".
+    pub fn etag(&self) -> Option<&HeaderValue> {
+        self.etag.as_ref()
     }
 
     pub fn body(&self) -> &Bytes {
@@ -125,6 +135,17 @@ impl Entry {
 
     /// Bytes that it takes, with its place in the table.
     pub fn size(&self) -> u64 {
-        (self.body.len() + self.stamp.size() + self.version.len() + size_of::<(Want, Self)>() + 64) as u64
+        let headers = self.version.len() + self.etag.as_ref().map_or(0, HeaderValue::len);
+        (self.body.len() + self.stamp.size() + headers + size_of::<(Want, Self)>() + 64) as u64
     }
+}
+
+/// What is printed here has no character that a header must not have.
+pub fn in_header(printed: &impl fmt::Display) -> HeaderValue {
+    HeaderValue::from_str(&printed.to_string()).unwrap_or_else(|_| HeaderValue::from_static(""))
+}
+
+/// A hash of the content alone: equal content has one tag at every frontend and in every epoch.
+fn etag(body: &[u8]) -> HeaderValue {
+    in_header(&format_args!("W/\"{:032x}\"", xxh3_128(body)))
 }

@@ -1,6 +1,6 @@
 //! The cache: memory, then Redis, then a catalog node, and never a stale answer.
 //!
-//! [`Cache::get`] is the only door. Nothing passes it but
+//! [`Cache::get`] is the only door ([`Cache::still_serves`] is its first step). Nothing passes it but
 //! 1. an entry that the serving rule ([`Stamp::judge`](crate::coherence::Stamp::judge)) lets pass,
 //! 2. the master's own answer to a request sent after the reader came in,
 //! 3. where neither is to be had, or the reader asked for less, an answer that says of itself that it may
@@ -24,8 +24,8 @@ use crate::coherence::lease::{Fence, FenceAnswer};
 use crate::coherence::{Lease, Moment, Verdict, serving};
 use crate::domain::{PublicVersion, Version};
 use crate::recipe::Recipe;
-use crate::wire::{ErrorCode, Problem};
-use std::borrow::Cow;
+use crate::wire::{ErrorCode, Problem, headers};
+use actix_web::http::header::HeaderValue;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
@@ -86,17 +86,14 @@ impl Served {
     }
 
     /// The value of `Bazar-Version`.
-    pub fn version(&self) -> Cow<'_, str> {
-        match self.shows {
-            None => Cow::Borrowed(self.entry.version()),
-            Some(shows) => Cow::Owned(shows.to_string()),
-        }
+    pub fn version(&self) -> HeaderValue {
+        self.shows.map_or_else(|| self.entry.version().clone(), |shows| entry::in_header(&shows))
     }
 
     /// The value of `X-Cache`.
     pub fn x_cache(&self) -> &'static str {
         match (self.cached(), self.bypass) {
-            (true, _) => "HIT",
+            (true, _) => headers::HIT,
             (false, true) => "BYPASS",
             (false, false) => "MISS",
         }
@@ -188,6 +185,16 @@ impl Cache {
             Level::Stale => Box::pin(self.nearest(&ask, Some(&lease))).await,
             Level::Usual | Level::Linearizable => Box::pin(self.fetch(&ask, &lease, floor)).await,
         }
+    }
+
+    /// Whether an entry that passed this door before would pass it again now, for a request that came in at
+    /// `came_in` and demands no more than usual: the first step of [`get`](Self::get), for who has the entry
+    /// still at hand.
+    pub fn still_serves(&self, entry: &Entry, came_in: Moment) -> bool {
+        if self.recipe.is_some() || entry.expired(came_in) {
+            return false;
+        }
+        self.leases.lease().as_ref().is_some_and(|lease| entry.judge(lease, came_in) == Verdict::Serve)
     }
 
     /// The master is about to change something. When this returns, nothing older is served any more.

@@ -3,29 +3,33 @@
 //! Invariants: a request that was accepted is answered before the listener is gone, unless it takes
 //! longer than [`DRAIN`]; whatever goes wrong leaves as a [`Problem`].
 
+mod door;
+mod drain;
+mod here;
+
 use crate::domain::Epoch;
 use crate::member::Member;
 use crate::shutdown::Shutdown;
 use crate::wire::{ErrorCode, Problem, headers};
-use actix_web::body::{BodySize, BoxBody, MessageBody};
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_http::Request;
+use actix_service::{IntoServiceFactory, ServiceFactory};
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::middleware::Next;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, Route};
-use bytes::Bytes;
-use parking_lot::Mutex;
-use pin_project_lite::pin_project;
+use door::Doorway;
+use drain::{Entrance, UnderWay};
 use serde::de::DeserializeOwned;
 use std::net::{SocketAddr, TcpListener};
-use std::pin::Pin;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::task::{Context, Poll};
+use std::rc::Rc;
 use std::time::Duration;
 use std::{fmt, io};
-use tokio::sync::oneshot;
+
+pub use door::{Label, Shortcut};
+pub use here::serve_here;
 
 /// How long requests under way may take once a stop was asked for.
 pub const DRAIN: Duration = Duration::from_secs(3);
@@ -56,57 +60,44 @@ pub fn bind(addr: SocketAddr) -> io::Result<(TcpListener, SocketAddr)> {
     Ok((listener, addr))
 }
 
-/// Serves `configure`'s routes until `shutdown`, then finishes what is under way.
-pub async fn serve(
-    listener: TcpListener,
-    workers: usize,
-    shutdown: Shutdown,
-    configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
-) -> io::Result<()> {
-    serve_labelled(listener, workers, shutdown, None, configure).await
+/// What one thread serves.
+pub struct Site<C> {
+    pub configure: C,
+    pub label: Option<Label>,
+    pub shortcut: Option<Rc<dyn Shortcut>>,
 }
 
-/// The same, with a header that every answer carries.
-pub async fn serve_labelled(
+/// The way to `site` for requests to one thread.
+fn doorway<C: FnOnce(&mut ServiceConfig) + 'static>(
+    site: Site<C>,
+    entrance: Entrance,
+) -> Doorway<
+    impl ServiceFactory<
+        Request,
+        Response = ServiceResponse<impl MessageBody>,
+        Config = AppConfig,
+        Error = actix_web::Error,
+        InitError = (),
+        Future = impl Future + 'static,
+    >,
+> {
+    let Site { configure, label, shortcut } = site;
+    let routes = App::new().configure(configure).default_service(web::to(not_found)).into_factory();
+    Doorway { routes, entrance, label, shortcut }
+}
+
+/// Serves on threads of its own, each of which makes its own site, until `shutdown`; then finishes what is
+/// under way.
+pub async fn serve<C: FnOnce(&mut ServiceConfig) + 'static>(
     listener: TcpListener,
     workers: usize,
     shutdown: Shutdown,
-    label: Option<(HeaderName, HeaderValue)>,
-    configure: impl Fn(&mut ServiceConfig) + Clone + Send + 'static,
+    site: impl Fn() -> Site<C> + Clone + Send + 'static,
 ) -> io::Result<()> {
     let under_way = UnderWay::default();
-    let counter = under_way.clone();
+    let threads = under_way.clone();
     let server = HttpServer::new(move || {
-        let (counter, label) = (counter.clone(), label.clone());
-        counter.joined_by_this_thread();
-        App::new()
-            .wrap_fn(move |request, service| {
-                let guard = counter.enter();
-                let answer = match guard.too_late() {
-                    true => Err(request),
-                    false => Ok(actix_web::dev::Service::call(&service, request)),
-                };
-                let label = label.clone();
-                async move {
-                    let mut answer = match answer {
-                        Ok(answer) => answer.await?,
-                        Err(request) => {
-                            let refused = ApiError(Problem::from(ErrorCode::Unavailable));
-                            request.into_response(refused.error_response())
-                        }
-                    };
-                    if let Some((name, value)) = label {
-                        answer.headers_mut().insert(name, value);
-                    }
-                    if guard.draining() {
-                        let head = answer.response_mut().head_mut();
-                        head.set_connection_type(actix_web::http::ConnectionType::Close);
-                    }
-                    Ok(answer.map_body(|_, body| Counted { body, _entered: guard }))
-                }
-            })
-            .configure(configure.clone())
-            .default_service(web::to(not_found))
+        doorway(site(), threads.entrance_of_this_thread())
     })
     .workers(workers)
     .max_connections(MAX_CONNECTIONS)
@@ -126,117 +117,6 @@ pub async fn serve_labelled(
     // Idle connections are all that is left: nothing to be graceful about.
     handle.stop(false).await;
     running.await.map_err(io::Error::other)?
-}
-
-/// Counts the requests that are being answered.
-#[derive(Clone, Default)]
-struct UnderWay(Arc<Counts>);
-
-#[derive(Default)]
-struct Counts {
-    requests: AtomicUsize,
-    draining: AtomicBool,
-    /// Everybody has been answered. A request that came in after that would be dropped at some await,
-    /// outside of the runtime that what it holds may need to be given back.
-    closed: AtomicBool,
-    idle: tokio::sync::Notify,
-    /// The threads that serve.
-    workers: Mutex<Vec<oneshot::Sender<oneshot::Sender<()>>>>,
-}
-
-struct Entered(Arc<Counts>);
-
-impl UnderWay {
-    fn enter(&self) -> Entered {
-        self.0.requests.fetch_add(1, Ordering::SeqCst);
-        Entered(Arc::clone(&self.0))
-    }
-
-    /// Called by each thread that serves: from then on it can be asked whether it has turned to something
-    /// else.
-    fn joined_by_this_thread(&self) {
-        let (worker, asked) = oneshot::channel::<oneshot::Sender<()>>();
-        self.0.workers.lock().push(worker);
-        actix_web::rt::spawn(async move {
-            if let Ok(turned) = asked.await {
-                let _ = turned.send(());
-            }
-        });
-    }
-
-    async fn drain(&self, at_most: Duration) {
-        self.0.draining.store(true, Ordering::SeqCst);
-        let idle = async {
-            loop {
-                let notified = self.0.idle.notified();
-                if self.0.requests.load(Ordering::SeqCst) == 0 {
-                    // Whoever came in just now is counted, or finds the door closed.
-                    if self.0.closed.swap(true, Ordering::SeqCst) {
-                        return;
-                    }
-                    continue;
-                }
-                notified.await;
-            }
-        };
-        if tokio::time::timeout(at_most, idle).await.is_err() {
-            self.0.closed.store(true, Ordering::SeqCst);
-            log::warn!("stopped before every request was answered");
-            return;
-        }
-        // A request is not counted any more when its answer is made, a moment before it is written. Who
-        // wrote it is done with that when it takes up something else.
-        let workers = std::mem::take(&mut *self.0.workers.lock());
-        for worker in workers {
-            let (turned, turns) = oneshot::channel();
-            if worker.send(turned).is_ok() {
-                let _ = tokio::time::timeout(FLUSH, turns).await;
-            }
-        }
-    }
-}
-
-pin_project! {
-    /// A body that counts as under way until its last byte was handed to the connection.
-    struct Counted<B> {
-        #[pin]
-        body: B,
-        _entered: Entered,
-    }
-}
-
-impl<B: MessageBody> MessageBody for Counted<B> {
-    type Error = B::Error;
-
-    fn size(&self) -> BodySize {
-        self.body.size()
-    }
-
-    fn poll_next(
-        self: Pin<&mut Self>,
-        context: &mut Context<'_>,
-    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
-        self.project().body.poll_next(context)
-    }
-}
-
-impl Entered {
-    fn draining(&self) -> bool {
-        self.0.draining.load(Ordering::SeqCst)
-    }
-
-    /// Whether it came in after everybody had been answered.
-    fn too_late(&self) -> bool {
-        self.0.closed.load(Ordering::SeqCst)
-    }
-}
-
-impl Drop for Entered {
-    fn drop(&mut self) {
-        if self.0.requests.fetch_sub(1, Ordering::SeqCst) == 1 && self.draining() {
-            self.0.idle.notify_one();
-        }
-    }
 }
 
 /// A [`Problem`] on its way out.
@@ -384,22 +264,6 @@ pub async fn healthz(request: HttpRequest) -> HttpResponse {
 mod tests {
     use super::*;
     use actix_web::test::TestRequest;
-
-    #[actix_web::test]
-    async fn a_stop_waits_for_who_is_in_and_lets_nobody_in_behind_the_last_one() {
-        let under_way = UnderWay::default();
-        let inside = under_way.enter();
-        assert!(!inside.too_late());
-        let draining = actix_web::rt::spawn({
-            let under_way = under_way.clone();
-            async move { under_way.drain(DRAIN).await }
-        });
-        tokio::task::yield_now().await;
-        assert!(!under_way.enter().too_late(), "the door is open as long as somebody is inside");
-        drop(inside);
-        draining.await.unwrap();
-        assert!(under_way.enter().too_late());
-    }
 
     #[test]
     fn a_request_id_that_could_forge_a_log_line_is_replaced() {

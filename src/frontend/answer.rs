@@ -1,0 +1,161 @@
+//! What the answer to a read looks like.
+//!
+//! `Cache-Control` and `ETag`: who keeps an answer must ask before each use (`no-cache`), and is told
+//! `304 Not Modified` only where the whole answer could have been given. What may be stale is not to be
+//! kept at all.
+
+use super::cache::Served;
+use crate::wire::{Problem, headers};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, EntityTag, HeaderMap, HeaderName, HeaderValue, IfNoneMatch};
+use actix_web::{HttpResponse, HttpResponseBuilder};
+use bytes::{BufMut, Bytes, BytesMut};
+use std::time::Duration;
+
+/// The target of the log lines about reads.
+pub const LOG: &str = "bazar::frontend::routes";
+
+pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
+
+const X_CACHE: HeaderName = HeaderName::from_static(headers::X_CACHE);
+const BAZAR_VERSION: HeaderName = HeaderName::from_static(headers::BAZAR_VERSION);
+
+/// The answer to a request that took so long and has answers to these entity tags.
+pub fn to_read(served: &Served, took: Duration, has: Option<&IfNoneMatch>) -> HttpResponse {
+    let entry = &served.entry;
+    // What may be stale has no tag, so that nobody is told that something stale is still right.
+    let etag = entry.etag().filter(|_| !served.stale);
+    let unchanged = etag.is_some_and(|etag| has.is_some_and(|has| includes(has, etag)));
+    let (mut answer, body) = match (unchanged, entry.found()) {
+        (true, _) => (HttpResponse::NotModified(), None),
+        (false, true) => (with_type(StatusCode::OK, JSON), Some(finish(entry.body(), served.cached(), took))),
+        (false, false) => {
+            let json = HeaderValue::from_static(Problem::CONTENT_TYPE);
+            (with_type(StatusCode::NOT_FOUND, json), Some(entry.body().clone()))
+        }
+    };
+    let mut answer = match body {
+        Some(body) => answer.body(body),
+        None => answer.finish(),
+    };
+    let headers = answer.headers_mut();
+    describe(headers, served.x_cache(), served.version());
+    match etag {
+        Some(etag) => may_be_kept(headers, etag.clone()),
+        None => must_not_be_kept(headers),
+    }
+    if served.stale {
+        headers.insert(header::WARNING, HeaderValue::from_static(headers::WARNING_STALE));
+    }
+    answer
+}
+
+fn with_type(status: StatusCode, content_type: HeaderValue) -> HttpResponseBuilder {
+    let mut answer = HttpResponse::build(status);
+    answer.insert_header((header::CONTENT_TYPE, content_type));
+    answer
+}
+
+/// What every read says of itself.
+pub fn describe(headers: &mut HeaderMap, x_cache: &'static str, version: HeaderValue) {
+    headers.insert(X_CACHE, HeaderValue::from_static(x_cache));
+    headers.insert(BAZAR_VERSION, version);
+}
+
+/// By whoever asks before each use.
+pub fn may_be_kept(headers: &mut HeaderMap, etag: HeaderValue) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
+    headers.insert(header::ETAG, etag);
+}
+
+fn must_not_be_kept(headers: &mut HeaderMap) {
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+}
+
+/// Weakly: two answers with one tag differ in `cached` and `responseTime`.
+fn includes(has: &IfNoneMatch, etag: &HeaderValue) -> bool {
+    match has {
+        IfNoneMatch::Any => true,
+        IfNoneMatch::Items(tags) => {
+            let ours = etag.to_str().ok().and_then(|etag| etag.parse::<EntityTag>().ok());
+            ours.is_some_and(|ours| tags.iter().any(|tag| tag.weak_eq(&ours)))
+        }
+    }
+}
+
+/// Completes the object that an entry holds open. The only bytes that are made for each answer.
+pub fn finish(open: &Bytes, cached: bool, took: Duration) -> Bytes {
+    let end: &[u8] = match cached {
+        true => b",\"cached\":true,\"responseTime\":",
+        false => b",\"cached\":false,\"responseTime\":",
+    };
+    let mut digits = [0; MILLISECONDS];
+    let took = milliseconds(took, &mut digits);
+    let mut body = BytesMut::with_capacity(open.len() + end.len() + took.len() + 1);
+    body.put_slice(open);
+    body.put_slice(end);
+    body.put_slice(took);
+    body.put_u8(b'}');
+    body.freeze()
+}
+
+/// Digits of the longest time in milliseconds, with a point and three places behind it.
+const MILLISECONDS: usize = 24;
+
+/// A JSON number of milliseconds with microsecond resolution: `0.014`, `12.500`.
+fn milliseconds(took: Duration, buffer: &mut [u8; MILLISECONDS]) -> &[u8] {
+    let mut left = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
+    let mut at = MILLISECONDS;
+    let mut put = |digit: u8| {
+        at -= 1;
+        buffer[at] = digit;
+    };
+    for _ in 0..3 {
+        put(b'0' + (left % 10) as u8);
+        left /= 10;
+    }
+    put(b'.');
+    loop {
+        put(b'0' + (left % 10) as u8);
+        left /= 10;
+        if left == 0 {
+            return &buffer[at..];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    #[test]
+    fn an_open_object_is_completed_with_where_it_came_from_and_how_long_that_took() {
+        let open = Bytes::from_static(b"{\"id\":9");
+        let body = finish(&open, true, Duration::from_micros(14));
+        assert_eq!(body, &b"{\"id\":9,\"cached\":true,\"responseTime\":0.014}"[..]);
+        let body = finish(&open, false, Duration::from_micros(12_500));
+        assert_eq!(body, &b"{\"id\":9,\"cached\":false,\"responseTime\":12.500}"[..]);
+    }
+
+    proptest! {
+        #[test]
+        fn every_time_is_written_as_the_number_that_it_is(micros: u64) {
+            let mut buffer = [0; MILLISECONDS];
+            let text = milliseconds(Duration::from_micros(micros), &mut buffer);
+            let text = str::from_utf8(text).unwrap();
+            prop_assert_eq!(text, format!("{}.{:03}", micros / 1000, micros % 1000));
+            prop_assert!(serde_json::from_str::<f64>(text).is_ok());
+        }
+    }
+
+    #[test]
+    fn tags_compare_without_regard_to_their_strength() {
+        let ours = HeaderValue::from_static("W/\"abc\"");
+        let items = |tags: &[&str]| IfNoneMatch::Items(tags.iter().map(|tag| tag.parse().unwrap()).collect());
+        assert!(includes(&IfNoneMatch::Any, &ours));
+        assert!(includes(&items(&["\"x\"", "\"abc\""]), &ours));
+        assert!(includes(&items(&["W/\"abc\""]), &ours));
+        assert!(!includes(&items(&["\"ab\"", "W/\"abcd\""]), &ours));
+    }
+}

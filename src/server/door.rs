@@ -1,0 +1,177 @@
+//! The way from a connection to the routes, which all requests of a listener take.
+//!
+//! It lies below actix-web's router, so that an answer that needs no route can be given here
+//! ([`Shortcut`]); everything else goes to the routes as if there were none.
+
+use super::ApiError;
+use super::drain::{Entered, Entrance};
+use crate::wire::{ErrorCode, Problem};
+use actix_http::Request;
+use actix_web::ResponseError;
+use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
+use actix_web::dev::{AppConfig, RequestHead, Response, Service, ServiceFactory, ServiceResponse};
+use actix_web::http::ConnectionType;
+use actix_web::http::header::{HeaderName, HeaderValue};
+use bytes::Bytes;
+use futures_util::future::LocalBoxFuture;
+use pin_project_lite::pin_project;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::task::{Context, Poll, ready};
+
+/// A header that every answer carries.
+pub type Label = (HeaderName, HeaderValue);
+
+/// Answers some requests at once, before they are routed. What it answers must be what the routes would
+/// have answered. It is not asked while a listener drains.
+pub trait Shortcut {
+    /// `None`: it does not know this one; the routes answer it.
+    fn answer(&self, request: &RequestHead) -> Option<Response<Bytes>>;
+}
+
+/// Around the routes of one thread.
+pub struct Doorway<A> {
+    pub routes: A,
+    pub entrance: Entrance,
+    pub label: Option<Label>,
+    pub shortcut: Option<Rc<dyn Shortcut>>,
+}
+
+/// The same, ready to serve.
+pub struct Door<S> {
+    routes: S,
+    entrance: Entrance,
+    label: Option<Label>,
+    shortcut: Option<Rc<dyn Shortcut>>,
+}
+
+/// The bytes of a shortcut, the body of a refusal, or what the routes send.
+type Body<B> = Counted<EitherBody<Bytes, EitherBody<BoxBody, B>>>;
+
+impl<A, B> ServiceFactory<Request> for Doorway<A>
+where
+    A: ServiceFactory<Request, Response = ServiceResponse<B>, Config = AppConfig>,
+    A::Future: 'static,
+    B: MessageBody,
+{
+    type Response = Response<Body<B>>;
+    type Error = A::Error;
+    type Config = AppConfig;
+    type Service = Door<A::Service>;
+    type InitError = A::InitError;
+    type Future = LocalBoxFuture<'static, Result<Self::Service, Self::InitError>>;
+
+    fn new_service(&self, config: AppConfig) -> Self::Future {
+        let routes = self.routes.new_service(config);
+        let (entrance, label, shortcut) = (self.entrance.clone(), self.label.clone(), self.shortcut.clone());
+        Box::pin(async move { Ok(Door { routes: routes.await?, entrance, label, shortcut }) })
+    }
+}
+
+impl<S, B> Service<Request> for Door<S>
+where
+    S: Service<Request, Response = ServiceResponse<B>>,
+    B: MessageBody,
+{
+    type Response = Response<Body<B>>;
+    type Error = S::Error;
+    type Future = Answering<S::Future, B>;
+
+    fn poll_ready(&self, context: &mut Context<'_>) -> Poll<Result<(), Self::Error>> {
+        self.routes.poll_ready(context)
+    }
+
+    fn call(&self, request: Request) -> Self::Future {
+        let entered = self.entrance.enter();
+        if entered.draining() {
+            if entered.too_late() {
+                let refusal = ApiError(Problem::from(ErrorCode::Unavailable)).error_response();
+                let response = Response::from(refusal).map_body(|_, body| EitherBody::left(body));
+                return self.at_once(entered, response.map_body(|_, body| EitherBody::right(body)));
+            }
+        } else if let Some(response) = self.shortcut.as_ref().and_then(|way| way.answer(request.head())) {
+            return self.at_once(entered, response.map_body(|_, body| EitherBody::left(body)));
+        }
+        Answering::Routed {
+            answer: self.routes.call(request),
+            entered: Some(entered),
+            label: self.label.clone(),
+        }
+    }
+}
+
+impl<S> Door<S> {
+    fn at_once<F, B>(
+        &self,
+        entered: Entered,
+        response: Response<EitherBody<Bytes, EitherBody<BoxBody, B>>>,
+    ) -> Answering<F, B> {
+        Answering::AtOnce { response: Some(leaving(response, entered, self.label.clone())) }
+    }
+}
+
+pin_project! {
+    /// An answer on its way.
+    #[project = OnItsWay]
+    pub enum Answering<F, B> {
+        AtOnce { response: Option<Response<Body<B>>> },
+        Routed { #[pin] answer: F, entered: Option<Entered>, label: Option<Label> },
+    }
+}
+
+impl<F, B, E> Future for Answering<F, B>
+where
+    F: Future<Output = Result<ServiceResponse<B>, E>>,
+{
+    type Output = Result<Response<Body<B>>, E>;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let (response, entered, label) = match self.project() {
+            OnItsWay::AtOnce { response } => {
+                return response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)));
+            }
+            OnItsWay::Routed { answer, entered, label } => {
+                let answer = ready!(answer.poll(context))?;
+                let Some(entered) = entered.take() else { return Poll::Pending };
+                (Response::from(answer), entered, label.take())
+            }
+        };
+        let response = response.map_body(|_, body| EitherBody::right(EitherBody::right(body)));
+        Poll::Ready(Ok(leaving(response, entered, label)))
+    }
+}
+
+/// What every answer gets on its way out.
+fn leaving<B>(mut response: Response<B>, entered: Entered, label: Option<Label>) -> Response<Counted<B>> {
+    if let Some((name, value)) = label {
+        response.headers_mut().insert(name, value);
+    }
+    if entered.draining() {
+        response.head_mut().set_connection_type(ConnectionType::Close);
+    }
+    response.map_body(|_, body| Counted { body, _entered: entered })
+}
+
+pin_project! {
+    /// A body that counts as under way until its last byte was handed to the connection.
+    pub struct Counted<B> {
+        #[pin]
+        body: B,
+        _entered: Entered,
+    }
+}
+
+impl<B: MessageBody> MessageBody for Counted<B> {
+    type Error = B::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(
+        self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        self.project().body.poll_next(context)
+    }
+}
