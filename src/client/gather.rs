@@ -10,6 +10,10 @@
 //! hand, and the batch grows by itself with the load, because a call takes the longer the more is waiting
 //! meanwhile. This is the group commit of databases, for calls.
 //!
+//! Customers who were answered together come back one after the other, so the first of them leaves alone. While
+//! it is under way another call may leave, but not with the second one only: it waits for its share of
+//! those who travelled lately, or for an answer, whichever comes first.
+//!
 //! Invariants: each item goes out at most once, in order of arrival, in a call of at most
 //! [`Bounds::batch`] items; at most [`Bounds::calls`] calls of a lane are under way; an item that finds
 //! [`Bounds::waiting`] others before it was never sent. A call cares for its own deadline: who waits here
@@ -21,19 +25,27 @@ use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::Duration;
 use tokio::sync::oneshot;
 
 /// Threads that have a lane of their own. More threads share them, which costs a lock that somebody else
 /// may hold for a few nanoseconds, and answers that come from another thread.
 const LANES: usize = 8;
 
+/// How long an item waits for its share of companions: a call that takes longer is not worth waiting for, and
+/// hangs perhaps.
+const PATIENCE: Duration = Duration::from_millis(25);
+
+/// What part of [`Lane::lately`] is forgotten with each call: after a rush, a dozen calls leave as if it went on.
+const FORGET: usize = 8;
+
 /// How much may be gathered and sent at a time, by each lane.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
     /// Items of one call.
     pub batch: usize,
-    /// Calls under way. One makes the largest batches; another one keeps the peer busy while this side
-    /// deals with the answers of the first.
+    /// Calls under way. Those beside the first leave when they have their share of the items there lately
+    /// were; with one, everything waits for its answer.
     pub calls: usize,
     /// Items that wait for a call.
     pub waiting: usize,
@@ -68,6 +80,20 @@ struct Lane<I, O> {
     callers: usize,
     /// Those of them that have not yet looked at what waits.
     starting: usize,
+    /// Items in the calls that are under way.
+    travelling: usize,
+    /// How many items there lately were at once, waiting and travelling; falls with each call.
+    lately: usize,
+}
+
+impl<I, O> Lane<I, O> {
+    /// Whether another call may leave for what has come.
+    fn may_call(&self, bounds: Bounds) -> bool {
+        // Those that have yet to start will take these.
+        let unspoken = self.waiting.len().saturating_sub(self.starting * bounds.batch);
+        let share = (self.lately / bounds.calls).clamp(1, bounds.batch);
+        unspoken > 0 && (self.callers == 0 || self.callers < bounds.calls && unspoken >= share)
+    }
 }
 
 impl<I, O> Clone for Gatherer<I, O> {
@@ -84,7 +110,13 @@ impl<I: Send + 'static, O: Send + 'static> Gatherer<I, O> {
         F: Future<Output = Vec<O>> + 'static,
     {
         let lane =
-            || CachePadded::new(Mutex::new(Lane { waiting: VecDeque::new(), callers: 0, starting: 0 }));
+            || CachePadded::new(Mutex::new(Lane {
+                waiting: VecDeque::new(),
+                callers: 0,
+                starting: 0,
+                travelling: 0,
+                lately: 0,
+            }));
         Self(Arc::new(Inner {
             call: Box::new(move |items| Box::pin(call(items))),
             bounds,
@@ -94,27 +126,46 @@ impl<I: Send + 'static, O: Send + 'static> Gatherer<I, O> {
 
     /// The answer to `item`. To be called on a thread of actix's runtime.
     pub async fn submit(&self, item: I) -> Result<O, Ungathered> {
-        let (reply, answer) = oneshot::channel();
-        self.enqueue(item, reply)?;
-        answer.await.map_err(|_| Ungathered::Lost)
+        let (reply, mut answer) = oneshot::channel();
+        let lane = lane_of_this_thread();
+        self.enqueue(lane, item, reply)?;
+        let answer = match tokio::time::timeout(PATIENCE, &mut answer).await {
+            Ok(answer) => answer,
+            Err(_) => {
+                self.hurry(lane);
+                answer.await
+            }
+        };
+        answer.map_err(|_| Ungathered::Lost)
     }
 
-    fn enqueue(&self, item: I, reply: oneshot::Sender<O>) -> Result<(), Ungathered> {
-        let (index, bounds) = (lane_of_this_thread(), self.0.bounds);
+    /// Somebody has waited for long: what waits leaves, if another call may.
+    fn hurry(&self, index: usize) {
+        let mut lane = self.0.lanes[index].lock();
+        if !lane.waiting.is_empty() && lane.callers < self.0.bounds.calls {
+            self.start(index, &mut lane);
+        }
+    }
+
+    fn start(&self, index: usize, lane: &mut Lane<I, O>) {
+        lane.callers += 1;
+        lane.starting += 1;
+        let caller = Caller { gatherer: self.clone(), lane: index, at: At::Start, carries: 0 };
+        // It runs when this thread has dealt with what is ready now: what arrived together travels
+        // together.
+        actix_web::rt::spawn(caller.run());
+    }
+
+    fn enqueue(&self, index: usize, item: I, reply: oneshot::Sender<O>) -> Result<(), Ungathered> {
+        let bounds = self.0.bounds;
         let mut lane = self.0.lanes[index].lock();
         if lane.waiting.len() >= bounds.waiting {
             return Err(Ungathered::Full);
         }
         lane.waiting.push_back((item, reply));
-        // Those that have yet to start will take these.
-        let spoken_for = lane.waiting.len() <= lane.starting * bounds.batch;
-        if !spoken_for && lane.callers < bounds.calls {
-            lane.callers += 1;
-            lane.starting += 1;
-            let caller = Caller { gatherer: self.clone(), lane: index, at: At::Start };
-            // It runs when this thread has dealt with what is ready now: what arrived together travels
-            // together.
-            actix_web::rt::spawn(caller.run());
+        lane.lately = lane.lately.max(lane.waiting.len() + lane.travelling);
+        if lane.may_call(bounds) {
+            self.start(index, &mut lane);
         }
         Ok(())
     }
@@ -126,6 +177,8 @@ struct Caller<I, O> {
     gatherer: Gatherer<I, O>,
     lane: usize,
     at: At,
+    /// Items of its call.
+    carries: usize,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -157,12 +210,16 @@ impl<I, O> Caller<I, O> {
             lane.starting -= 1;
             self.at = At::Work;
         }
+        lane.travelling -= std::mem::take(&mut self.carries);
         let count = lane.waiting.len().min(self.gatherer.0.bounds.batch);
         if count == 0 {
             lane.callers -= 1;
             self.at = At::End;
             return None;
         }
+        lane.travelling += count;
+        lane.lately -= lane.lately.div_ceil(FORGET);
+        self.carries = count;
         Some(lane.waiting.drain(..count).unzip())
     }
 }
@@ -174,6 +231,7 @@ impl<I, O> Drop for Caller<I, O> {
         }
         let mut lane = self.gatherer.0.lanes[self.lane].lock();
         lane.callers -= 1;
+        lane.travelling -= self.carries;
         lane.starting -= usize::from(self.at == At::Start);
         // Nobody is left to take what waits: it is told so, rather than left to wait for the next
         // submission.
@@ -271,6 +329,37 @@ mod tests {
         peer.gate.add_permits(9);
         assert_eq!(companions(submitted).await, [Ok(vec![0, 1, 2]), Ok(vec![0, 1, 2]), Ok(vec![0, 1, 2])]);
         assert_eq!(peer.called.load(Ordering::SeqCst), 1);
+    }
+
+    #[actix_web::test]
+    async fn who_comes_back_first_goes_alone_and_the_next_ones_in_their_share() {
+        let peer = Peer::new(Bounds { batch: 99, calls: 2, waiting: 99 });
+        let rush = peer.submit(0..8).await;
+        peer.gate.add_permits(1);
+        assert_eq!(companions(rush).await.len(), 8);
+        let mut back = peer.submit(0..1).await;
+        assert_eq!(peer.called.load(Ordering::SeqCst), 2);
+        back.extend(peer.submit(1..3).await);
+        assert_eq!(peer.called.load(Ordering::SeqCst), 2, "they wait for the others");
+        back.extend(peer.submit(3..4).await);
+        assert_eq!(peer.called.load(Ordering::SeqCst), 3, "three are the share of six");
+        peer.gate.add_permits(2);
+        let together = Ok(vec![1, 2, 3]);
+        assert_eq!(companions(back).await, [Ok(vec![0]), together.clone(), together.clone(), together]);
+    }
+
+    #[actix_web::test]
+    async fn who_waits_behind_a_call_that_hangs_leaves_all_the_same() {
+        let peer = Peer::new(Bounds { batch: 99, calls: 2, waiting: 99 });
+        let _hangs = peer.submit(0..8).await;
+        let after = peer.submit(8..9).await;
+        assert_eq!(peer.called.load(Ordering::SeqCst), 1);
+        // What it does when its patience is over.
+        peer.gatherer.hurry(lane_of_this_thread());
+        settle().await;
+        assert_eq!(peer.called.load(Ordering::SeqCst), 2);
+        peer.gate.add_permits(2);
+        assert_eq!(companions(after).await, [Ok(vec![8])]);
     }
 
     #[actix_web::test]

@@ -29,7 +29,7 @@ const QUEUE: usize = super::shop::MAX_PURCHASES;
 
 /// Requests under way from one thread. One makes the largest batches; it may hang with its node for an
 /// attempt, and then the others go on.
-const REQUESTS: usize = 1;
+const REQUESTS: usize = 2;
 
 /// What became of a purchase. [`ErrorCode::Unavailable`]: unknown, and safe to repeat with its key.
 type Answer = Result<Outcome, ErrorCode>;

@@ -17,6 +17,9 @@ use tokio::time::Instant;
 /// Purchases that wait for the request under way; with more the answer is a quick 503.
 const QUEUE: usize = 2048;
 
+/// Requests to the master under way.
+const REQUESTS: usize = 2;
+
 /// From a purchase's arrival to its answer: longer than a lease and a master's restart take.
 pub const DEADLINE: Duration = Duration::from_secs(8);
 
@@ -46,7 +49,7 @@ struct Body<'a> {
 
 impl Purchases {
     pub fn new(masters: Masters) -> Self {
-        let bounds = Bounds { batch: MAX_BATCH, calls: 1, waiting: QUEUE };
+        let bounds = Bounds { batch: MAX_BATCH, calls: REQUESTS, waiting: QUEUE };
         Self(Gatherer::new(bounds, move |batch| {
             let masters = masters.clone();
             async move { process(&masters, batch).await }
