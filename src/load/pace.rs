@@ -78,10 +78,6 @@ impl Pace {
         std::iter::from_fn(|| self.take())
     }
 
-    pub fn end(&self) -> Instant {
-        self.end.get()
-    }
-
     /// The next place in the schedule of an open loop, if it lies before the end.
     fn take(&self) -> Option<Due> {
         let rate = self.rate?;

@@ -50,7 +50,7 @@ pub enum Bought {
     No(Answer),
     /// It may or may not have happened; it can be repeated with its key. The cause is fit for people.
     Unknown(String),
-    /// No attempt has reached the store: this purchase did not happen.
+    /// The store was not reached: this purchase did not happen.
     NotSent(Failure),
 }
 
@@ -82,12 +82,8 @@ pub async fn buy(
             }
             // A refusal is the store's word on this key, whatever became of earlier attempts.
             Ok(answer) => return Bought::No(answer),
-            Err(failure @ Failure::Unreachable(..)) if attempt == attempts.most => {
-                return match unknown {
-                    Some(cause) => Bought::Unknown(cause),
-                    None => Bought::NotSent(failure),
-                };
-            }
+            // Nothing has happened, so there is nothing to find out.
+            Err(failure @ Failure::Unreachable(..)) if unknown.is_none() => return Bought::NotSent(failure),
             Err(Failure::Unreachable(..)) => None,
             Err(failure) => {
                 unknown = Some(failure.to_string());
