@@ -6,16 +6,22 @@ use std::io::{Read, Write};
 use std::net::TcpListener;
 use tempfile::TempDir;
 
+struct Store {
+    up: Process,
+    /// Last: it is removed when nobody writes to it any more.
+    _dir: TempDir,
+}
+
 /// Two frontends on data of their own.
-fn store(more: &[&str]) -> (Process, TempDir) {
+fn store(more: &[&str]) -> Store {
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let args = ["up", "--listen", "127.0.0.1:0", "--frontends", "2", "--data", data.to_str().unwrap()];
-    (start_nodes(dir.path(), "up", &[&args[..], more].concat()), dir)
+    Store { up: start_nodes(dir.path(), "up", &[&args[..], more].concat()), _dir: dir }
 }
 
-fn load(store: &Process, more: &[&str]) -> Finished {
-    let stores = store.urls().join(",");
+fn load(store: &Store, more: &[&str]) -> Finished {
+    let stores = store.up.urls().join(",");
     let args = ["load", &stores, "--connections", "8", "--duration", "2s", "--warm-up", "0s"];
     run(&[&args[..], more].concat(), &[])
 }
@@ -27,9 +33,9 @@ fn report(finished: &Finished) -> Value {
 #[test]
 fn a_store_that_keeps_its_promises_is_clean_under_load() {
     let _alone = alone();
-    let (store, _dir) = store(&[]);
-    let shelf = |store: &Process| {
-        let client = Client::new(store.url());
+    let store = store(&[]);
+    let shelf = |store: &Store| {
+        let client = Client::new(store.up.url());
         (1..=11).map(|book| client.info(book).ok().stock(book)).sum::<i64>()
     };
     let before = shelf(&store);
@@ -48,7 +54,7 @@ fn a_store_that_keeps_its_promises_is_clean_under_load() {
 #[test]
 fn an_open_loop_sends_what_is_due_and_says_so() {
     let _alone = alone();
-    let (store, _dir) = store(&[]);
+    let store = store(&[]);
     let finished = load(&store, &["--rate", "50", "--buy", "0.1"]);
     assert_eq!(finished.code, Some(0), "{finished:?}");
     assert!(finished.stdout.contains("open loop, 50 requests/s due"), "{finished:?}");
@@ -60,8 +66,8 @@ fn an_open_loop_sends_what_is_due_and_says_so() {
 #[test]
 fn a_store_that_keeps_its_cache_by_time_to_live_is_caught() {
     let _alone = alone();
-    let (store, _dir) = store(&["--unsafe-coherence", "ttl"]);
     for more in [&[][..], &["--allow-restock"]] {
+        let store = store(&["--unsafe-coherence", "ttl"]);
         let finished = load(&store, &[more, &["--buy", "0.2"]].concat());
         assert_eq!(finished.code, Some(1), "{finished:?}");
         assert!(
@@ -146,8 +152,8 @@ fn a_store_that_is_not_there_is_no_clean_run() {
 
 #[test]
 fn all_mistakes_are_named_at_once() {
-    let args = ["--connections", "0", "--rate", "-1", "--buy", "2", "--searches", "x", "--zipf", "NaN"];
-    let more = ["--duration", "soon", "--warm-up", "99days", "--seed", "-1"];
+    let args = ["--connections", "0", "--rate", "0", "--buy", "2", "--searches", "x", "--zipf", "NaN"];
+    let more = ["--duration", "soon", "--warm-up", "99days", "--seed", "x"];
     let finished = run(&[&["load", "ftp://x"], &args[..], &more].concat(), &[]);
     assert_eq!(finished.code, Some(2), "{finished:?}");
     let flags = [
