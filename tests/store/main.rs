@@ -8,6 +8,7 @@ mod command_line;
 mod crash;
 mod disk;
 mod edits;
+mod examples;
 mod freshness;
 mod handover;
 mod harness;
