@@ -99,8 +99,7 @@ pub async fn look_up(bench: &Rc<Bench>) -> Proof {
     for task in tasks {
         let _ = task.await;
     }
-    let proof = *proof.borrow();
-    proof
+    *proof.borrow()
 }
 
 /// Whether it was answered.

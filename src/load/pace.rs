@@ -10,6 +10,7 @@ use std::io;
 use std::os::fd::OwnedFd;
 use std::time::{Duration, Instant};
 use tokio::io::unix::AsyncFd;
+use tokio_util::sync::CancellationToken;
 
 /// How long after the end what was due before it may still be sent.
 const DRAIN: Duration = Duration::from_secs(5);
@@ -31,6 +32,8 @@ pub struct Pace {
     /// Open loop: requests in a second.
     rate: Option<f64>,
     next: Cell<u64>,
+    /// The end was brought forward: nobody need wait for what was due.
+    stopped: CancellationToken,
 }
 
 impl Pace {
@@ -38,7 +41,7 @@ impl Pace {
     pub fn new(rate: Option<f64>, warm_up: Duration, duration: Duration) -> Self {
         let start = Instant::now();
         let end = Cell::new(start + warm_up + duration);
-        Self { start, warm_up, end, rate, next: Cell::new(0) }
+        Self { start, warm_up, end, rate, next: Cell::new(0), stopped: CancellationToken::new() }
     }
 
     pub fn is_open_loop(&self) -> bool {
@@ -60,6 +63,7 @@ impl Pace {
 
     pub fn stop_now(&self) {
         self.end.set(self.end.get().min(Instant::now()));
+        self.stopped.cancel();
     }
 
     /// Waits for the next request to be due; `None` when the time is over.
@@ -69,7 +73,12 @@ impl Pace {
             return Ok((now < self.end.get()).then(|| self.due(now)));
         };
         let Some(due) = self.take().filter(|_| now < self.end.get() + DRAIN) else { return Ok(None) };
-        alarm.until(due.at).await?;
+        if due.at > now {
+            tokio::select! {
+                rang = alarm.until(due.at) => rang?,
+                () = self.stopped.cancelled() => {}
+            }
+        }
         Ok((due.at < self.end.get()).then_some(due))
     }
 
@@ -153,6 +162,17 @@ mod tests {
             assert!(pace.next(&alarm).await.unwrap().is_none());
             assert!(pace.measured() < Duration::from_secs(60));
         }
+    }
+
+    #[actix_web::test]
+    async fn a_stop_wakes_who_waits_for_what_is_due_later() {
+        let alarm = Alarm::new().unwrap();
+        let pace = Pace::new(Some(0.02), Duration::ZERO, Duration::from_secs(600));
+        assert!(pace.next(&alarm).await.unwrap().is_some());
+        let stop = async { pace.stop_now() };
+        let (next, ()) = futures_util::future::join(pace.next(&alarm), stop).await;
+        assert!(next.unwrap().is_none());
+        assert!(pace.start.elapsed() < Duration::from_secs(10));
     }
 
     #[actix_web::test]

@@ -1,8 +1,7 @@
 //! What came of it: a table for people, the same as JSON for scripts.
 
-use super::checker::Judged;
 use super::orders::Proof;
-use super::tally::{Latencies, Tally};
+use super::tally::Latencies;
 use super::{Bench, Config};
 use crate::shopper::Columns;
 use serde::Serialize;
@@ -103,18 +102,7 @@ impl Latency {
 impl Report {
     pub(super) fn new(bench: &Bench, proof: &Proof) -> Self {
         let (tally, checker) = (bench.tally.borrow(), bench.checker.borrow());
-        let measured = bench.pace.measured();
-        Self::of(bench, &tally, checker.judged(), checker.first(), proof, measured)
-    }
-
-    fn of(
-        bench: &Bench,
-        tally: &Tally,
-        judged: Judged,
-        first: Option<&str>,
-        proof: &Proof,
-        measured: Duration,
-    ) -> Self {
+        let (measured, judged) = (bench.pace.measured(), checker.judged());
         let Config { stores, connections, rate, buy, searches, zipf, seed, allow_restock, .. } =
             &bench.config;
         let latency = |latencies| Latency::new(latencies, measured);
@@ -152,7 +140,7 @@ impl Report {
             orders_looked_up: proof.looked_up,
             look_ups_unanswered: proof.unanswered,
             violations: judged.violations,
-            first_violation: first.map(str::to_owned),
+            first_violation: checker.first().map(str::to_owned),
         }
     }
 

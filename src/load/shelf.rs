@@ -13,6 +13,9 @@ use std::collections::VecDeque;
 const MAX_TOPICS: usize = 1_000;
 const MAX_BOOKS: usize = 10_000;
 
+/// Pages that are read at most, however few books each has.
+const MAX_PAGES: usize = MAX_TOPICS + MAX_BOOKS;
+
 /// A book and what was read of it first.
 #[derive(Debug, Clone)]
 pub struct Book {
@@ -42,7 +45,8 @@ impl Shelf {
             all.items.iter().take(MAX_TOPICS).map(|item| topic_path(&item.topic).into()).collect();
         let mut pages: VecDeque<Box<str>> = topics.iter().cloned().collect();
         let mut shelf = Self { partial: all.items.len() > topics.len(), topics, books: Vec::new() };
-        while let Some(path) = pages.pop_front() {
+        for _ in 0..MAX_PAGES {
+            let Some(path) = pages.pop_front() else { break };
             let answer = store.get(&path).await?;
             let page: SearchRead = parse(store, &answer)?;
             let left = MAX_BOOKS - shelf.books.len();

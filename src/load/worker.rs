@@ -19,9 +19,14 @@ const ATTEMPTS: Attempts =
 /// After a request that was not answered: a store that is down is not hammered with connections.
 const PAUSE_AFTER_FAILURE: Duration = Duration::from_millis(100);
 
-/// The kinds of reads, as the words of a violation name them.
-const A_SEARCH: &str = "a search";
-const A_LOOK: &str = "a look at it";
+/// The kinds of reads.
+#[derive(Clone, Copy)]
+enum Read {
+    /// A page of books.
+    Search,
+    /// One book.
+    Info,
+}
 
 pub struct Worker {
     bench: Rc<Bench>,
@@ -54,8 +59,8 @@ impl Worker {
             let bench = self.bench.clone();
             let next = draw(&bench);
             let answered = match next {
-                Next::Search(topic) => self.read(due, A_SEARCH, &bench.shelf.topics[topic]).await,
-                Next::Info(book) => self.read(due, A_LOOK, &bench.shelf.books[book].path).await,
+                Next::Search(topic) => self.read(due, Read::Search, &bench.shelf.topics[topic]).await,
+                Next::Info(book) => self.read(due, Read::Info, &bench.shelf.books[book].path).await,
                 Next::Buy(book) => self.buy(due, bench.shelf.books[book].id).await,
             };
             if !answered {
@@ -65,16 +70,17 @@ impl Worker {
     }
 
     /// Whether there was any answer.
-    async fn read(&mut self, due: Due, what: &'static str, path: &str) -> bool {
+    async fn read(&mut self, due: Due, read: Read, path: &str) -> bool {
         let sent = self.bench.checker.borrow_mut().sent();
         let answer = self.connection.get(path).await;
         let latency = due.at.elapsed();
         let (mut checker, mut tally) = (self.bench.checker.borrow_mut(), self.bench.tally.borrow_mut());
         let failed = match &answer {
-            Ok(answer) if answer.status.is_success() => match stocks(what, answer) {
+            Ok(answer) if answer.status.is_success() => match read.stocks(answer) {
                 Some(books) => {
                     let (version, says_stale) = (answer.version(), answer.says_stale());
-                    let shown = Shown { what, by: self.connection.store(), version, says_stale };
+                    let shown =
+                        Shown { what: read.in_words(), by: self.connection.store(), version, says_stale };
                     checker.read(sent, shown, books);
                     count_read(&mut tally, answer.cache(), latency, due.measured);
                     return true;
@@ -179,13 +185,22 @@ fn count_read(tally: &mut super::tally::Tally, cache: Cache, latency: Duration, 
     }
 }
 
-/// The books in an answer; `None` if it is not one of a bookstore.
-fn stocks(what: &str, answer: &Answer) -> Option<impl Iterator<Item = (BookId, Stock)>> {
-    let books = match what {
-        A_SEARCH => serde_json::from_slice::<StockPage>(&answer.body).ok()?.items,
-        _ => vec![serde_json::from_slice::<StockRead>(&answer.body).ok()?],
-    };
-    Some(books.into_iter().map(|book| (book.id, book.number_of_items)))
+impl Read {
+    fn in_words(self) -> &'static str {
+        match self {
+            Read::Search => "a search",
+            Read::Info => "a look at it",
+        }
+    }
+
+    /// The books in an answer; `None` if it is not one of a bookstore.
+    fn stocks(self, answer: &Answer) -> Option<impl Iterator<Item = (BookId, Stock)>> {
+        let books = match self {
+            Read::Search => serde_json::from_slice::<StockPage>(&answer.body).ok()?.items,
+            Read::Info => vec![serde_json::from_slice::<StockRead>(&answer.body).ok()?],
+        };
+        Some(books.into_iter().map(|book| (book.id, book.number_of_items)))
+    }
 }
 
 fn code(answer: &Answer) -> String {
