@@ -3,7 +3,7 @@
 //!
 //! Invariants: nothing is waited for without a deadline; the head and body of an answer are bounded; what
 //! may have been carried out ([`Failure::NoAnswer`]) is told apart from what surely was not
-//! ([`Failure::Unreachable`]). Nothing is repeated here but in [`buy`], which repeats with the same key.
+//! ([`Failure::Unreachable`]). Nothing is repeated here but in [`buy()`], which repeats with the same key.
 
 mod buy;
 mod connection;
