@@ -1,6 +1,8 @@
 //! What the user typed. Values are checked in [`config`](crate::config), so that all that is wrong with
 //! them is said at once.
 
+pub mod shopping;
+
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
 use std::path::PathBuf;
@@ -49,6 +51,16 @@ pub enum Command {
                             http://127.0.0.1:3001 --master http://127.0.0.1:3000"
     )]
     Handover(HandoverArgs),
+    /// Search the store: by topic, or by words in titles
+    Search(shopping::SearchArgs),
+    /// Look at a book
+    Info(shopping::InfoArgs),
+    /// Buy a book
+    Buy(shopping::BuyArgs),
+    /// Look an order up
+    Orders(shopping::OrdersArgs),
+    /// Load a running store, measure it, and check every answer
+    Load(shopping::LoadArgs),
     /// Ask a node for its health: exit code 0 or 1
     #[command(after_help = "Example:\n  bazar healthcheck http://127.0.0.1:3005/readyz")]
     Healthcheck {

@@ -1,6 +1,10 @@
 //! From what was typed to what a role works with: every mistake of a configuration is reported at once,
 //! before anything is bound.
 
+mod shopping;
+
+pub use shopping::{buy, info, load, orders, search};
+
 use crate::catalog::{self, Ack, Keep, Kind, MasterConfig, ReplicaConfig};
 use crate::cli::{self, CatalogArgs, Common, FrontendArgs, HandoverArgs, OrderArgs, UpArgs, VerifyArgs};
 use crate::client::BaseUrl;

@@ -4,6 +4,8 @@
 //!
 //! ```text
 //! cli, up                      what the user typed; the whole store in one process
+//! terminal, load              the store from outside: a customer's commands, the load generator; shopper: both
+//!                              speak to it through this
 //! frontend · catalog · order   the roles: siblings that talk over HTTP and never import each other
 //! server, client, store        listeners, typed calls to peers, SQLite; member: token and epoch
 //! recipe                       --unsafe-coherence: what is compared with the protocol
@@ -25,13 +27,16 @@ pub mod config;
 pub mod domain;
 pub mod frontend;
 pub mod handover;
+pub mod load;
 pub mod member;
 pub mod order;
 pub mod recipe;
 pub mod server;
+pub mod shopper;
 pub mod shutdown;
 pub mod store;
 pub mod telemetry;
+pub mod terminal;
 pub mod token;
 pub mod up;
 pub mod verify;

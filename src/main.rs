@@ -4,9 +4,11 @@ use bazar::catalog::CatalogError;
 use bazar::cli::{CatalogArgs, CatalogCommand, Cli, Command};
 use bazar::client::BaseUrl;
 use bazar::config::{self, Checked, Mistakes};
+use bazar::load;
 use bazar::server;
 use bazar::shutdown::{self, Shutdown};
 use bazar::telemetry;
+use bazar::terminal;
 use bazar::token::InternalToken;
 use bazar::up::UpError;
 use clap::{CommandFactory, Parser};
@@ -47,6 +49,11 @@ fn main() -> ExitCode {
             println!("{}", config.run(token).await?);
             Ok(())
         }),
+        Command::Search(args) => shop(config::search(args)),
+        Command::Info(args) => shop(config::info(args)),
+        Command::Buy(args) => shop(config::buy(args)),
+        Command::Orders(args) => shop(config::orders(args)),
+        Command::Load(args) => load(config::load(args)),
         Command::Healthcheck { url } => {
             exit_code(actix_web::rt::System::new().block_on(bazar::client::healthcheck(&url)))
         }
@@ -64,10 +71,7 @@ fn start<T>(
 ) -> ExitCode {
     let Checked { config, token, log_format } = match checked {
         Ok(checked) => checked,
-        Err(mistakes) => {
-            eprint!("{mistakes}");
-            return ExitCode::from(2);
-        }
+        Err(mistakes) => return wrong(&mistakes),
     };
     telemetry::init(log_format);
     server::raise_connection_limit();
@@ -75,6 +79,45 @@ fn start<T>(
         let stop = shutdown::on_signals()?;
         run(config, token, stop).await
     }))
+}
+
+/// One errand at the store.
+fn shop(checked: Result<terminal::Config, Mistakes>) -> ExitCode {
+    let config = match checked {
+        Ok(config) => config,
+        Err(mistakes) => return wrong(&mistakes),
+    };
+    match actix_web::rt::System::new().block_on(config.run(&mut std::io::stdout())) {
+        Err(error) if error.is_closed_pipe() => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error}");
+            ExitCode::from(error.exit_code())
+        }
+        Ok(()) => ExitCode::SUCCESS,
+    }
+}
+
+/// Exit code 1 if a promise was broken, or nothing shows that it was kept.
+fn load(checked: Result<load::Config, Mistakes>) -> ExitCode {
+    let config = match checked {
+        Ok(config) => config,
+        Err(mistakes) => return wrong(&mistakes),
+    };
+    server::raise_connection_limit();
+    let json = config.json;
+    exit_code(actix_web::rt::System::new().block_on(async move {
+        let report = config.run(shutdown::on_signals()?).await?;
+        match json {
+            true => println!("{}", serde_json::to_string_pretty(&report)?),
+            false => println!("{report}"),
+        }
+        report.complaint().map_or(Ok(()), |complaint| Err(complaint.into()))
+    }))
+}
+
+fn wrong(mistakes: &Mistakes) -> ExitCode {
+    eprint!("{mistakes}");
+    ExitCode::from(2)
 }
 
 fn ready(role: &str, addrs: &[SocketAddr]) {

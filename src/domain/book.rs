@@ -57,6 +57,8 @@ impl From<BookId> for i64 {
 pub struct Stock(u32);
 
 impl Stock {
+    /// Sold out.
+    pub const ZERO: Stock = Stock(0);
     /// A billion copies: more than any shelf holds, and small enough that sums stay exact everywhere.
     pub const MAX: Stock = Stock(1_000_000_000);
 

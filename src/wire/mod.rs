@@ -8,5 +8,6 @@ pub mod frontend;
 pub mod headers;
 pub mod order;
 pub mod public;
+pub mod shopper;
 
 pub use error::{ErrorCode, Problem};
