@@ -5,8 +5,9 @@
 //! that no longer is one.
 
 use super::mastership::Mastership;
-use crate::domain::Version;
-use crate::store::{Store, StoreError};
+use crate::client::{Bounds, Gatherer};
+use crate::domain::{Book, BookId, Version};
+use crate::store::{Snapshot, Store, StoreError};
 use crate::wire::{ErrorCode, Problem};
 use arc_swap::ArcSwap;
 use std::sync::Arc;
@@ -19,9 +20,17 @@ use tokio::sync::watch;
 const WAIT_FOR_VERSION: Duration = Duration::from_millis(5);
 
 pub struct Reads {
-    store: ArcSwap<Store>,
+    store: Arc<ArcSwap<Store>>,
     of: Of,
+    books: Gatherer<Vec<BookId>, Books>,
 }
+
+/// What one reader of several books is told; others, who came at the same time, share it.
+type Books = Result<Arc<Snapshot<Vec<Book>>>, Problem>;
+
+/// Readers whose statements are made one: 1,024 books at the most. Another statement under way for each
+/// connection would only make smaller ones.
+const TOGETHER: Bounds = Bounds { batch: 16, calls: 1, waiting: 1024 };
 
 enum Of {
     Master(Arc<Mastership>),
@@ -35,14 +44,29 @@ enum Of {
 
 impl Reads {
     pub fn of_master(store: Store, mastership: Arc<Mastership>) -> Self {
-        Self { store: ArcSwap::from_pointee(store), of: Of::Master(mastership) }
+        Self::new(store, Of::Master(mastership))
     }
 
     pub fn of_replica(store: Store, position: watch::Receiver<Version>) -> Self {
-        Self {
-            store: ArcSwap::from_pointee(store),
-            of: Of::Replica { position, wrong: AtomicBool::new(false) },
+        Self::new(store, Of::Replica { position, wrong: AtomicBool::new(false) })
+    }
+
+    fn new(store: Store, of: Of) -> Self {
+        let store = Arc::new(ArcSwap::from_pointee(store));
+        let books = Gatherer::new(TOGETHER, {
+            let store = Arc::clone(&store);
+            move |readers| read_together(store.load_full(), readers)
+        });
+        Self { store, of, books }
+    }
+
+    /// At least those of `ids` that there are, of the state at a moment since this was called. What comes
+    /// while another such read is under way shares the next statement.
+    pub async fn books(&self, ids: Vec<BookId>) -> Books {
+        if self.are_wrong() {
+            return Err(ErrorCode::Behind.into());
         }
+        self.books.submit(ids).await.unwrap_or_else(|_| Err(ErrorCode::Unavailable.into()))
     }
 
     /// Whether the rows of this replica are known not to be the master's. It answers nothing then.
@@ -93,6 +117,13 @@ impl Reads {
     pub async fn close(&self) {
         Store::clone(&self.store.load_full()).close().await;
     }
+}
+
+/// One statement for all of these readers.
+async fn read_together(store: Arc<Store>, readers: Vec<Vec<BookId>>) -> Vec<Books> {
+    let count = readers.len();
+    let read = store.books(&readers.concat()).await.map(Arc::new).map_err(|error| unavailable(&error));
+    vec![read; count]
 }
 
 /// A store's failure as the peer may see it; the cause stands in the log.

@@ -13,12 +13,13 @@ use crate::recipe::Recipe;
 use crate::server::{ApiError, healthz, read_json, read_query, request_id, require_token, resource};
 use crate::store::{LogPage, Snapshot, Store, sha256_of};
 use crate::wire::catalog::{
-    BOOKS, EDITS, Edits, HANDOVER, HandoverRequest, LEASES, LOG, LeaseRequest, LogQuery, MAX_BATCH, Minimum,
-    NODE, NodeIs, NodeState, ORDERS, Outcomes, PURCHASES, Purchases, RELEASE, REPLICAS, Reachable, Records,
-    ReleaseRequest, ReplicaReport, ReplicaStanding, SEARCH, SNAPSHOT, SNAPSHOT_DEADLINE, SYNC_WRITE,
-    SnapshotQuery, StateOf, Stated, Synced, TOPICS, TopicQuery, VERIFY, VERSIONS, VersionStanding,
+    BOOKS, BooksQuery, EDITS, Edits, HANDOVER, HandoverRequest, LEASES, LOG, LeaseRequest, LogQuery,
+    MAX_BATCH, MAX_BOOKS, Minimum, NODE, NodeIs, NodeState, ORDERS, Outcomes, PURCHASES, Purchases, RELEASE,
+    REPLICAS, Reachable, Records, ReleaseRequest, ReplicaReport, ReplicaStanding, SEARCH, SNAPSHOT,
+    SNAPSHOT_DEADLINE, SYNC_WRITE, SnapshotQuery, StateOf, Stated, Synced, TOPICS, TopicQuery, VERIFY,
+    VERSIONS, VersionStanding,
 };
-use crate::wire::public::MAX_LIMIT;
+use crate::wire::public::{BookView, MAX_LIMIT};
 use crate::wire::{ErrorCode, Problem, headers};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
@@ -140,6 +141,7 @@ impl Node for Replica {
 fn reads<N: Node>(config: &mut ServiceConfig) {
     config
         .service(resource(&format!("{BOOKS}/{{id}}"), "GET", web::get().to(book::<N>)))
+        .service(resource(BOOKS, "GET", web::get().to(books::<N>)))
         .service(resource(SEARCH, "GET", web::get().to(search::<N>)))
         .service(resource(TOPICS, "GET", web::get().to(topics::<N>)))
         .service(resource(&format!("{VERSIONS}/{{version}}"), "GET", web::get().to(version::<N>)))
@@ -151,6 +153,20 @@ async fn book<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let minimum: Minimum = read_query(&request)?;
     let store = node.reads().at(minimum.min).await?;
     stated(&**node, store.book(id).await.map_err(|error| unavailable(&error))?)
+}
+
+async fn books<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
+    let query: BooksQuery = read_query(&request)?;
+    let ids: Vec<BookId> =
+        query.ids.split(',').take(MAX_BOOKS + 1).map(BookId::parse).collect::<Result<_, _>>()?;
+    if ids.len() > MAX_BOOKS {
+        let sentence = format!("at most {MAX_BOOKS} books at a time");
+        return Err(Problem::new(ErrorCode::InvalidRequest, sentence).into());
+    }
+    let read = node.reads().books(ids.clone()).await?;
+    let find = |id| read.value.iter().find(|book| book.id == id).map(BookView::from);
+    let books: Vec<Option<BookView<'_>>> = ids.into_iter().map(find).collect();
+    stated(&**node, Snapshot { asof: read.asof, value: books })
 }
 
 async fn search<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {

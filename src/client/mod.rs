@@ -107,19 +107,29 @@ pub struct Peer(Arc<Inner>);
 #[derive(Debug)]
 struct Inner {
     url: BaseUrl,
-    base: String,
+    base: Arc<str>,
     bearer: String,
     member: Member,
 }
 
 impl Peer {
     pub fn new(url: BaseUrl, member: &Member) -> Self {
-        let (base, bearer) = (url.to_string(), member.token().bearer());
+        let (base, bearer) = (url.to_string().into(), member.token().bearer());
         Self(Arc::new(Inner { base, url, bearer, member: member.clone() }))
     }
 
     pub fn url(&self) -> &BaseUrl {
         &self.0.url
+    }
+
+    /// The URL as text.
+    pub fn name(&self) -> Arc<str> {
+        Arc::clone(&self.0.base)
+    }
+
+    /// An answer that is not what was asked for.
+    pub fn nonsense(&self, what: impl fmt::Display) -> CallError {
+        self.no_answer(what)
     }
 
     pub async fn get<T: DeserializeOwned>(
@@ -236,7 +246,7 @@ impl Peer {
             return serde_json::from_slice(body).map_err(|error| self.no_answer(error));
         }
         match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) => Err(CallError::Refused { peer: self.0.base.clone(), problem }),
+            Ok(problem) => Err(CallError::Refused { peer: self.0.base.to_string(), problem }),
             Err(_) => Err(self.no_answer(format_args!("status {status} without a known code"))),
         }
     }
@@ -245,14 +255,14 @@ impl Peer {
         match error {
             SendRequestError::Connect(ConnectError::Disconnected) => self.no_answer(error),
             SendRequestError::Connect(_) | SendRequestError::Url(_) => {
-                CallError::Unreachable { peer: self.0.base.clone(), cause: error.to_string() }
+                CallError::Unreachable { peer: self.0.base.to_string(), cause: error.to_string() }
             }
             _ => self.no_answer(error),
         }
     }
 
     fn no_answer(&self, cause: impl fmt::Display) -> CallError {
-        CallError::NoAnswer { peer: self.0.base.clone(), cause: cause.to_string() }
+        CallError::NoAnswer { peer: self.0.base.to_string(), cause: cause.to_string() }
     }
 
     /// This thread's connection pool for this peer.

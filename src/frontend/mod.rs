@@ -39,6 +39,9 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
 
+/// With 1, the in-process level of the cache is off, so that what lies behind it can be measured.
+const NO_LOCAL_CACHE: &str = "BAZAR_TEST_NO_LOCAL_CACHE";
+
 /// How long purchases under way may take after a stop was asked for; then they are answered with their
 /// key, while there still is a connection. Less than [`server::DRAIN`].
 const PURCHASES_FINISH: Duration = Duration::from_millis(2500);
@@ -111,7 +114,13 @@ impl Config {
         let nodes = Arc::new(Pool::new("catalog", nodes, self.masters.len(), &member).await);
         let orders = Arc::new(Pool::new("order", self.orders, 0, &member).await);
         let ttl = Ttl { search: self.search_ttl, info: self.info_ttl };
-        let local = Local::new(self.cache_bytes);
+        let local = match std::env::var_os(NO_LOCAL_CACHE).is_some_and(|value| value == "1") {
+            true => {
+                log::warn!("{NO_LOCAL_CACHE} is set: nothing is kept in this process, for a measurement");
+                Local::off()
+            }
+            false => Local::new(self.cache_bytes),
+        };
         let cache = Arc::new(Cache::new(local, redis, leases, nodes, masters, ttl, self.unsafe_coherence));
         let shop = Arc::new(Shop::new(cache, orders));
         Ok(App { public, internal, member, workers: self.workers, shop, redis: redis_keeper })

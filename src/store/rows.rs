@@ -48,6 +48,21 @@ pub(super) fn book(row: &SqliteRow, from: usize) -> Result<Option<Book>, StoreEr
     }))
 }
 
+/// From a JSON array of arrays of id, title, topic, stock, price_cents.
+pub(super) fn books(json: &str) -> Result<Vec<Book>, StoreError> {
+    let found: Vec<(i64, String, String, i64, i64)> = serde_json::from_str(json)?;
+    let book = |(id, title, topic, stock, price): (i64, String, String, i64, i64)| {
+        Ok::<_, StoreError>(Book {
+            id: BookId::new(id)?,
+            title: Title::parse(title)?,
+            topic: Topic::parse(topic)?,
+            stock: Stock::new(stock)?,
+            price: Cents::new(price)?,
+        })
+    };
+    found.into_iter().map(book).collect()
+}
+
 /// From the columns order_id, book_id, quantity, total_cents, created_at_ms, epoch_number,
 /// epoch_identity, seq; `None` where a left join found no order.
 pub(super) fn order(row: &SqliteRow, from: usize) -> Result<Option<Order>, StoreError> {

@@ -6,6 +6,9 @@ use crate::domain::{Edit, Epoch, Known, NodeId, Outcome, Purchase, Record, Versi
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
+/// `/books/{id}`: the answer states a [`Book`](crate::domain::Book) or nothing.
+/// `/books?ids=1,2`: it states, for each of at most [`MAX_BOOKS`] ids and in their order, the object that
+/// clients see (a [`BookView`](super::public::BookView)) or nothing; all of one snapshot.
 pub const BOOKS: &str = "/books";
 pub const TOPICS: &str = "/topics";
 pub const SEARCH: &str = "/search";
@@ -27,6 +30,15 @@ pub const NODE: &str = "/node";
 
 /// The most purchases or edits in one request to the master: some 100 KB, a few milliseconds of work.
 pub const MAX_BATCH: usize = 256;
+
+/// The most books in one request for several: a fraction of a millisecond of work, 20 KB of answer.
+pub const MAX_BOOKS: usize = 64;
+
+/// Query of [`BOOKS`] for several.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct BooksQuery {
+    pub ids: String,
+}
 
 /// A value, and the version of the state that it was read from. `master`: whether the write master says
 /// so, and it is therefore the latest that is committed.

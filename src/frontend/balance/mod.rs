@@ -27,10 +27,22 @@ const LOOKUP_DEADLINE: Duration = Duration::from_secs(1);
 /// Addresses of one pool; more than that is a misconfigured name service.
 const MAX_NODES: usize = 64;
 
+/// How a pool's nodes are talked to, besides by single calls: made for each node when it is first met, and
+/// kept as long as it.
+pub trait Way: Send + Sync + 'static {
+    fn to(peer: &Peer) -> Self;
+}
+
+/// By single calls only.
+impl Way for () {
+    fn to(_peer: &Peer) -> Self {}
+}
+
 /// One node behind a pool.
 #[derive(Debug)]
-pub struct Node {
+pub struct Node<W = ()> {
     pub peer: Peer,
+    pub way: W,
     /// Which candidate it belongs to.
     candidate: usize,
     well: AtomicBool,
@@ -38,7 +50,7 @@ pub struct Node {
     master: AtomicBool,
 }
 
-impl Node {
+impl<W> Node<W> {
     /// Takes the node out until a probe succeeds, if `error` says that it is the node that failed.
     pub fn failed(&self, error: &CallError) {
         let out = !matches!(error, CallError::Refused { .. });
@@ -57,17 +69,17 @@ impl Node {
     }
 }
 
-pub struct Pool {
+pub struct Pool<W = ()> {
     name: &'static str,
     candidates: Vec<BaseUrl>,
     /// So many of the candidates, the first ones, are candidates for the write master.
     masters: usize,
     member: Member,
-    nodes: ArcSwap<Vec<Arc<Node>>>,
+    nodes: ArcSwap<Vec<Arc<Node<W>>>>,
     turn: AtomicUsize,
 }
 
-impl Pool {
+impl<W: Way> Pool<W> {
     /// Looks the candidates up once, so that a pool of addresses is complete from the start. The first
     /// `masters` of them are candidates for the write master.
     pub async fn new(name: &'static str, candidates: Vec<BaseUrl>, masters: usize, member: &Member) -> Self {
@@ -84,21 +96,22 @@ impl Pool {
     }
 
     /// The next node in turn that is none of `tried`.
-    pub fn pick(&self, tried: &[Arc<Node>]) -> Option<Arc<Node>> {
+    pub fn pick(&self, tried: &[Arc<Node<W>>]) -> Option<Arc<Node<W>>> {
         self.pick_where(|node| !is_in(tried, node))
     }
 
     /// The same, but the write master only when no other node is well: for who can do without it and must
     /// not wait for it.
-    pub fn pick_but_master(&self, tried: &[Arc<Node>]) -> Option<Arc<Node>> {
-        let others =
-            |node: &Arc<Node>| !node.master.load(Ordering::Relaxed) && node.is_well() && !is_in(tried, node);
+    pub fn pick_but_master(&self, tried: &[Arc<Node<W>>]) -> Option<Arc<Node<W>>> {
+        let others = |node: &Arc<Node<W>>| {
+            !node.master.load(Ordering::Relaxed) && node.is_well() && !is_in(tried, node)
+        };
         self.pick_where(others).or_else(|| self.pick(tried))
     }
 
-    fn pick_where(&self, may_be: impl Fn(&Arc<Node>) -> bool) -> Option<Arc<Node>> {
+    fn pick_where(&self, may_be: impl Fn(&Arc<Node<W>>) -> bool) -> Option<Arc<Node<W>>> {
         let nodes = self.nodes.load();
-        let open: Vec<&Arc<Node>> = nodes.iter().filter(|node| may_be(node)).collect();
+        let open: Vec<&Arc<Node<W>>> = nodes.iter().filter(|node| may_be(node)).collect();
         let well: Vec<bool> = open.iter().map(|node| node.is_well()).collect();
         let chosen = select::round_robin(self.turn.fetch_add(1, Ordering::Relaxed), &well)?;
         Some(Arc::clone(open[chosen]))
@@ -123,7 +136,7 @@ impl Pool {
         }
     }
 
-    async fn probe(&self, node: &Node) {
+    async fn probe(&self, node: &Node<W>) {
         match node.peer.probe(PROBE_DEADLINE).await {
             Ok(()) => {
                 if !node.well.swap(true, Ordering::Relaxed) {
@@ -151,7 +164,7 @@ impl Pool {
                 }
             }
         }
-        let nodes: Vec<Arc<Node>> = addresses
+        let nodes: Vec<Arc<Node<W>>> = addresses
             .into_iter()
             .take(MAX_NODES)
             .map(|(url, candidate)| match known.iter().find(|node| *node.peer.url() == url) {
@@ -159,7 +172,7 @@ impl Pool {
                 None => {
                     let peer = Peer::new(url, &self.member);
                     let master = AtomicBool::new(candidate < self.masters);
-                    Arc::new(Node { peer, candidate, well: AtomicBool::new(true), master })
+                    Arc::new(Node { way: W::to(&peer), peer, candidate, well: AtomicBool::new(true), master })
                 }
             })
             .collect();
@@ -173,7 +186,7 @@ impl Pool {
     }
 }
 
-fn is_in(nodes: &[Arc<Node>], node: &Arc<Node>) -> bool {
+fn is_in<W>(nodes: &[Arc<Node<W>>], node: &Arc<Node<W>>) -> bool {
     nodes.iter().any(|other| Arc::ptr_eq(other, node))
 }
 
@@ -185,7 +198,7 @@ mod tests {
     async fn a_name_that_cannot_be_looked_up_does_not_take_the_others_with_it() {
         let candidates = ["http://no-such-host.invalid:1", "http://127.0.0.1:3006"];
         let candidates = candidates.map(|url| BaseUrl::parse(url).unwrap()).to_vec();
-        let pool = Pool::new("order", candidates, 0, &Member::of_nothing()).await;
+        let pool: Pool = Pool::new("order", candidates, 0, &Member::of_nothing()).await;
         assert_eq!(pool.count(), (1, 1));
     }
 
@@ -193,7 +206,7 @@ mod tests {
     async fn who_can_do_without_the_master_asks_it_last() {
         let candidates = ["http://127.0.0.1:3000", "http://127.0.0.1:3001"];
         let candidates = candidates.map(|url| BaseUrl::parse(url).unwrap()).to_vec();
-        let pool = Pool::new("catalog", candidates, 1, &Member::of_nothing()).await;
+        let pool: Pool = Pool::new("catalog", candidates, 1, &Member::of_nothing()).await;
         let (master, replica) = {
             let nodes = pool.nodes.load();
             (Arc::clone(&nodes[0]), Arc::clone(&nodes[1]))

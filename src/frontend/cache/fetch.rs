@@ -5,6 +5,7 @@
 use super::entry::{Content, Entry, Want};
 use super::flights::{Fetched, Landing, Origin};
 use super::source::{self, Answer};
+use super::together::Together;
 use super::{ATTEMPT, Ask, Cache};
 use crate::clock;
 use crate::coherence::{Lease, Moment, Verdict};
@@ -33,9 +34,8 @@ impl Flight {
         }
         let mut tried = Vec::new();
         while let Some(node) = cache.nodes.pick(&tried).filter(|_| tried.len() < 2) {
-            let sent = clock::now();
-            match source::fetch(&node.peer, &self.want, Some(minimum), &self.request_id, ATTEMPT).await {
-                Ok(answer) => return Ok(self.landed(answer, &node, sent, Some(&lease))),
+            match source::fetch(&node, &self.want, Some(minimum), &self.request_id, ATTEMPT).await {
+                Ok(answer) => return Ok(self.landed(answer, &node, Some(&lease))),
                 Err(error) if error.code() == Some(ErrorCode::Behind) => break,
                 Err(error) => {
                     log::debug!(request_id = self.request_id.as_str(); "{} failed: {error}", self.want);
@@ -77,10 +77,9 @@ impl Flight {
     }
 
     /// This node's answer, whatever it shows.
-    pub async fn node(&self, node: &Node, lease: Option<&Lease>) -> Option<Arc<Fetched>> {
-        let sent = clock::now();
-        match source::fetch(&node.peer, &self.want, None, &self.request_id, ATTEMPT).await {
-            Ok(answer) => Some(self.landed(answer, node, sent, lease)),
+    pub async fn node(&self, node: &Node<Together>, lease: Option<&Lease>) -> Option<Arc<Fetched>> {
+        match source::fetch(node, &self.want, None, &self.request_id, ATTEMPT).await {
+            Ok(answer) => Some(self.landed(answer, node, lease)),
             Err(error) => {
                 log::debug!(request_id = self.request_id.as_str(); "{} failed: {error}", self.want);
                 node.failed(&error);
@@ -100,13 +99,13 @@ impl Flight {
         Some((entry, strict))
     }
 
-    fn landed(&self, answer: Answer, node: &Node, sent: Moment, lease: Option<&Lease>) -> Arc<Fetched> {
+    fn landed(&self, answer: Answer, node: &Node<Together>, lease: Option<&Lease>) -> Arc<Fetched> {
         node.answered(answer.master);
         let origin = match answer.master {
-            true => Origin::Master(sent),
-            false => Origin::Replica(node.peer.url().to_string()),
+            true => Origin::Master(answer.sent),
+            false => Origin::Replica(node.peer.name()),
         };
-        self.keep(answer.content, origin, sent, lease)
+        self.keep(answer.content, origin, answer.sent, lease)
     }
 
     /// Keeps an answer if the serving rule would let it pass: an answer that is already below a floor

@@ -20,7 +20,8 @@ const DEADLINE: Duration = Duration::from_secs(5);
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Origin {
     Redis,
-    Replica(String),
+    /// The URL of the node.
+    Replica(Arc<str>),
     /// The master's own answer, to a request sent at this moment.
     Master(Moment),
 }

@@ -13,6 +13,8 @@ const MAX_NEGATIVE: usize = 10_000;
 const TYPICAL_ENTRY: u64 = 1024;
 
 pub struct Local {
+    /// Keeps nothing and finds nothing: for measuring what lies behind it.
+    off: bool,
     entries: Cache<Want, Arc<Entry>, Size>,
     negatives: Cache<Want, Arc<Entry>>,
 }
@@ -30,9 +32,15 @@ impl Local {
     pub fn new(max_bytes: u64) -> Self {
         let expected = usize::try_from(max_bytes / TYPICAL_ENTRY).unwrap_or(usize::MAX);
         Self {
+            off: false,
             entries: Cache::with_weighter(expected.clamp(16, 1 << 20), max_bytes, Size),
             negatives: Cache::new(MAX_NEGATIVE),
         }
+    }
+
+    /// A level that is not there.
+    pub fn off() -> Self {
+        Self { off: true, ..Self::new(0) }
     }
 
     /// What is known about `want`; whether it may be served is another question.
@@ -42,6 +50,9 @@ impl Local {
     }
 
     pub fn insert(&self, want: Want, entry: Arc<Entry>) {
+        if self.off {
+            return;
+        }
         // What is there now must not hide what was there before, and the other way round.
         if entry.is_negative() {
             self.entries.remove(&want);
@@ -91,6 +102,15 @@ mod tests {
             put(&local, id, false);
         }
         assert!(local.negatives.len() <= MAX_NEGATIVE);
+    }
+
+    #[test]
+    fn a_level_that_is_off_finds_nothing() {
+        let local = Local::off();
+        for found in [true, false] {
+            let want = put(&local, 9, found);
+            assert!(local.get(&want, Moment(0)).is_none());
+        }
     }
 
     #[test]

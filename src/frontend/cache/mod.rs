@@ -16,6 +16,7 @@ mod recipe;
 mod redis;
 mod session;
 mod source;
+mod together;
 
 use super::balance::Pool;
 use super::demand::{Demand, Level};
@@ -38,6 +39,7 @@ pub use minimum::Reach;
 use minimum::{Histories, beyond};
 pub use redis::{Keeper as RedisKeeper, Redis};
 pub use session::LeaseKeeper;
+use together::Together;
 
 /// For one attempt at one node: a read takes a millisecond, a node that needs this long is ill.
 const ATTEMPT: Duration = Duration::from_millis(500);
@@ -64,7 +66,7 @@ pub enum By {
     Memory,
     Redis,
     /// The URL of the node that was asked.
-    Node(String),
+    Node(Arc<str>),
 }
 
 /// An answer that may be given.
@@ -115,7 +117,7 @@ pub struct Cache {
     pub redis: Option<Arc<Redis>>,
     pub leases: Arc<LeaseKeeper>,
     /// Master and replicas alike: who answers reads.
-    pub nodes: Arc<Pool>,
+    pub nodes: Arc<Pool<Together>>,
     pub masters: Masters,
     pub ttl: Ttl,
     /// Instead of the serving rule.
@@ -129,7 +131,7 @@ impl Cache {
         local: Local,
         redis: Option<Arc<Redis>>,
         leases: Arc<LeaseKeeper>,
-        nodes: Arc<Pool>,
+        nodes: Arc<Pool<Together>>,
         masters: Masters,
         ttl: Ttl,
         recipe: Option<Recipe>,
@@ -277,7 +279,7 @@ fn served(entry: Arc<Entry>, by: By) -> Served {
 fn by(origin: &Origin) -> By {
     match origin {
         Origin::Redis => By::Redis,
-        Origin::Replica(url) => By::Node(url.clone()),
+        Origin::Replica(url) => By::Node(Arc::clone(url)),
         Origin::Master(_) => By::Node("master".into()),
     }
 }

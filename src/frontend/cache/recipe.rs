@@ -57,12 +57,12 @@ async fn fill(cache: Arc<Cache>, want: Want, request_id: String) -> Landing {
     }
     let mut tried = Vec::new();
     while let Some(node) = cache.nodes.pick(&tried).filter(|_| tried.len() < MAX_ASKED) {
-        match source::fetch(&node.peer, &want, None, &request_id, ATTEMPT).await {
+        match source::fetch(&node, &want, None, &request_id, ATTEMPT).await {
             Ok(answer) => {
                 if let Some(redis) = &cache.redis {
                     redis.put(&want, &answer.content, cache.ttl.of(&want));
                 }
-                return Ok(keep(answer.content, Origin::Replica(node.peer.url().to_string())));
+                return Ok(keep(answer.content, Origin::Replica(node.peer.name())));
             }
             Err(error) => node.failed(&error),
         }

@@ -6,21 +6,22 @@
 //! it takes to notice, and one log line a minute.
 
 use super::entry::{Content, Want};
+use crate::client::{Bounds, Gatherer};
 use crate::domain::{BookId, Version};
 use crate::shutdown::Shutdown;
-use crate::token::{InternalToken, mac};
+use crate::token::{InternalToken, MacKey};
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use deadpool_redis::redis::aio::MultiplexedConnection;
-use deadpool_redis::redis::{Cmd, FromRedisValue, RedisError, cmd};
+use deadpool_redis::redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, cmd};
 use deadpool_redis::{Config, Connection, Pool, PoolConfig, Runtime, Timeouts};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use subtle::ConstantTimeEq;
-use tokio::sync::{Semaphore, mpsc};
+use tokio::sync::mpsc;
 
 /// The longest that a request waits for Redis.
 const PATIENCE: Duration = Duration::from_millis(50);
@@ -41,8 +42,10 @@ const MAX_VALUE: usize = 1 << 20;
 /// Writes that wait; with more they are dropped, which costs a later miss.
 const WRITE_QUEUE: usize = 256;
 
-/// Reads under way at a time; with more the catalog is asked at once.
-const MAX_READS: usize = 512;
+/// Reads that come while others are under way share a pipeline: its cost is that of waking the connection's
+/// thread and of one system call at each end. 32 of the largest values are 32 MiB. With more waiting on one
+/// thread the catalog is asked at once.
+const PIPELINE: Bounds = Bounds { batch: 32, calls: 2, waiting: 256 };
 
 /// Between two log lines about the same trouble.
 const LOG_EVERY: Duration = Duration::from_secs(60);
@@ -52,9 +55,10 @@ pub struct Redis {
     /// The one connection that all requests share; `None` while Redis is not to be had.
     connection: ArcSwapOption<MultiplexedConnection>,
     late: AtomicUsize,
-    reads: Semaphore,
+    /// By name: the value, or nothing.
+    reads: Gatherer<String, Option<Vec<u8>>>,
     writes: mpsc::Sender<Write>,
-    mac_key: [u8; 32],
+    mac_key: MacKey,
     complaint: Mutex<Complaint>,
 }
 
@@ -104,13 +108,16 @@ impl Redis {
         });
         let pool = config.create_pool(Some(Runtime::Tokio1)).map_err(|error| error.to_string())?;
         let (writes, queue) = mpsc::channel(WRITE_QUEUE);
-        let redis = Arc::new(Self {
+        let redis = Arc::new_cyclic(|redis: &Weak<Self>| Self {
             pool,
             connection: ArcSwapOption::empty(),
             late: AtomicUsize::new(0),
-            reads: Semaphore::new(MAX_READS),
+            reads: Gatherer::new(PIPELINE, {
+                let redis = Weak::clone(redis);
+                move |names| read(redis.upgrade(), names)
+            }),
             writes,
-            mac_key: token.derive("bazar redis entry 1"),
+            mac_key: MacKey::new(&token.derive("bazar redis entry 1")),
             complaint: Mutex::default(),
         });
         Ok((Arc::clone(&redis), Keeper { redis, writes: queue }))
@@ -123,14 +130,10 @@ impl Redis {
 
     /// The same for the name that a want has here.
     pub(super) async fn named(&self, name: &str) -> Option<Content> {
-        let connection = self.connection.load_full()?;
-        let _permit = self.reads.try_acquire().ok()?;
-        let mut get = cmd("GETRANGE");
-        get.arg(name).arg(0).arg(MAX_VALUE - 1);
-        let value: Vec<u8> = self.ask(&connection, get).await?;
-        if value.is_empty() {
+        if self.connection.load().is_none() {
             return None;
         }
+        let value = self.reads.submit(name.to_owned()).await.ok()??;
         let content = self.open(name, value);
         if content.is_none() {
             self.complain(&format!("{name:?} holds something that no frontend of this store wrote"));
@@ -166,20 +169,54 @@ impl Redis {
         command: Cmd,
     ) -> Option<T> {
         let mut shared = MultiplexedConnection::clone(connection);
-        match tokio::time::timeout(PATIENCE, command.query_async(&mut shared)).await {
-            Ok(Ok(reply)) => {
+        self.reply(connection, command.query_async(&mut shared))
+            .await
+            .and_then(|reply| self.good(connection, reply))
+    }
+
+    /// The values that lie under `names`.
+    async fn values(&self, names: &[String]) -> Option<Vec<Option<Vec<u8>>>> {
+        let connection = self.connection.load_full()?;
+        let mut pipeline = Pipeline::with_capacity(names.len());
+        pipeline.ignore_errors();
+        for name in names {
+            pipeline.cmd("GETRANGE").arg(name).arg(0).arg(MAX_VALUE - 1);
+        }
+        let mut shared = MultiplexedConnection::clone(&connection);
+        let replies: Result<Vec<RedisResult<Vec<u8>>>, _> =
+            self.reply(&connection, pipeline.query_async(&mut shared)).await?;
+        let replies = self.good(&connection, replies)?.into_iter();
+        let there = |value: &Vec<u8>| !value.is_empty();
+        Some(replies.map(|reply| self.good(&connection, reply).filter(there)).collect())
+    }
+
+    /// What comes back within [`PATIENCE`].
+    async fn reply<T>(
+        &self,
+        connection: &Arc<MultiplexedConnection>,
+        reply: impl Future<Output = T>,
+    ) -> Option<T> {
+        match tokio::time::timeout(PATIENCE, reply).await {
+            Ok(reply) => {
                 self.late.store(0, Ordering::Relaxed);
                 Some(reply)
-            }
-            Ok(Err(error)) if is_about_the_key(&error) => None,
-            Ok(Err(error)) => {
-                self.give_up(connection, &error.to_string());
-                None
             }
             Err(_) => {
                 if self.late.fetch_add(1, Ordering::Relaxed) + 1 >= LATE_IN_A_ROW {
                     self.give_up(connection, "it is too slow");
                 }
+                None
+            }
+        }
+    }
+
+    /// What is no error; after one that is not about the key alone the connection is given up.
+    fn good<T>(&self, connection: &Arc<MultiplexedConnection>, reply: RedisResult<T>) -> Option<T> {
+        match reply {
+            Ok(reply) => Some(reply),
+            Err(error) if is_about_the_key(&error) => None,
+            Err(error) => {
+                self.give_up(connection, &error.to_string());
                 None
             }
         }
@@ -229,8 +266,14 @@ impl Redis {
         let length = (name.len() as u64).to_le_bytes();
         let parts: Vec<&[u8]> =
             [&length[..], name.as_bytes()].into_iter().chain(parts.iter().copied()).collect();
-        mac(&self.mac_key, &parts)
+        self.mac_key.mac(&parts)
     }
+}
+
+/// One pipeline for all of `names`.
+async fn read(redis: Option<Arc<Redis>>, names: Vec<String>) -> Vec<Option<Vec<u8>>> {
+    let Some(redis) = redis else { return Vec::new() };
+    redis.values(&names).await.unwrap_or_else(|| vec![None; names.len()])
 }
 
 /// An error in one value (of another type, say) says nothing about Redis.

@@ -1,8 +1,12 @@
 //! How an answer is read from a catalog node, and made into the bytes that clients get.
 
 use super::entry::{Content, Want};
+use super::together::Together;
 use crate::client::{CallError, Masters, Peer};
+use crate::clock;
+use crate::coherence::Moment;
 use crate::domain::{Book, BookId, BookPage, TopicCount, Version};
+use crate::frontend::balance::Node;
 use crate::wire::catalog::{BOOKS, SEARCH, Stated, TOPICS};
 use crate::wire::public::{BookView, DEFAULT_LIMIT, SearchView, TopicView, TopicsView};
 use crate::wire::{ErrorCode, Problem};
@@ -16,22 +20,30 @@ use std::time::Duration;
 pub struct Answer {
     pub content: Content,
     pub master: bool,
+    /// No later than the request left.
+    pub sent: Moment,
 }
 
 /// Asks one node. With `minimum`, a replica that is behind it refuses with [`ErrorCode::Behind`].
 pub async fn fetch(
-    peer: &Peer,
+    node: &Node<Together>,
     want: &Want,
     minimum: Option<Version>,
     request_id: &str,
     deadline: Duration,
 ) -> Result<Answer, CallError> {
-    let path = path(want, minimum);
-    match want {
-        Want::Book(_) => peer.get(&path, request_id, deadline).await.map(|answer| of_book(&answer)),
-        Want::Page { .. } => peer.get(&path, request_id, deadline).await.map(|answer| of_page(want, &answer)),
-        Want::Topics => peer.get(&path, request_id, deadline).await.map(|answer| of_topics(&answer)),
+    if let Want::Book(id) = want
+        && let Some(answer) = node.way.book(*id, minimum).await
+    {
+        return answer;
     }
+    let (peer, path, sent) = (&node.peer, path(want, minimum), clock::now());
+    let (content, master) = match want {
+        Want::Book(_) => of_book(&peer.get(&path, request_id, deadline).await?),
+        Want::Page { .. } => of_page(want, &peer.get(&path, request_id, deadline).await?),
+        Want::Topics => of_topics(&peer.get(&path, request_id, deadline).await?),
+    };
+    Ok(Answer { content, master, sent })
 }
 
 /// Asks the master. A candidate that turns out to be a replica is no master.
@@ -56,7 +68,7 @@ async fn from_master<T: DeserializeOwned>(
     path: &str,
     request_id: &str,
     deadline: Duration,
-    content: impl Fn(&Stated<T>) -> Answer,
+    content: impl Fn(&Stated<T>) -> (Content, bool),
 ) -> Result<Content, CallError> {
     let answer = masters
         .find(async |peer: &Peer| {
@@ -70,7 +82,7 @@ async fn from_master<T: DeserializeOwned>(
             }
         })
         .await?;
-    Ok(content(&answer).content)
+    Ok(content(&answer).0)
 }
 
 fn path(want: &Want, minimum: Option<Version>) -> String {
@@ -91,30 +103,39 @@ fn path(want: &Want, minimum: Option<Version>) -> String {
     path
 }
 
-fn of_book(answer: &Stated<Option<Book>>) -> Answer {
-    let (books, body) = match &answer.value {
-        Some(book) => (vec![book.id], open_object(&BookView::from(book))),
-        None => (Vec::new(), whole(&Problem::from(ErrorCode::BookNotFound))),
+fn of_book(answer: &Stated<Option<Book>>) -> (Content, bool) {
+    let content = match &answer.value {
+        Some(book) => found(answer.asof, book.id, open_object(&BookView::from(book))),
+        None => no_such_book(answer.asof),
     };
-    let found = answer.value.is_some();
-    Answer { content: Content { asof: answer.asof, books, found, body }, master: answer.master }
+    (content, answer.master)
 }
 
-fn of_page(want: &Want, answer: &Stated<BookPage>) -> Answer {
+/// `body`: the object of the book, without its closing brace.
+pub fn found(asof: Version, id: BookId, body: Bytes) -> Content {
+    Content { asof, books: vec![id], found: true, body }
+}
+
+pub fn no_such_book(asof: Version) -> Content {
+    let body = whole(&Problem::from(ErrorCode::BookNotFound));
+    Content { asof, books: Vec::new(), found: false, body }
+}
+
+fn of_page(want: &Want, answer: &Stated<BookPage>) -> (Content, bool) {
     let page = &answer.value;
     let next = page.next.map(|after| next_path(want, after));
     let view = SearchView { items: page.books.iter().map(BookView::from).collect(), next };
     let books = page.books.iter().map(|book| book.id).collect();
     let content = Content { asof: answer.asof, books, found: true, body: open_object(&view) };
-    Answer { content, master: answer.master }
+    (content, answer.master)
 }
 
-fn of_topics(answer: &Stated<Vec<TopicCount>>) -> Answer {
+fn of_topics(answer: &Stated<Vec<TopicCount>>) -> (Content, bool) {
     let items =
         answer.value.iter().map(|count| TopicView { topic: count.topic.as_str(), books: count.books });
     let body = open_object(&TopicsView { items: items.collect() });
     let content = Content { asof: answer.asof, books: Vec::new(), found: true, body };
-    Answer { content, master: answer.master }
+    (content, answer.master)
 }
 
 fn next_path(want: &Want, after: BookId) -> String {

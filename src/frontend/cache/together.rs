@@ -1,0 +1,99 @@
+//! Reads of single books that are to go to the same node travel together: those that came while a request
+//! to it was under way go in the next one.
+//!
+//! Invariants: an answer counts as asked for at the moment before its request was made, which is behind the
+//! moment at which each of its readers came in; a node that is behind what a reader needs has not answered
+//! that reader.
+
+use super::ATTEMPT;
+use super::source::{Answer, found, no_such_book};
+use crate::client::{Bounds, CallError, Gatherer, Peer};
+use crate::clock;
+use crate::coherence::Moment;
+use crate::domain::{BookId, Version};
+use crate::frontend::balance::Way;
+use crate::wire::ErrorCode;
+use crate::wire::catalog::{BOOKS, MAX_BOOKS, Stated};
+use serde_json::value::RawValue;
+use std::fmt::Write as _;
+
+/// Two requests under way from one thread: the node reads for one while the answers to the other are
+/// dealt with here.
+const BOUNDS: Bounds = Bounds { batch: MAX_BOOKS, calls: 2, waiting: 4096 };
+
+/// The id that these requests have in the logs: each is that of many readers.
+const REQUEST_ID: &str = "gathered-reads";
+
+/// The way to one catalog node for reads of single books.
+pub struct Together(Gatherer<BookId, Result<Told, CallError>>);
+
+/// What a node told about one book.
+struct Told {
+    asof: Version,
+    master: bool,
+    sent: Moment,
+    /// The book's object as clients see it.
+    book: Option<Box<RawValue>>,
+}
+
+impl Way for Together {
+    fn to(peer: &Peer) -> Self {
+        let peer = peer.clone();
+        Self(Gatherer::new(BOUNDS, move |ids| ask(peer.clone(), ids)))
+    }
+}
+
+impl Together {
+    /// What the node says of a book. `None`: it has to be asked for this one alone, because it is behind
+    /// `minimum` and may be waited for, does not know this kind of request, or too many wait already.
+    pub async fn book(&self, id: BookId, minimum: Option<Version>) -> Option<Result<Answer, CallError>> {
+        let Told { asof, master, sent, book } = match self.0.submit(id).await.ok()? {
+            Ok(told) => told,
+            Err(error) => {
+                let tells = error.code().is_none_or(|code| code == ErrorCode::Behind);
+                return tells.then_some(Err(error));
+            }
+        };
+        if !master && minimum.is_some_and(|minimum| !asof.reaches(minimum)) {
+            return None;
+        }
+        let content = match book {
+            Some(book) => {
+                // The last members are each request's own: the object stays open.
+                let mut body = String::from(Box::<str>::from(book));
+                body.pop();
+                found(asof, id, body.into_bytes().into_boxed_slice().into())
+            }
+            None => no_such_book(asof),
+        };
+        Some(Ok(Answer { content, master, sent }))
+    }
+}
+
+/// One request for all of `ids`.
+async fn ask(peer: Peer, ids: Vec<BookId>) -> Vec<Result<Told, CallError>> {
+    let mut path = format!("{BOOKS}?ids=");
+    for (index, id) in ids.iter().enumerate() {
+        // Writing to a String cannot fail.
+        let _ = if index == 0 { write!(path, "{id}") } else { write!(path, ",{id}") };
+    }
+    let sent = clock::now();
+    let answer: Result<Stated<Vec<Option<Box<RawValue>>>>, _> = peer.get(&path, REQUEST_ID, ATTEMPT).await;
+    match answer {
+        Ok(Stated { asof, master, value }) if are_objects(&value, ids.len()) => {
+            value.into_iter().map(|book| Ok(Told { asof, master, sent, book })).collect()
+        }
+        Ok(_) => all(&ids, &peer.nonsense("it did not tell about the books that it was asked for")),
+        Err(error) => all(&ids, &error),
+    }
+}
+
+fn all(ids: &[BookId], error: &CallError) -> Vec<Result<Told, CallError>> {
+    ids.iter().map(|_| Err(error.clone())).collect()
+}
+
+/// Whether there is an object, with members, or nothing, for each book that was asked for.
+fn are_objects(books: &[Option<Box<RawValue>>], count: usize) -> bool {
+    let is_object = |book: &RawValue| book.get().starts_with("{\"") && book.get().ends_with('}');
+    books.len() == count && books.iter().flatten().all(|book| is_object(book))
+}
