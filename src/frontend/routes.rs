@@ -34,22 +34,24 @@ type Answer = Result<HttpResponse, ApiError>;
 
 pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>, hits: Hits) {
     config.app_data(Data::from(shop)).app_data(hits);
+    // The router tries them in turn, and those with a parameter by a regular expression: they come last.
+    for prefix in ["", "/order-service"] {
+        config.service(resource(&format!("{prefix}/purchase"), "POST", web::post().to(purchase)));
+    }
+    for prefix in ["", "/catalog-service"] {
+        config.service(resource(&format!("{prefix}/topics"), "GET", web::get().to(topics)));
+    }
+    config
+        .service(resource("/healthz", "GET", web::get().to(healthz)))
+        .service(resource("/readyz", "GET", web::get().to(readyz)));
     for prefix in ["", "/catalog-service"] {
         config
-            .service(resource(&format!("{prefix}/search/{{topic}}"), "GET", web::get().to(search)))
             .service(resource(&format!("{prefix}/info/{{id}}"), "GET", web::get().to(info)))
-            .service(resource(&format!("{prefix}/topics"), "GET", web::get().to(topics)));
+            .service(resource(&format!("{prefix}/search/{{topic}}"), "GET", web::get().to(search)));
     }
     for prefix in ["", "/order-service"] {
-        config
-            .service(resource(&format!("{prefix}/purchase"), "POST", web::post().to(purchase)))
-            .service(resource(&format!("{prefix}/orders/{{id}}"), "GET", web::get().to(order)));
+        config.service(resource(&format!("{prefix}/orders/{{id}}"), "GET", web::get().to(order)));
     }
-    config.service(resource("/healthz", "GET", web::get().to(healthz))).service(resource(
-        "/readyz",
-        "GET",
-        web::get().to(readyz),
-    ));
 }
 
 pub fn internal(config: &mut ServiceConfig, leases: Arc<LeaseKeeper>, shop: Arc<Shop>, member: Member) {
