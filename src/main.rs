@@ -12,9 +12,15 @@ use bazar::terminal;
 use bazar::token::InternalToken;
 use bazar::up::UpError;
 use clap::{CommandFactory, Parser};
+use mimalloc::MiMalloc;
 use std::error::Error;
 use std::net::SocketAddr;
 use std::process::ExitCode;
+
+/// A full cache takes half the memory that it takes with the C library's allocator, and hits are a tenth
+/// faster (docs/performance.md).
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
 
 type Outcome = Result<(), Box<dyn Error>>;
 

@@ -6,8 +6,9 @@ use serde_json::{Value, json};
 /// The version of a file that no master has written to.
 const GENESIS: &str = "0:0000000000000000.0";
 
-const ROUTES_OF_CATALOG: [(&str, &str); 13] = [
+const ROUTES_OF_CATALOG: [(&str, &str); 14] = [
     ("GET", "/books/9"),
+    ("GET", "/books?ids=9,10"),
     ("GET", "/search?topic=education&limit=10"),
     ("GET", "/topics"),
     ("GET", "/orders/0123456789abcdef0123456789abcdef"),
@@ -53,6 +54,54 @@ fn without_the_token_every_internal_route_is_401() {
     assert_eq!(cluster.client(0).info(9).stock(9), 15);
     let rows = cluster.stop_and_compare();
     assert!(rows["orders"].is_empty());
+}
+
+#[test]
+fn several_books_are_told_in_the_order_of_the_question() {
+    let _company = in_company();
+    let cluster = Cluster::start(Shape { frontends: 0, orders: 0, ..Shape::default() });
+    cluster.settled();
+    let bearer = format!("Bearer {TOKEN}");
+    for (url, master) in [(cluster.master.url(), true), (cluster.replicas[0].url(), false)] {
+        let ask = |ids: &str| {
+            let headers = [("authorization", bearer.as_str())];
+            Client::new(url).send("GET", &format!("/books?ids={ids}"), &headers, None).unwrap()
+        };
+        let told = ask("9,999,1,9").ok().json();
+        assert_eq!(told["master"], json!(master));
+        let ids: Vec<_> = told["value"].as_array().unwrap().iter().map(|book| &book["id"]).collect();
+        assert_eq!(ids, [&json!(9), &Value::Null, &json!(1), &json!(9)]);
+        assert_eq!(told["value"][0]["bookTitle"], "How to finish Project 3 on time");
+        let many = |count: usize| vec!["9"; count].join(",");
+        assert_eq!(ask(&many(64)).ok().json()["value"].as_array().unwrap().len(), 64);
+        for wrong in [many(65).as_str(), "", "9,", "x", "0", "9,-1"] {
+            ask(wrong).problem(400, "invalid_request");
+        }
+    }
+}
+
+#[test]
+fn reads_that_travel_together_each_get_their_own_answer() {
+    const READERS: i64 = 32;
+    const READS: i64 = 40;
+    let _company = in_company();
+    let cluster = Cluster::start(Shape { frontends: 1, ..Shape::default() });
+    std::thread::scope(|scope| {
+        for reader in 0..READERS {
+            let client = cluster.client(0);
+            scope.spawn(move || {
+                // Each id is one that nobody has asked for before, but for the books that there are.
+                for id in (0..READS).map(|read| read * READERS + reader + 1) {
+                    let answer = client.info(id);
+                    match id {
+                        1..=11 => assert_eq!(answer.ok().json()["id"], id),
+                        _ => drop(answer.problem(404, "book_not_found")),
+                    }
+                    assert_eq!(client.info(1 + id % 11).ok().json()["id"], 1 + id % 11);
+                }
+            });
+        }
+    });
 }
 
 #[test]

@@ -63,6 +63,10 @@ pub struct Content {
     pub body: Bytes,
 }
 
+/// Bytes that an entry takes besides what it holds: it lies in five blocks, to each of which the allocator
+/// adds some, and has links in the cache's table.
+const OVERHEAD: usize = 160;
+
 /// A [`Content`] that can be judged.
 #[derive(Debug)]
 pub struct Entry {
@@ -136,7 +140,7 @@ impl Entry {
     /// Bytes that it takes, with its place in the table.
     pub fn size(&self) -> u64 {
         let headers = self.version.len() + self.etag.as_ref().map_or(0, HeaderValue::len);
-        (self.body.len() + self.stamp.size() + headers + size_of::<(Want, Self)>() + 64) as u64
+        (self.body.len() + self.stamp.size() + headers + size_of::<(Want, Self)>() + OVERHEAD) as u64
     }
 }
 

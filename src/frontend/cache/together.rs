@@ -97,3 +97,94 @@ fn are_objects(books: &[Option<Box<RawValue>>], count: usize) -> bool {
     let is_object = |book: &RawValue| book.get().starts_with("{\"") && book.get().ends_with('}');
     books.len() == count && books.iter().flatten().all(|book| is_object(book))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::BaseUrl;
+    use crate::domain::Epoch;
+    use crate::member::Member;
+    use crate::wire::Problem;
+    use actix_web::{App, HttpResponse, HttpServer, http::StatusCode, web};
+    use parking_lot::Mutex;
+    use serde_json::{Value, json};
+    use std::sync::Arc;
+
+    const EPOCH: Epoch = Epoch { number: 1, identity: 7 };
+
+    /// A node that answers whatever it is told to.
+    #[derive(Clone, Default)]
+    struct Node(Arc<Mutex<(u16, Value)>>);
+
+    impl Node {
+        async fn start() -> (Self, Together) {
+            let node = Self::default();
+            let answers = node.clone();
+            let server = HttpServer::new(move || {
+                let answers = answers.clone();
+                App::new().route(
+                    "/books",
+                    web::get().to(move || {
+                        let (status, body) = answers.0.lock().clone();
+                        async move { HttpResponse::build(StatusCode::from_u16(status).unwrap()).json(body) }
+                    }),
+                )
+            });
+            let server = server.workers(1).disable_signals().bind(("127.0.0.1", 0)).unwrap();
+            let url = BaseUrl::from_addr(server.addrs()[0]);
+            actix_web::rt::spawn(server.run());
+            (node, Together::to(&Peer::new(url, &Member::of_nothing())))
+        }
+
+        fn answers(&self, status: u16, body: Value) {
+            *self.0.lock() = (status, body);
+        }
+
+        fn states(&self, master: bool, books: Value) {
+            self.answers(200, json!({ "asof": at(3), "master": master, "value": books }));
+        }
+    }
+
+    fn at(seq: u64) -> Version {
+        Version::new(EPOCH, seq)
+    }
+
+    async fn book(way: &Together, minimum: u64) -> Option<Result<Answer, CallError>> {
+        way.book(BookId::new(9).unwrap(), Some(at(minimum))).await
+    }
+
+    #[actix_web::test]
+    async fn a_node_that_is_behind_what_a_reader_needs_has_not_answered_it_unless_it_is_the_master() {
+        let (node, way) = Node::start().await;
+        let before = clock::now();
+        node.states(false, json!([{ "bookTitle": "}", "id": 9 }]));
+        assert!(book(&way, 4).await.is_none());
+        let answer = book(&way, 3).await.unwrap().unwrap();
+        assert_eq!((answer.content.asof, answer.master, answer.content.found), (at(3), false, true));
+        assert_eq!(answer.content.body, &br#"{"bookTitle":"}","id":9"#[..]);
+        assert!(before <= answer.sent && answer.sent <= clock::now());
+        node.states(true, json!([null]));
+        let answer = book(&way, 4).await.unwrap().unwrap();
+        assert!(answer.master && !answer.content.found && answer.content.books.is_empty());
+    }
+
+    #[actix_web::test]
+    async fn what_is_no_answer_for_each_book_is_none_for_any() {
+        let (node, way) = Node::start().await;
+        for books in [json!([]), json!([null, null]), json!([{}]), json!([9]), json!(["{\"}"]), json!([[]])] {
+            node.states(true, books);
+            assert!(matches!(book(&way, 3).await, Some(Err(CallError::NoAnswer { .. }))));
+        }
+    }
+
+    #[actix_web::test]
+    async fn who_knows_no_such_request_is_asked_for_one_book_at_a_time() {
+        let (node, way) = Node::start().await;
+        let problem = |code| serde_json::to_value(Problem::from(code)).unwrap();
+        node.answers(404, problem(ErrorCode::NotFound));
+        assert!(book(&way, 3).await.is_none());
+        node.answers(ErrorCode::Behind.status(), problem(ErrorCode::Behind));
+        let refused = book(&way, 3).await.unwrap().err().unwrap();
+        assert_eq!(refused.code(), Some(ErrorCode::Behind));
+    }
+}

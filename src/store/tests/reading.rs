@@ -146,3 +146,19 @@ async fn reads_seek_in_an_index() {
         assert!(!steps.iter().any(|step| step.contains("TEMP B-TREE")), "{sql}: {steps:?}");
     }
 }
+
+#[tokio::test]
+async fn several_books_are_read_at_once_and_those_that_do_not_exist_are_left_out() {
+    let mut node = Node::master().await;
+    let version = node.write(&[delete(3), create("\"Quotes\" \\ and \u{1f4d6}", "a'b")]).await.version;
+    let ids: Vec<BookId> = [9, 3, 12, 1, 999, 9].map(id).to_vec();
+    let read = node.store.books(&ids).await.unwrap();
+    assert_eq!(read.asof, version);
+    let mut one_by_one = Vec::new();
+    for &id in &ids {
+        one_by_one.extend(node.store.book(id).await.unwrap().value);
+    }
+    assert_eq!(read.value, one_by_one);
+    assert_eq!(one_by_one.iter().map(|book| book.id.get()).collect::<Vec<_>>(), [9, 12, 1, 9]);
+    assert_eq!(node.store.books(&[]).await.unwrap().value, []);
+}
