@@ -1,7 +1,7 @@
 //! Log records: what a batch did, as values, so that applying it again gives the same rows anywhere.
 
 use super::{
-    Book, BookId, Cents, IdempotencyKey, NodeId, Order, Purchase, Quantity, RangeDigest, Receipt, Refusal,
+    Book, BookId, Cents, IdempotencyKey, ImportMark, NodeId, Order, Purchase, Quantity, RangeDigest, Receipt, Refusal,
     Stock, Version,
 };
 use serde::{Deserialize, Serialize};
@@ -52,6 +52,9 @@ pub struct Batch {
     pub answers: Vec<Answer>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forget: Option<Forget>,
+    /// The books are a part of an import.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<ImportMark>,
 }
 
 impl Batch {
