@@ -4,6 +4,7 @@ use bazar::catalog::CatalogError;
 use bazar::cli::{CatalogArgs, CatalogCommand, Cli, Command};
 use bazar::client::BaseUrl;
 use bazar::config::{self, Checked, Mistakes};
+use bazar::generate;
 use bazar::server;
 use bazar::shutdown::{self, Shutdown};
 use bazar::telemetry;
@@ -47,6 +48,15 @@ fn main() -> ExitCode {
             println!("{}", config.run(token).await?);
             Ok(())
         }),
+        Command::Import(args) => start(config::import(args), async |config, token, stop| {
+            eprintln!("{}", config.run(token, stop).await?);
+            Ok(())
+        }),
+        Command::Export(args) => start(config::export(args), async |config, token, _| {
+            eprintln!("{}", config.run(token).await?);
+            Ok(())
+        }),
+        Command::Generate(args) => exit_code(generate::write(&args)),
         Command::Healthcheck { url } => {
             exit_code(actix_web::rt::System::new().block_on(bazar::client::healthcheck(&url)))
         }

@@ -12,7 +12,7 @@ use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// How long a replica waits for a version that it lacks: a record is on its way for about a millisecond,
 /// and asking the master instead costs about as much.
@@ -20,6 +20,8 @@ const WAIT_FOR_VERSION: Duration = Duration::from_millis(5);
 
 pub struct Reads {
     store: ArcSwap<Store>,
+    /// An export reads every book.
+    exporting: Arc<Semaphore>,
     of: Of,
 }
 
@@ -35,12 +37,13 @@ enum Of {
 
 impl Reads {
     pub fn of_master(store: Store, mastership: Arc<Mastership>) -> Self {
-        Self { store: ArcSwap::from_pointee(store), of: Of::Master(mastership) }
+        Self { store: ArcSwap::from_pointee(store), exporting: Arc::new(Semaphore::new(1)), of: Of::Master(mastership) }
     }
 
     pub fn of_replica(store: Store, position: watch::Receiver<Version>) -> Self {
         Self {
             store: ArcSwap::from_pointee(store),
+            exporting: Arc::new(Semaphore::new(1)),
             of: Of::Replica { position, wrong: AtomicBool::new(false) },
         }
     }
@@ -83,6 +86,11 @@ impl Reads {
             true => Ok(self.store.load_full()),
             false => Err(ErrorCode::Behind.into()),
         }
+    }
+
+    /// The permission to export, which one may have at a time.
+    pub fn exporting(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.exporting).try_acquire_owned().ok()
     }
 
     /// Reads go to another file from now on.

@@ -13,6 +13,7 @@ mod digest;
 mod directory;
 mod epochs;
 mod error;
+mod export;
 mod log;
 mod read;
 mod rows;

@@ -4,7 +4,7 @@
 //! bounded: when it is full, the answer is a quick 503.
 
 use crate::catalog::mastership::Mastership;
-use crate::domain::{NodeId, Outcome, Request, Version};
+use crate::domain::{Import, ImportOutcome, NodeId, Outcome, Request, Version};
 use crate::store::Cursor;
 use crate::wire::{ErrorCode, Problem};
 use std::sync::Arc;
@@ -26,11 +26,14 @@ pub(super) type Reply = oneshot::Sender<Result<Vec<Outcome>, Problem>>;
 /// Requests that are answered together, and where to.
 pub(super) type Write = (Vec<Request>, Reply);
 pub(super) type SealReply = oneshot::Sender<Result<Version, Problem>>;
+pub(super) type ImportReply = oneshot::Sender<Result<(ImportOutcome, Version), Problem>>;
 pub(super) type DigestReply = oneshot::Sender<Result<Digested, Problem>>;
 
 pub(super) enum Job {
     /// What an order node or an editor asks for.
     Write(Write),
+    /// A part of an import.
+    Import { import: Import, reply: ImportReply },
     /// A handover: the last record of this master.
     Seal { heir: NodeId, reply: SealReply },
     /// A verification: the digest of one range.
@@ -39,6 +42,7 @@ pub(super) enum Job {
 
 /// What is done on its own, behind the requests that came before it.
 pub(super) enum Last {
+    Import { import: Import, reply: ImportReply },
     Seal { heir: NodeId, reply: SealReply },
     Digest { cursor: Cursor, reply: DigestReply },
 }
@@ -63,6 +67,12 @@ impl Queue {
     /// their order. An error says nothing about what happened: repeat with the same keys.
     pub async fn submit(&self, requests: Vec<Request>) -> Result<Vec<Outcome>, Problem> {
         self.submitted(|reply| Job::Write((requests, reply))).await
+    }
+
+    /// Waits until a part of an import is decided, committed and replicated as `--ack` says; also gives the
+    /// version that this rests on. An error says nothing about what happened: repeat it, it is done once.
+    pub async fn import(&self, import: Import) -> Result<(ImportOutcome, Version), Problem> {
+        self.submitted(|reply| Job::Import { import, reply }).await
     }
 
     /// Finishes what is queued and then seals the log for `heir`; gives the seal's version. It is
@@ -118,6 +128,7 @@ impl Jobs {
                     size += write.0.len();
                     batch.push(write);
                 }
+                Job::Import { import, reply } => return (batch, Some(Last::Import { import, reply })),
                 Job::Seal { heir, reply } => return (batch, Some(Last::Seal { heir, reply })),
                 Job::Digest { cursor, reply } => return (batch, Some(Last::Digest { cursor, reply })),
             }
