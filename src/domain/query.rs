@@ -20,9 +20,9 @@ impl Words {
     const MIN_PREFIX_CHARS: usize = 3;
 
     /// Refuses what has no word in it, and more than fits a title. Everything but letters and digits only
-    /// separates words.
+    /// separates words; control characters are taken for spaces.
     pub fn parse(text: impl Into<String>) -> Result<Self, Invalid> {
-        let text = text.into();
+        let text = text.into().replace(char::is_control, " ");
         if text.len() > 4 * Self::MAX_CHARS || text.chars().count() > Self::MAX_CHARS {
             return Err(Invalid(format!("a search must have at most {} characters", Self::MAX_CHARS)));
         }
