@@ -49,7 +49,10 @@ impl Access {
         })?;
         let wrong = || format!("{} is not what \"bazar up\" writes", path.display());
         let (master, keeper) = text.split_once('\n').ok_or_else(wrong)?;
-        Ok(Self { master: BaseUrl::parse(master).map_err(|_| wrong())?, keeper: InternalToken::parse(keeper).map_err(|_| wrong())? })
+        Ok(Self {
+            master: BaseUrl::parse(master).map_err(|_| wrong())?,
+            keeper: InternalToken::parse(keeper).map_err(|_| wrong())?,
+        })
     }
 }
 

@@ -53,12 +53,16 @@ pub enum Command {
     #[command(after_help = IMPORT_HELP)]
     Import(ImportArgs),
     /// Write all books of one moment to a file
-    #[command(after_help = "Example:\n  bazar export --output books.csv\n  bazar export --format jsonl --node \
-                            http://127.0.0.1:3001 > books.jsonl")]
+    #[command(
+        after_help = "Example:\n  bazar export --output books.csv\n  bazar export --format jsonl --node \
+                            http://127.0.0.1:3001 > books.jsonl"
+    )]
     Export(ExportArgs),
     /// Write a made-up, plausible catalog of any size
-    #[command(after_help = "Example:\n  bazar generate --books 1000000 --seed 7 --output books.csv\n  bazar \
-                            generate --books 1000 | bazar import -")]
+    #[command(
+        after_help = "Example:\n  bazar generate --books 1000000 --seed 7 --output books.csv\n  bazar \
+                            generate --books 1000 | bazar import -"
+    )]
     Generate(GenerateArgs),
     /// Ask a node for its health: exit code 0 or 1
     #[command(after_help = "Example:\n  bazar healthcheck http://127.0.0.1:3005/readyz")]

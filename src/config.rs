@@ -1,17 +1,18 @@
 //! From what was typed to what a role works with: every mistake of a configuration is reported at once,
 //! before anything is bound.
 
-use crate::catalog::{self, Ack, Keep, Kind, MasterConfig, ReplicaConfig};
 use crate::access::Access;
+use crate::catalog::{self, Ack, Keep, Kind, MasterConfig, ReplicaConfig};
 use crate::cli::{
-    self, CatalogArgs, Common, ExportArgs, FrontendArgs, HandoverArgs, ImportArgs, OrderArgs, UpArgs, VerifyArgs,
+    self, CatalogArgs, Common, ExportArgs, FrontendArgs, HandoverArgs, ImportArgs, OrderArgs, UpArgs,
+    VerifyArgs,
 };
 use crate::client::BaseUrl;
 use crate::coherence::mastership::LONGEST_LEASE;
+use crate::import::Format;
 use crate::recipe::Recipe;
 use crate::telemetry::LogFormat;
 use crate::token::InternalToken;
-use crate::import::Format;
 use crate::{export, frontend, handover, import, order, up, verify};
 use std::fmt;
 use std::net::SocketAddr;
@@ -196,9 +197,9 @@ pub fn import(args: ImportArgs) -> Result<Checked<import::Config>, Mistakes> {
         true => (Vec::new(), Some(InternalToken::random())),
         false => match args.master.as_deref() {
             Some(urls) => (check.urls("--master", Some(urls)), check.required_token(&args.common)),
-            None => check.access(&args.data).map_or((Vec::new(), None), |access| {
-                (vec![access.master], Some(access.keeper))
-            }),
+            None => check
+                .access(&args.data)
+                .map_or((Vec::new(), None), |access| (vec![access.master], Some(access.keeper))),
         },
     };
     let config = import::Config {

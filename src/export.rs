@@ -61,7 +61,8 @@ impl Config {
     }
 
     async fn write(&self, peer: &Peer, out: impl Write) -> Result<String, ExportError> {
-        let mut lines = Lines { format: self.format, out: io::BufWriter::new(out), rest: Vec::new(), end: None };
+        let mut lines =
+            Lines { format: self.format, out: io::BufWriter::new(out), rest: Vec::new(), end: None };
         if self.format == Format::Csv {
             lines.out.write_all(b"id,title,topic,stock,price\n")?;
         }
@@ -116,7 +117,10 @@ impl<W: Write> Lines<W> {
             }
             Format::JsonLines => {
                 let (title, topic) = (serde_json::to_string(&title)?, serde_json::to_string(&topic)?);
-                writeln!(self.out, "{{\"id\":{id},\"title\":{title},\"topic\":{topic},\"stock\":{stock},\"price\":{price}}}")
+                writeln!(
+                    self.out,
+                    "{{\"id\":{id},\"title\":{title},\"topic\":{topic},\"stock\":{stock},\"price\":{price}}}"
+                )
             }
         }
     }

@@ -23,14 +23,20 @@ const TOPICS: [(&str, [&str; 8]); 32] = [
     ("fiction", ["Daughter", "Stranger", "Lighthouse", "Promise", "Orchard", "Letter", "Bridge", "Storm"]),
     ("history", ["Empire", "Revolution", "Treaty", "Dynasty", "Siege", "Republic", "Crown", "Exile"]),
     ("science", ["Atom", "Gene", "Quark", "Cell", "Comet", "Enzyme", "Neuron", "Photon"]),
-    ("programming", ["Compiler", "Algorithm", "Database", "Kernel", "Protocol", "Parser", "Scheduler", "Cache"]),
+    (
+        "programming",
+        ["Compiler", "Algorithm", "Database", "Kernel", "Protocol", "Parser", "Scheduler", "Cache"],
+    ),
     ("mystery", ["Murder", "Alibi", "Witness", "Inspector", "Cipher", "Heist", "Vanishing", "Suspect"]),
     ("education", ["Classroom", "Lecture", "Seminar", "Curriculum", "Exam", "School", "Tutor", "Thesis"]),
     ("nature", ["Forest", "Meadow", "Glacier", "Wolf", "Heron", "Moss", "Tide", "Canyon"]),
     ("cooking", ["Kitchen", "Bread", "Spice", "Soup", "Harvest", "Oven", "Noodle", "Pickle"]),
     ("travel", ["Voyage", "Railway", "Caravan", "Harbour", "Pilgrimage", "Passport", "Ferry", "Compass"]),
     ("fantasy", ["Dragon", "Sorcerer", "Rune", "Goblin", "Spell", "Griffin", "Throne", "Oracle"]),
-    ("biography", ["Memoir", "Diary", "Portrait", "Childhood", "Testament", "Legacy", "Career", "Confession"]),
+    (
+        "biography",
+        ["Memoir", "Diary", "Portrait", "Childhood", "Testament", "Legacy", "Career", "Confession"],
+    ),
     ("philosophy", ["Paradox", "Virtue", "Dialogue", "Reason", "Ethics", "Doubt", "Being", "Idea"]),
     ("poetry", ["Sonnet", "Elegy", "Verse", "Ballad", "Ode", "Haiku", "Stanza", "Psalm"]),
     ("art", ["Canvas", "Fresco", "Sculpture", "Palette", "Gallery", "Mosaic", "Etching", "Easel"]),
@@ -55,29 +61,104 @@ const TOPICS: [(&str, [&str; 8]); 32] = [
 ];
 
 const ADJECTIVES: [&str; 32] = [
-    "Silent", "Golden", "Hidden", "Practical", "Complete", "Forgotten", "Modern", "Little", "Great", "Ancient",
-    "Secret", "Essential", "Curious", "Broken", "Winter", "Crimson", "Invisible", "Patient", "Restless", "Northern",
-    "Brief", "Wild", "Honest", "Wandering", "Electric", "Perfect", "Last", "First", "Gentle", "Unfinished", "Common",
+    "Silent",
+    "Golden",
+    "Hidden",
+    "Practical",
+    "Complete",
+    "Forgotten",
+    "Modern",
+    "Little",
+    "Great",
+    "Ancient",
+    "Secret",
+    "Essential",
+    "Curious",
+    "Broken",
+    "Winter",
+    "Crimson",
+    "Invisible",
+    "Patient",
+    "Restless",
+    "Northern",
+    "Brief",
+    "Wild",
+    "Honest",
+    "Wandering",
+    "Electric",
+    "Perfect",
+    "Last",
+    "First",
+    "Gentle",
+    "Unfinished",
+    "Common",
     "Élégant",
 ];
 
 const PLACES: [&str; 32] = [
-    "Patagonia", "Kyoto", "Lisbon", "the Andes", "Zürich", "Oslo", "the Baltic", "Samarkand", "Lagos", "Crete", "Lima",
-    "the Sahara", "Málaga", "Prague", "the Hebrides", "Havana", "Nairobi", "Bergen", "Jaipur", "the Pioneer Valley",
-    "Quito", "Naples", "the Rhine", "Hanoi", "Tbilisi", "Galway", "Kraków", "Tasmania", "the Volga", "Montréal", "Fez",
+    "Patagonia",
+    "Kyoto",
+    "Lisbon",
+    "the Andes",
+    "Zürich",
+    "Oslo",
+    "the Baltic",
+    "Samarkand",
+    "Lagos",
+    "Crete",
+    "Lima",
+    "the Sahara",
+    "Málaga",
+    "Prague",
+    "the Hebrides",
+    "Havana",
+    "Nairobi",
+    "Bergen",
+    "Jaipur",
+    "the Pioneer Valley",
+    "Quito",
+    "Naples",
+    "the Rhine",
+    "Hanoi",
+    "Tbilisi",
+    "Galway",
+    "Kraków",
+    "Tasmania",
+    "the Volga",
+    "Montréal",
+    "Fez",
     "Reykjavík",
 ];
 
 const SUBTITLES: [&str; 16] = [
-    "", ": A Novel", ": An Introduction", ": A Beginner's Guide", ": Notes from the Field", ": The Untold Story",
-    ": Theory and Practice", ": A Handbook", ": Collected Essays", ": Lessons for Today", ": A Short History",
-    ": The Illustrated Edition", ": Questions and Answers", ": Stories", ": A Year in Letters", ": What Remains",
+    "",
+    ": A Novel",
+    ": An Introduction",
+    ": A Beginner's Guide",
+    ": Notes from the Field",
+    ": The Untold Story",
+    ": Theory and Practice",
+    ": A Handbook",
+    ": Collected Essays",
+    ": Lessons for Today",
+    ": A Short History",
+    ": The Illustrated Edition",
+    ": Questions and Answers",
+    ": Stories",
+    ": A Year in Letters",
+    ": What Remains",
 ];
 
 /// How adjective, thing and place become a title.
 const PATTERNS: [&str; 8] = [
-    "The {a} {t} of {p}", "{a} {t}s in {p}", "A {a} {t} from {p}", "{p} and the {a} {t}", "My {a} {t}: {p} Revisited",
-    "On the {a} {t} near {p}", "The {t} and the {a} Road to {p}", "How the {a} {t} Came to {p}",
+    "The {a} {t} of {p}",
+    "{a} {t}s in {p}",
+    "A {a} {t} from {p}",
+    "{p} and the {a} {t}",
+    "My {a} {t}: {p} Revisited",
+    "On the {a} {t} near {p}",
+    "The {t} and the {a} Road to {p}",
+    "How the {a} {t} Came to {p}",
 ];
 
 /// Different titles of one topic.
@@ -105,7 +186,7 @@ pub fn write(args: &GenerateArgs) -> Result<(), Box<dyn Error>> {
 /// Writes the header and the books.
 pub fn run(config: Config, out: &mut impl Write) -> io::Result<()> {
     let mut random = SplitMix64(config.seed);
-    let start = random.next();
+    let start = random.next() % TITLES;
     // A topic's share of the books falls with its place in the list, as the shares of words in a text do.
     let mut bounds = [0.0; TOPICS.len()];
     let mut sum = 0.0;
@@ -210,7 +291,9 @@ mod tests {
         let csv = generated(50_000, 1);
         let (mut titles, mut topics) = (HashSet::new(), HashMap::new());
         for (n, line) in csv.lines().skip(1).enumerate() {
-            let [id, title, topic, stock, price] = line.split(',').collect::<Vec<_>>()[..] else { panic!("{line}") };
+            let [id, title, topic, stock, price] = line.split(',').collect::<Vec<_>>()[..] else {
+                panic!("{line}")
+            };
             assert_eq!(id, (n + 12).to_string());
             assert!(titles.insert(title), "{title} twice");
             crate::domain::Title::parse(title).unwrap();

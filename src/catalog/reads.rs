@@ -37,7 +37,11 @@ enum Of {
 
 impl Reads {
     pub fn of_master(store: Store, mastership: Arc<Mastership>) -> Self {
-        Self { store: ArcSwap::from_pointee(store), exporting: Arc::new(Semaphore::new(1)), of: Of::Master(mastership) }
+        Self {
+            store: ArcSwap::from_pointee(store),
+            exporting: Arc::new(Semaphore::new(1)),
+            of: Of::Master(mastership),
+        }
     }
 
     pub fn of_replica(store: Store, position: watch::Receiver<Version>) -> Self {

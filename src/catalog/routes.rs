@@ -7,7 +7,9 @@ use super::replica::Replica;
 use crate::abort;
 use crate::client::BaseUrl;
 use crate::clock;
-use crate::domain::{BookId, Import, ImportOutcome, NodeId, OrderId, Outcome, PublicVersion, Request, Topic, Version};
+use crate::domain::{
+    BookId, Import, ImportOutcome, NodeId, OrderId, Outcome, PublicVersion, Request, Topic, Version,
+};
 use crate::member::Member;
 use crate::recipe::Recipe;
 use crate::server::{
@@ -15,10 +17,11 @@ use crate::server::{
 };
 use crate::store::{LogPage, Snapshot, Store, sha256_of};
 use crate::wire::catalog::{
-    BOOKS, EDITS, EXPORT, Edits, ExportEnd, HANDOVER, HandoverRequest, IMPORT_BYTES, IMPORTS, LEASES, LOG, LeaseRequest, LogQuery,
-    MAX_BATCH, Minimum, NODE, NodeIs, NodeState, ORDERS, Outcomes, PURCHASES, Part, QUERY, Purchases, RELEASE, REPLICAS, Reachable, Records,
-    ReleaseRequest, ReplicaReport, ReplicaStanding, SEARCH, SNAPSHOT, SNAPSHOT_DEADLINE, SYNC_WRITE,
-    SnapshotQuery, StateOf, Stated, Synced, TOPICS, TopicQuery, VERIFY, VERSIONS, VersionStanding, WordsQuery,
+    BOOKS, EDITS, EXPORT, Edits, ExportEnd, HANDOVER, HandoverRequest, IMPORT_BYTES, IMPORTS, LEASES, LOG,
+    LeaseRequest, LogQuery, MAX_BATCH, Minimum, NODE, NodeIs, NodeState, ORDERS, Outcomes, PURCHASES, Part,
+    Purchases, QUERY, RELEASE, REPLICAS, Reachable, Records, ReleaseRequest, ReplicaReport, ReplicaStanding,
+    SEARCH, SNAPSHOT, SNAPSHOT_DEADLINE, SYNC_WRITE, SnapshotQuery, StateOf, Stated, Synced, TOPICS,
+    TopicQuery, VERIFY, VERSIONS, VersionStanding, WordsQuery,
 };
 use crate::wire::public::MAX_LIMIT;
 use crate::wire::{ErrorCode, Problem, headers};
@@ -116,7 +119,8 @@ pub fn replica(
         .configure(reads::<Replica>)
         .service(resource(NODE, "GET", web::get().to(node::<Replica>)))
         .service(resource(SYNC_WRITE, "POST", web::post().to(sync_write)));
-    for of_the_master in [PURCHASES, EDITS, LEASES, RELEASE, REPLICAS, LOG, SNAPSHOT, VERIFY, HANDOVER, IMPORTS]
+    for of_the_master in
+        [PURCHASES, EDITS, LEASES, RELEASE, REPLICAS, LOG, SNAPSHOT, VERIFY, HANDOVER, IMPORTS]
     {
         scope = scope.route(of_the_master, web::to(not_master));
     }
@@ -400,7 +404,8 @@ async fn export<N: Node>(node: web::Data<N>) -> Answer {
             Err(error) => log::warn!("an export ended early: {error}"),
         }
     });
-    let body = futures_util::stream::poll_fn(move |context| sent.poll_recv(context)).map(Ok::<_, std::io::Error>);
+    let body =
+        futures_util::stream::poll_fn(move |context| sent.poll_recv(context)).map(Ok::<_, std::io::Error>);
     Ok(HttpResponse::Ok().content_type("application/jsonl").streaming(body))
 }
 

@@ -1,8 +1,8 @@
 //! Log records: what a batch did, as values, so that applying it again gives the same rows anywhere.
 
 use super::{
-    Book, BookId, Cents, IdempotencyKey, ImportMark, NodeId, Order, Purchase, Quantity, RangeDigest, Receipt, Refusal,
-    Stock, Version,
+    Book, BookId, Cents, IdempotencyKey, ImportMark, NodeId, Order, Purchase, Quantity, RangeDigest, Receipt,
+    Refusal, Stock, Version,
 };
 use serde::{Deserialize, Serialize};
 
@@ -40,7 +40,7 @@ pub enum Body {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     /// Created books, and books of which more than the stock changed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "book_rows")]
     pub books: Vec<Book>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deleted: Vec<BookId>,
@@ -55,6 +55,58 @@ pub struct Batch {
     /// The books are a part of an import.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub import: Option<ImportMark>,
+}
+
+/// Books as arrays `[id, title, topic, stock, cents]`, since an import puts thousands into a record. Records from
+/// before imports have objects, which are still read.
+mod book_rows {
+    use super::Book;
+    use crate::domain::{BookId, Cents, Stock, Title, Topic};
+    use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
+    use serde::de::{MapAccess, SeqAccess, Visitor};
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::fmt;
+
+    pub fn serialize<S: Serializer>(books: &[Book], serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(
+            books
+                .iter()
+                .map(|book| (book.id, book.title.as_str(), book.topic.as_str(), book.stock, book.price)),
+        )
+    }
+
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Book>, D::Error> {
+        let rows = Vec::<Row>::deserialize(deserializer)?;
+        Ok(rows.into_iter().map(|Row(book)| book).collect())
+    }
+
+    struct Row(Book);
+
+    impl<'de> Deserialize<'de> for Row {
+        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+            deserializer.deserialize_any(Either).map(Row)
+        }
+    }
+
+    struct Either;
+
+    impl<'de> Visitor<'de> for Either {
+        type Value = Book;
+
+        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+            f.write_str("a book as an array or an object")
+        }
+
+        fn visit_seq<A: SeqAccess<'de>>(self, row: A) -> Result<Book, A::Error> {
+            type Fields = (BookId, Title, Topic, Stock, Cents);
+            let (id, title, topic, stock, price) = Fields::deserialize(SeqAccessDeserializer::new(row))?;
+            Ok(Book { id, title, topic, stock, price })
+        }
+
+        fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Book, A::Error> {
+            Book::deserialize(MapAccessDeserializer::new(object))
+        }
+    }
 }
 
 impl Batch {
@@ -101,5 +153,20 @@ impl Answer {
     /// client may come through another frontend, which drew another id.
     pub fn answers(&self, purchase: &Purchase) -> bool {
         self.book_id == purchase.book_id && self.quantity == purchase.quantity && self.offer == purchase.offer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_books_of_a_record_are_arrays_and_those_of_older_ones_are_understood() {
+        let new = r#"{"books":[[9,"t","x",3,2850]]}"#;
+        let old = r#"{"books":[{"id":9,"title":"t","topic":"x","stock":3,"price":2850}]}"#;
+        let batch: Batch = serde_json::from_str(new).unwrap();
+        assert_eq!(serde_json::from_str::<Batch>(old).unwrap(), batch);
+        assert_eq!(serde_json::to_string(&batch).unwrap(), new);
+        assert!(serde_json::from_str::<Batch>(r#"{"books":[[9,"t","x",-3,2850]]}"#).is_err());
     }
 }

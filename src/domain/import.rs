@@ -89,7 +89,8 @@ pub fn parse_dollars(text: &str) -> Result<Cents, Invalid> {
     }
     let number = |text: &str| text.parse::<i64>().map_err(|_| invalid());
     let tenfold = if decimals.len() == 1 { 10 } else { 1 };
-    let cents = number(whole)?.checked_mul(100).and_then(|cents| cents.checked_add(number(decimals).ok()? * tenfold));
+    let cents =
+        number(whole)?.checked_mul(100).and_then(|cents| cents.checked_add(number(decimals).ok()? * tenfold));
     Cents::new(cents.ok_or_else(invalid)?)
 }
 
@@ -99,10 +100,25 @@ mod tests {
 
     #[test]
     fn dollars_are_read_to_the_cent_and_nothing_else_is() {
-        for (text, cents) in [("28", 2800), ("28.5", 2850), ("28.50", 2850), ("0.07", 7), ("1000000000", 100_000_000_000)] {
+        for (text, cents) in
+            [("28", 2800), ("28.5", 2850), ("28.50", 2850), ("0.07", 7), ("1000000000", 100_000_000_000)]
+        {
             assert_eq!(parse_dollars(text).unwrap().get(), cents, "{text}");
         }
-        for text in ["", ".", "1.", ".5", "-1", "+1", "1.234", "1e3", "1,5", " 1", "99999999999999999999", "1000000001"] {
+        for text in [
+            "",
+            ".",
+            "1.",
+            ".5",
+            "-1",
+            "+1",
+            "1.234",
+            "1e3",
+            "1,5",
+            " 1",
+            "99999999999999999999",
+            "1000000001",
+        ] {
             assert!(parse_dollars(text).is_err(), "{text}");
         }
     }

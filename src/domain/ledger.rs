@@ -8,8 +8,8 @@
 //! batch is applied; a stock is never negative; one key has one answer.
 
 use super::{
-    Answer, Batch, Book, BookId, Cents, IdempotencyKey, ImportLine, Imported, Invalid, NewBook, Order, Purchase, Receipt, Refusal, Stock,
-    StockLevel, Title, Topic, Version,
+    Answer, Batch, Book, BookId, Cents, IdempotencyKey, ImportLine, Imported, Invalid, NewBook, Order,
+    Purchase, Receipt, Refusal, Stock, StockLevel, Title, Topic, Version,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};

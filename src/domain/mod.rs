@@ -23,8 +23,8 @@ pub use import::{Import, ImportKey, ImportLine, ImportMark, ImportOutcome, Impor
 pub use ledger::{Edit, EditRefusal, Edited, Ledger, Outcome, Request, Touched};
 pub use money::Cents;
 pub use node::NodeId;
-pub use query::{QueryPage, Rank, Words};
 pub use order::{IdempotencyKey, Order, OrderId, Purchase, Quantity, Receipt, Refusal};
+pub use query::{QueryPage, Rank, Words};
 pub(crate) use random_id::random_id;
 pub use version::{Epoch, Known, PublicVersion, Version};
 

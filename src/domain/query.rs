@@ -108,7 +108,10 @@ impl FromStr for Rank {
     fn from_str(text: &str) -> Result<Self, Invalid> {
         let invalid = || Invalid::new("after must be what \"next\" of the page before says");
         let (chars, id) = text.split_once('.').ok_or_else(invalid)?;
-        let rank = Rank { chars: chars.parse().map_err(|_| invalid())?, id: BookId::parse(id).map_err(|_| invalid())? };
+        let rank = Rank {
+            chars: chars.parse().map_err(|_| invalid())?,
+            id: BookId::parse(id).map_err(|_| invalid())?,
+        };
         // A title is never longer, and the index has room for no more.
         let known = usize::from(rank.chars) <= super::Title::MAX_CHARS;
         if known && rank.to_string() == text { Ok(rank) } else { Err(invalid()) }

@@ -40,7 +40,9 @@ pub struct Source {
 
 /// `None`: standard input.
 pub fn open(path: Option<&Path>) -> Result<Source, InputError> {
-    let Some(path) = path else { return unpack(io::stdin(), None).map_err(|source| InputError::Read { line: 0, source }) };
+    let Some(path) = path else {
+        return unpack(io::stdin(), None).map_err(|source| InputError::Read { line: 0, source });
+    };
     let failed = |source| InputError::Open { path: path.into(), source };
     let file = File::open(path).map_err(failed)?;
     let metadata = file.metadata().map_err(failed)?;

@@ -120,10 +120,13 @@ impl Splitter {
         for input in [line, b"\n"] {
             read = 0;
             loop {
-                let (result, r, w, c) = reader.read_record(&input[read..], &mut text[written..], &mut ends[count..]);
+                let (result, r, w, c) =
+                    reader.read_record(&input[read..], &mut text[written..], &mut ends[count..]);
                 (read, written, count) = (read + r, written + w, count + c);
                 match result {
-                    ReadRecordResult::Record if input.len() > read && !input[read..].trim_ascii().is_empty() => {
+                    ReadRecordResult::Record
+                        if input.len() > read && !input[read..].trim_ascii().is_empty() =>
+                    {
                         return Err(Invalid::new("it has a line break within"));
                     }
                     ReadRecordResult::Record => return Ok(count),

@@ -2,7 +2,7 @@
 //!
 //! Invariants: each part of the input is done once, also when the import is killed and started again, because a
 //! part is known by what was read up to its end, and the master keeps that with the books. Parts are done in
-//! order, two of them under way. Memory does not grow with the input.
+//! order, a few of them under way. Memory does not grow with the input.
 //!
 //! | file | what it does |
 //! |---|---|
@@ -32,8 +32,8 @@ use std::time::{Duration, Instant};
 
 pub use input::InputError;
 
-/// Parts under way: one is decided while the one before it is replicated.
-const PIPELINE: usize = 2;
+/// Parts under way: one is replicated, the next one decided, and one waits for that.
+const PIPELINE: usize = 3;
 
 /// For one part: longer than the master lets a job wait.
 const DEADLINE: Duration = Duration::from_secs(20);
@@ -169,7 +169,8 @@ impl Config {
         };
         if sum.before > 0 {
             let before = sum.before;
-            text += &format!("\n{before} lines were imported before, and not again: --again imports them anew");
+            text +=
+                &format!("\n{before} lines were imported before, and not again: --again imports them anew");
         }
         if found.bad > 0 {
             text += &format!("\n{} lines are no books", found.bad);
@@ -221,7 +222,9 @@ async fn send(masters: &Masters, part: Part) -> Result<(u64, Done), CallError> {
 fn is_final(error: &CallError) -> bool {
     match error.code() {
         None => false,
-        Some(ErrorCode::OutOfOrder | ErrorCode::Unavailable | ErrorCode::NotMaster | ErrorCode::RequestTimeout) => false,
+        Some(
+            ErrorCode::OutOfOrder | ErrorCode::Unavailable | ErrorCode::NotMaster | ErrorCode::RequestTimeout,
+        ) => false,
         Some(_) => true,
     }
 }

@@ -7,7 +7,8 @@
 
 use super::{StoreError, digest, rows};
 use crate::domain::{
-    Answer, Batch, Body, Book, BookId, Forget, ImportMark, Imported, NodeId, Order, Record, StockLevel, Version,
+    Answer, Batch, Body, Book, BookId, Forget, ImportMark, Imported, NodeId, Order, Record, StockLevel,
+    Version,
 };
 use futures_util::TryStreamExt;
 use serde::Serialize;

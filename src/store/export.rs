@@ -29,7 +29,8 @@ async fn read(
     // The snapshot is taken by the first look, and kept until the transaction ends with the connection.
     sqlx::query("BEGIN").execute(&mut *reader).await?;
     let version = rows::position(reader).await?;
-    let mut found = sqlx::query("SELECT id, title, topic, stock, price_cents FROM books ORDER BY id").fetch(reader);
+    let mut found =
+        sqlx::query("SELECT id, title, topic, stock, price_cents FROM books ORDER BY id").fetch(reader);
     let mut count = 0;
     while let Some(row) = found.try_next().await? {
         if let Some(book) = rows::book(&row, 0)? {

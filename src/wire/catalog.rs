@@ -2,9 +2,7 @@
 
 use crate::coherence::lease::Ask;
 use crate::coherence::{HolderId, LeaseId, ReplicaId};
-use crate::domain::{
-    Edit, Epoch, Imported, Known, NodeId, Outcome, Purchase, Rank, Record, Version, Words,
-};
+use crate::domain::{Edit, Epoch, Imported, Known, NodeId, Outcome, Purchase, Rank, Record, Version, Words};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 

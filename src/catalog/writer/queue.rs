@@ -15,6 +15,9 @@ use tokio::sync::{mpsc, oneshot};
 /// purchases; with more than this the answer is a quick 503.
 const QUEUE: usize = 256;
 
+/// Parts of imports that wait for the writer: one to go on with, and one to spare for who imports as well.
+const PARTS: usize = 4;
+
 /// Requests in one transaction: enough to make an fsync cheap, few enough to keep a batch at some
 /// milliseconds.
 const MAX_BATCH: usize = 512;
@@ -59,6 +62,8 @@ pub struct Digested {
 #[derive(Clone)]
 pub struct Queue {
     jobs: mpsc::Sender<Job>,
+    /// A way of their own: no purchase stands behind more than the part that is being written.
+    parts: mpsc::Sender<(Import, ImportReply)>,
     mastership: Arc<Mastership>,
 }
 
@@ -72,7 +77,7 @@ impl Queue {
     /// Waits until a part of an import is decided, committed and replicated as `--ack` says; also gives the
     /// version that this rests on. An error says nothing about what happened: repeat it, it is done once.
     pub async fn import(&self, import: Import) -> Result<(ImportOutcome, Version), Problem> {
-        self.submitted(|reply| Job::Import { import, reply }).await
+        self.answered(|reply| self.parts.try_send((import, reply)).is_ok()).await
     }
 
     /// Finishes what is queued and then seals the log for `heir`; gives the seal's version. It is
@@ -90,10 +95,19 @@ impl Queue {
         &self,
         job: impl FnOnce(oneshot::Sender<Result<T, Problem>>) -> Job,
     ) -> Result<T, Problem> {
+        self.answered(|reply| self.jobs.try_send(job(reply)).is_ok()).await
+    }
+
+    /// The answer to what `queue` has put into a queue, unless that is full.
+    async fn answered<T>(
+        &self,
+        queue: impl FnOnce(oneshot::Sender<Result<T, Problem>>) -> bool,
+    ) -> Result<T, Problem> {
         self.mastership.require()?;
         let (reply, answer) = oneshot::channel();
-        let full = |_| Problem::from(ErrorCode::Unavailable);
-        self.jobs.try_send(job(reply)).map_err(full)?;
+        if !queue(reply) {
+            return Err(ErrorCode::Unavailable.into());
+        }
         match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
             Ok(Ok(answer)) => answer,
             _ => Err(ErrorCode::Unavailable.into()),
@@ -104,20 +118,28 @@ impl Queue {
 /// A queue, and where its jobs come out.
 pub(super) fn new(mastership: Arc<Mastership>) -> (Queue, Jobs) {
     let (jobs, queued) = mpsc::channel(QUEUE);
-    (Queue { jobs, mastership }, Jobs(queued))
+    let (parts, queued_parts) = mpsc::channel(PARTS);
+    (Queue { jobs, parts, mastership }, Jobs { jobs: queued, parts: queued_parts })
 }
 
 /// The writer's end of the queue.
-pub(super) struct Jobs(mpsc::Receiver<Job>);
+pub(super) struct Jobs {
+    jobs: mpsc::Receiver<Job>,
+    parts: mpsc::Receiver<(Import, ImportReply)>,
+}
 
 impl Jobs {
     /// The next job; `None` when nobody can send one any more. Nothing is lost where this is dropped.
     pub(super) async fn next(&mut self) -> Option<Job> {
-        self.0.recv().await
+        tokio::select! {
+            biased;
+            job = self.jobs.recv() => job,
+            Some((import, reply)) = self.parts.recv() => Some(Job::Import { import, reply }),
+        }
     }
 
     /// Everything that has queued up since the last batch, up to a bound. No timer: a lonely buyer waits
-    /// for nobody.
+    /// for nobody. One part of an import comes behind each batch, so that neither waits for ever.
     pub(super) fn batch(&mut self, first: Job) -> (Vec<Write>, Option<Last>) {
         let mut size = 0;
         let mut batch = Vec::new();
@@ -132,8 +154,9 @@ impl Jobs {
                 Job::Seal { heir, reply } => return (batch, Some(Last::Seal { heir, reply })),
                 Job::Digest { cursor, reply } => return (batch, Some(Last::Digest { cursor, reply })),
             }
-            next = if size < MAX_BATCH { self.0.try_recv().ok() } else { None };
+            next = if size < MAX_BATCH { self.jobs.try_recv().ok() } else { None };
         }
-        (batch, None)
+        let part = self.parts.try_recv().ok();
+        (batch, part.map(|(import, reply)| Last::Import { import, reply }))
     }
 }

@@ -30,7 +30,9 @@ pub async fn fetch(
     match want {
         Want::Book(_) => peer.get(&path, request_id, deadline).await.map(|answer| of_book(&answer)),
         Want::Page { .. } => peer.get(&path, request_id, deadline).await.map(|answer| of_page(want, &answer)),
-        Want::Query { .. } => peer.get(&path, request_id, deadline).await.map(|answer| of_query(want, &answer)),
+        Want::Query { .. } => {
+            peer.get(&path, request_id, deadline).await.map(|answer| of_query(want, &answer))
+        }
         Want::Topics => peer.get(&path, request_id, deadline).await.map(|answer| of_topics(&answer)),
     }
 }

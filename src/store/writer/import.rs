@@ -4,9 +4,7 @@
 //! mark is there is not done again, and none is done before the one before it.
 
 use super::{Basis, Prepared, Transaction, Writer};
-use crate::domain::{
-    Body, Import, ImportKey, ImportMark, ImportOutcome, Imported, Ledger, Record, Version,
-};
+use crate::domain::{Body, Import, ImportKey, ImportMark, ImportOutcome, Imported, Ledger, Record, Version};
 use crate::store::{StoreError, apply::apply, rows};
 use sqlx::{Row, sqlite::SqliteRow};
 
@@ -70,7 +68,10 @@ impl Writer {
         let marked = |key: ImportKey| marks.iter().find(|(marked, _)| *marked == key);
         let nothing = |outcome| {
             let (outcomes, touched) = (Vec::new(), Vec::new());
-            PreparedImport { prepared: Prepared { version: position, record: None, outcomes, touched }, outcome }
+            PreparedImport {
+                prepared: Prepared { version: position, record: None, outcomes, touched },
+                outcome,
+            }
         };
         if let Some(&(_, imported)) = marked(key) {
             return Ok(nothing(ImportOutcome::Before(imported)));
