@@ -103,54 +103,42 @@ impl Config {
         let mut progress = Progress::new(source.bytes, source.read.clone());
         let mut reader = Reader::start(source, &self);
         let mut sum = Sum::default();
+        let mut end = None;
         let mut under_way = FuturesOrdered::new();
-        let mut found = Found::default();
-        let mut failed = None;
-        let mut ended = false;
         loop {
-            while !ended && under_way.len() < PIPELINE {
-                let event = tokio::select! {
-                    event = reader.next() => event,
-                    () = stop.cancelled() => Event::Stopped,
-                };
-                match event {
+            // What is under way goes on while the input has nothing new.
+            tokio::select! {
+                Some(sent) = under_way.next() => match sent {
+                    Ok((lines, done)) => {
+                        sum.add(lines, done);
+                        progress.at(sum.lines);
+                    }
+                    // Those behind it are refused as out of order: nothing goes past a gap.
+                    Err(cause) => {
+                        progress.end();
+                        return Err(ImportError::Call { cause, done: sum.lines });
+                    }
+                },
+                event = reader.next(), if end.is_none() && under_way.len() < PIPELINE => match event {
                     Event::Part(part) if self.dry_run => {
                         sum.lines += part.lines;
                         progress.at(sum.lines);
                     }
                     Event::Part(part) => under_way.push_back(send(&masters, part)),
                     Event::Bad { number, reason } => progress.say(format!("line {number}: {reason}")),
-                    Event::End(end) => {
-                        found = end;
-                        ended = true;
-                    }
-                    Event::Stopped => {
-                        failed = Some(Failure::Stopped);
-                        ended = true;
-                    }
-                    Event::Failed(error) => {
-                        failed = Some(Failure::Input(error));
-                        ended = true;
-                    }
-                }
-            }
-            let Some(sent) = under_way.next().await else { break };
-            match sent {
-                Ok((lines, done)) => {
-                    sum.add(lines, done);
-                    progress.at(sum.lines);
-                }
-                // Those behind it are refused as out of order: nothing goes past a gap.
-                Err(cause) => {
-                    return Err(ImportError::Call { cause, done: sum.lines });
-                }
+                    Event::End(found) => end = Some(End::Found(found)),
+                    Event::Failed(error) => end = Some(End::Failed(error)),
+                    Event::Stopped => end = Some(End::Stopped),
+                },
+                () = stop.cancelled(), if end.is_none() => end = Some(End::Stopped),
+                else => break,
             }
         }
         progress.end();
-        match failed {
-            Some(Failure::Input(error)) => Err(error),
-            Some(Failure::Stopped) => Err(ImportError::Stopped { done: sum.lines }),
-            None => Ok(self.summary(&sum, &found, begun.elapsed())),
+        match end {
+            Some(End::Found(found)) => Ok(self.summary(&sum, &found, begun.elapsed())),
+            Some(End::Failed(error)) => Err(error),
+            Some(End::Stopped) | None => Err(ImportError::Stopped { done: sum.lines }),
         }
     }
 
@@ -182,8 +170,10 @@ impl Config {
     }
 }
 
-enum Failure {
-    Input(ImportError),
+/// Why nothing more is read.
+enum End {
+    Found(Found),
+    Failed(ImportError),
     Stopped,
 }
 
