@@ -84,7 +84,9 @@ has members of these names. A line with an id takes the place of the book under 
 without one is a new book. The input may be packed by gzip.
 
 What was imported is known again for as long as a receipt (--keep-answers): after a kill, the same command goes on \
-where it ended, and nothing is doubled.
+where it ended, and nothing is doubled. It is known by what was read up to there, so lines without an id that come \
+again in a file that differs before them are new books. Lines that are no books lie in a file of their own: mend and \
+import that one.
 
 Without --master it finds the store that \"bazar up\" runs on --data.
 

@@ -75,8 +75,8 @@ pub struct Config {
 pub enum ImportError {
     #[error(transparent)]
     Input(#[from] InputError),
-    #[error("line {number}: {reason}. Nothing from line {number} on was imported")]
-    Strict { number: u64, reason: String },
+    #[error("line {number}: {reason}. Nothing from line {from} on was imported")]
+    Strict { number: u64, reason: String, from: u64 },
     #[error("{cause}. {done} lines are in; the same command goes on from there")]
     Call { cause: CallError, done: u64 },
     #[error("stopped. {done} lines are in; the same command goes on from there")]

@@ -62,6 +62,7 @@ impl Reader {
             part: Vec::new(),
             bytes: 0,
             lines: 0,
+            first: 0,
             rejects: Rejects { path: rejects, file: None, header: Vec::new() },
             found: Found::default(),
         };
@@ -87,8 +88,9 @@ struct Thread {
     part: Vec<ImportLine>,
     /// What `part` takes on the wire, at most.
     bytes: usize,
-    /// Lines read since the last part.
+    /// Lines read since the last part, and the number of the first of them.
     lines: u64,
+    first: u64,
     rejects: Rejects,
     found: Found,
 }
@@ -148,6 +150,9 @@ impl Thread {
     }
 
     fn line(&mut self, parser: &mut LineParser, line: &Line<'_>) -> Result<(), Trouble> {
+        if self.lines == 0 {
+            self.first = line.number;
+        }
         self.lines += 1;
         let parsed = match line.whole {
             true => parser.parse(line.bytes).map_err(|invalid| invalid.0),
@@ -170,10 +175,9 @@ impl Thread {
     fn bad(&mut self, line: &Line<'_>, reason: String) -> Result<(), Trouble> {
         let number = line.number;
         if self.strict {
-            // What came before it is in: the part so far as well.
-            self.lines -= 1;
-            self.end_part()?;
-            return Err(ImportError::Strict { number, reason }.into());
+            // The part so far is not handed in: it would end where no part of the mended input does, which would
+            // then bring its books once more.
+            return Err(ImportError::Strict { number, reason, from: self.first }.into());
         }
         self.found.bad += 1;
         self.rejects.write(line.bytes)?;
