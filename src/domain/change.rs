@@ -4,7 +4,7 @@ use super::{
     Book, BookId, Cents, IdempotencyKey, ImportMark, NodeId, Order, Purchase, Quantity, RangeDigest, Receipt,
     Refusal, Stock, Version,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// One entry of the replication log. It may be applied only right behind its predecessor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +40,7 @@ pub enum Body {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     /// Created books, and books of which more than the stock changed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty", with = "book_rows")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", serialize_with = "as_rows")]
     pub books: Vec<Book>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deleted: Vec<BookId>,
@@ -57,56 +57,12 @@ pub struct Batch {
     pub import: Option<ImportMark>,
 }
 
-/// Books as arrays `[id, title, topic, stock, cents]`, since an import puts thousands into a record. Records from
-/// before imports have objects, which are still read.
-mod book_rows {
-    use super::Book;
-    use crate::domain::{BookId, Cents, Stock, Title, Topic};
-    use serde::de::value::{MapAccessDeserializer, SeqAccessDeserializer};
-    use serde::de::{MapAccess, SeqAccess, Visitor};
-    use serde::{Deserialize, Deserializer, Serializer};
-    use std::fmt;
-
-    pub fn serialize<S: Serializer>(books: &[Book], serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_seq(
-            books
-                .iter()
-                .map(|book| (book.id, book.title.as_str(), book.topic.as_str(), book.stock, book.price)),
-        )
-    }
-
-    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<Book>, D::Error> {
-        let rows = Vec::<Row>::deserialize(deserializer)?;
-        Ok(rows.into_iter().map(|Row(book)| book).collect())
-    }
-
-    struct Row(Book);
-
-    impl<'de> Deserialize<'de> for Row {
-        fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-            deserializer.deserialize_any(Either).map(Row)
-        }
-    }
-
-    struct Either;
-
-    impl<'de> Visitor<'de> for Either {
-        type Value = Book;
-
-        fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-            f.write_str("a book as an array or an object")
-        }
-
-        fn visit_seq<A: SeqAccess<'de>>(self, row: A) -> Result<Book, A::Error> {
-            type Fields = (BookId, Title, Topic, Stock, Cents);
-            let (id, title, topic, stock, price) = Fields::deserialize(SeqAccessDeserializer::new(row))?;
-            Ok(Book { id, title, topic, stock, price })
-        }
-
-        fn visit_map<A: MapAccess<'de>>(self, object: A) -> Result<Book, A::Error> {
-            Book::deserialize(MapAccessDeserializer::new(object))
-        }
-    }
+/// Books as arrays `[id, title, topic, stock, cents]`, since an import puts thousands into a record. (What serde
+/// derives for reading takes them as well as the objects of records from before imports.)
+fn as_rows<S: Serializer>(books: &[Book], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(
+        books.iter().map(|book| (book.id, book.title.as_str(), book.topic.as_str(), book.stock, book.price)),
+    )
 }
 
 impl Batch {

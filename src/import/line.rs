@@ -115,31 +115,25 @@ impl Splitter {
     fn split(&mut self, line: &[u8]) -> Result<usize, Invalid> {
         self.reader.reset();
         let Self { reader, text, ends } = self;
-        let (mut read, mut written, mut count) = (0, 0, 0);
+        let (mut written, mut count) = (0, 0);
         // The line as it is, and then an end for one that has none.
         for input in [line, b"\n"] {
-            read = 0;
-            loop {
-                let (result, r, w, c) =
-                    reader.read_record(&input[read..], &mut text[written..], &mut ends[count..]);
-                (read, written, count) = (read + r, written + w, count + c);
-                match result {
-                    ReadRecordResult::Record
-                        if input.len() > read && !input[read..].trim_ascii().is_empty() =>
-                    {
-                        return Err(Invalid::new("it has a line break within"));
-                    }
-                    ReadRecordResult::Record => return Ok(count),
-                    ReadRecordResult::InputEmpty => break,
-                    ReadRecordResult::OutputFull => return Err(Invalid::new("it is too long")),
-                    ReadRecordResult::OutputEndsFull => {
-                        return Err(Invalid(format!("it has more than {MAX_COLUMNS} fields")));
-                    }
-                    ReadRecordResult::End => return Err(Invalid::new("it is empty")),
+            let (result, read, wrote, ended) =
+                reader.read_record(input, &mut text[written..], &mut ends[count..]);
+            (written, count) = (written + wrote, count + ended);
+            match result {
+                ReadRecordResult::Record if !input[read..].trim_ascii().is_empty() => {
+                    return Err(Invalid::new("it has a line break within"));
                 }
+                ReadRecordResult::Record => return Ok(count),
+                ReadRecordResult::InputEmpty => {}
+                ReadRecordResult::OutputFull => return Err(Invalid::new("it is too long")),
+                ReadRecordResult::OutputEndsFull => {
+                    return Err(Invalid(format!("it has more than {MAX_COLUMNS} fields")));
+                }
+                ReadRecordResult::End => return Err(Invalid::new("it is empty")),
             }
         }
-        debug_assert!(read <= 1);
         Err(Invalid::new("a quote is not closed"))
     }
 

@@ -103,7 +103,7 @@ fn readers_see_whole_parts_and_no_step_back_and_buyers_are_served_meanwhile() {
                     let mut last = 0;
                     while !done.load(Ordering::SeqCst) {
                         let seen = count(&client, "bulk");
-                        assert!(seen % PART == 0 || seen == books, "half a part: {seen}");
+                        assert!(seen.is_multiple_of(PART) || seen == books, "half a part: {seen}");
                         assert!(seen >= last, "{seen} after {last}");
                         last = seen;
                     }

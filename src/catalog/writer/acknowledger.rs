@@ -2,10 +2,10 @@
 //!
 //! Invariant: no answer goes out before all that it rests on is replicated as `--ack` says.
 
-use super::queue::{ImportReply, Reply};
+use super::queue::{ImportReply, PartAnswer, Reply};
 use crate::abort;
 use crate::catalog::feed::Feed;
-use crate::domain::{ImportOutcome, Outcome, Version};
+use crate::domain::{Outcome, Version};
 use crate::wire::Problem;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -17,7 +17,7 @@ const UNACKNOWLEDGED: usize = 16;
 pub(super) struct Committed {
     pub(super) version: Version,
     pub(super) replies: Vec<(Reply, Result<Vec<Outcome>, Problem>)>,
-    pub(super) import: Option<(ImportReply, Result<(ImportOutcome, Version), Problem>)>,
+    pub(super) import: Option<(ImportReply, PartAnswer)>,
 }
 
 /// The task that lets answers out.

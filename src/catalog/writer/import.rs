@@ -2,13 +2,13 @@
 //! batches of purchases.
 
 use super::acknowledger::Committed;
-use super::queue::ImportReply;
+use super::queue::{ImportReply, PartAnswer};
 use super::{WriterTask, cause};
 use crate::catalog::CatalogError;
 use crate::clock;
-use crate::domain::{Import, ImportOutcome, Version};
+use crate::domain::{Import, Version};
 use crate::store::{PreparedImport, StoreError};
-use crate::wire::{ErrorCode, Problem};
+use crate::wire::ErrorCode;
 
 impl WriterTask {
     pub(super) async fn import(&mut self, import: Import, reply: ImportReply) -> Result<(), CatalogError> {
@@ -20,10 +20,7 @@ impl WriterTask {
         Ok(())
     }
 
-    async fn write_import(
-        &mut self,
-        import: Import,
-    ) -> Result<Result<(ImportOutcome, Version), Problem>, CatalogError> {
+    async fn write_import(&mut self, import: Import) -> Result<PartAnswer, CatalogError> {
         if let Err(not_master) = self.behind.mastership.require() {
             return Ok(Err(not_master));
         }

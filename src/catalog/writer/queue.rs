@@ -29,7 +29,9 @@ pub(super) type Reply = oneshot::Sender<Result<Vec<Outcome>, Problem>>;
 /// Requests that are answered together, and where to.
 pub(super) type Write = (Vec<Request>, Reply);
 pub(super) type SealReply = oneshot::Sender<Result<Version, Problem>>;
-pub(super) type ImportReply = oneshot::Sender<Result<(ImportOutcome, Version), Problem>>;
+/// What became of a part, and the version that this rests on.
+pub(super) type PartAnswer = Result<(ImportOutcome, Version), Problem>;
+pub(super) type ImportReply = oneshot::Sender<PartAnswer>;
 pub(super) type DigestReply = oneshot::Sender<Result<Digested, Problem>>;
 
 pub(super) enum Job {
