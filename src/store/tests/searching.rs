@@ -202,6 +202,7 @@ async fn every_read_of_a_large_catalog_is_a_seek() {
                 .await
                 .unwrap();
         let steps: Vec<&str> = plan.iter().map(|(.., step)| step.as_str()).collect();
+        let sorts = steps.iter().filter(|step| step.contains("USE TEMP B-TREE")).count();
         for step in &steps {
             let made = |of: &str| {
                 steps.contains(&&*format!("MATERIALIZE {of}"))
@@ -214,10 +215,8 @@ async fn every_read_of_a_large_catalog_is_a_seek() {
                 Some("log") => steps.contains(&"CO-ROUTINE l"),
                 // What a subquery with a limit has found.
                 Some(of) if made(of) => true,
-                // From one row on, in the order wanted.
-                Some("titles") => {
-                    step.contains("VIRTUAL TABLE INDEX") && !steps.contains(&"USE TEMP B-TREE FOR ORDER BY")
-                }
+                // From one row on, in the order wanted: what is sorted is the page that was found.
+                Some("titles") => step.contains("VIRTUAL TABLE INDEX") && sorts <= 1,
                 // As many rows as the answer has.
                 Some("t") => name == "topics",
                 Some(_) => false,
