@@ -61,6 +61,21 @@ pub enum Command {
     Orders(shopping::OrdersArgs),
     /// Load a running store, measure it, and check every answer
     Load(shopping::LoadArgs),
+    /// Load a catalog from a file, through the write master, into the running store
+    #[command(after_help = IMPORT_HELP)]
+    Import(ImportArgs),
+    /// Write all books of one moment to a file
+    #[command(
+        after_help = "Example:\n  bazar export --output books.csv\n  bazar export --format jsonl --node \
+                            http://127.0.0.1:3001 > books.jsonl"
+    )]
+    Export(ExportArgs),
+    /// Write a made-up, plausible catalog of any size
+    #[command(
+        after_help = "Example:\n  bazar generate --books 1000000 --seed 7 --output books.csv\n  bazar \
+                            generate --books 1000 | bazar import -"
+    )]
+    Generate(GenerateArgs),
     /// Ask a node for its health: exit code 0 or 1
     #[command(after_help = "Example:\n  bazar healthcheck http://127.0.0.1:3005/readyz")]
     Healthcheck {
@@ -73,6 +88,87 @@ pub enum Command {
         /// Which shell
         shell: Shell,
     },
+}
+
+const IMPORT_HELP: &str = "\
+The first line of CSV names the columns: title, topic, stock, price (in dollars), and id if there is one; JSON Lines \
+has members of these names. A line with an id takes the place of the book under that id, its stock included; a line \
+without one is a new book. The input may be packed by gzip.
+
+What was imported is known again for as long as a receipt (--keep-answers): after a kill, the same command goes on \
+where it ended, and nothing is doubled. It is known by what was read up to there, so lines without an id that come \
+again in a file that differs before them are new books. Lines that are no books lie in a file of their own: mend and \
+import that one.
+
+Without --master it finds the store that \"bazar up\" runs on --data.
+
+Example:
+  bazar import books.csv
+  zcat books.jsonl.gz | bazar import -
+  bazar import books.csv.gz --master http://127.0.0.1:3000 --internal-token-file token";
+
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The file, or - for standard input
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// csv or jsonl [default: as the first line shows]
+    #[arg(long, value_name = "FORMAT", env = "BAZAR_FORMAT")]
+    pub format: Option<String>,
+    /// Where lines go that are no books [default: FILE.rejected]
+    #[arg(long, value_name = "PATH", env = "BAZAR_REJECTS")]
+    pub rejects: Option<PathBuf>,
+    /// End at the first line that is no book
+    #[arg(long, env = "BAZAR_STRICT")]
+    pub strict: bool,
+    /// Read and check everything, and import nothing
+    #[arg(long, env = "BAZAR_DRY_RUN")]
+    pub dry_run: bool,
+    /// Import anew what was imported before
+    #[arg(long, env = "BAZAR_AGAIN")]
+    pub again: bool,
+    /// Candidates for the write master [default: the store that runs on --data]
+    #[arg(long, value_name = "URL[,URL...]", env = "BAZAR_MASTER")]
+    pub master: Option<String>,
+    /// Data directory of a running "bazar up"
+    #[arg(long, value_name = "DIR", default_value = "./bazar-data", env = "BAZAR_DATA")]
+    pub data: PathBuf,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct ExportArgs {
+    /// The file; it appears when it is whole [default: standard output]
+    #[arg(long, value_name = "FILE", env = "BAZAR_OUTPUT")]
+    pub output: Option<PathBuf>,
+    /// csv or jsonl
+    #[arg(long, value_name = "FORMAT", default_value = "csv", env = "BAZAR_FORMAT")]
+    pub format: String,
+    /// The catalog node to read from, master or replica [default: the store that runs on --data]
+    #[arg(long, value_name = "URL", env = "BAZAR_NODE")]
+    pub node: Option<String>,
+    /// Data directory of a running "bazar up"
+    #[arg(long, value_name = "DIR", default_value = "./bazar-data", env = "BAZAR_DATA")]
+    pub data: PathBuf,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct GenerateArgs {
+    /// How many books
+    #[arg(long, value_name = "N", default_value = "1000", env = "BAZAR_BOOKS")]
+    pub books: u64,
+    /// Another seed gives another catalog
+    #[arg(long, value_name = "S", default_value = "1", env = "BAZAR_SEED")]
+    pub seed: u64,
+    /// The id of the first book; the shop's own first books have 1 to 11
+    #[arg(long, value_name = "ID", default_value = "12", env = "BAZAR_FIRST_ID")]
+    pub first_id: u64,
+    /// The file [default: standard output]
+    #[arg(long, value_name = "FILE", env = "BAZAR_OUTPUT")]
+    pub output: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]

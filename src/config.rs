@@ -5,17 +5,22 @@ mod shopping;
 
 pub use shopping::{buy, info, load, orders, search};
 
+use crate::access::Access;
 use crate::catalog::{self, Ack, Keep, Kind, MasterConfig, ReplicaConfig};
-use crate::cli::{self, CatalogArgs, Common, FrontendArgs, HandoverArgs, OrderArgs, UpArgs, VerifyArgs};
+use crate::cli::{
+    self, CatalogArgs, Common, ExportArgs, FrontendArgs, HandoverArgs, ImportArgs, OrderArgs, UpArgs,
+    VerifyArgs,
+};
 use crate::client::BaseUrl;
 use crate::coherence::mastership::LONGEST_LEASE;
+use crate::import::Format;
 use crate::recipe::Recipe;
 use crate::telemetry::LogFormat;
 use crate::token::InternalToken;
-use crate::{frontend, handover, order, up, verify};
+use crate::{export, frontend, handover, import, order, up, verify};
 use std::fmt;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 /// A lease shorter than this is renewed more often than a busy machine schedules; one that is longer
@@ -184,6 +189,49 @@ pub fn verify(args: VerifyArgs) -> Result<Checked<verify::Config>, Mistakes> {
     check.done(config, token, &args.common)
 }
 
+pub fn import(args: ImportArgs) -> Result<Checked<import::Config>, Mistakes> {
+    let mut check = Check::default();
+    let file = (args.file.as_os_str() != "-").then_some(args.file);
+    let rejects = args.rejects.unwrap_or_else(|| {
+        let mut path = file.clone().unwrap_or_else(|| "import".into()).into_os_string();
+        path.push(".rejected");
+        path.into()
+    });
+    let (masters, token) = match args.dry_run {
+        true => (Vec::new(), Some(InternalToken::random())),
+        false => match args.master.as_deref() {
+            Some(urls) => (check.urls("--master", Some(urls)), check.required_token(&args.common)),
+            None => check
+                .access(&args.data)
+                .map_or((Vec::new(), None), |access| (vec![access.master], Some(access.keeper))),
+        },
+    };
+    let config = import::Config {
+        file,
+        format: args.format.map(|format| check.format(&format)),
+        rejects,
+        strict: args.strict,
+        dry_run: args.dry_run,
+        again: args.again,
+        masters,
+    };
+    check.done(config, token, &args.common)
+}
+
+pub fn export(args: ExportArgs) -> Result<Checked<export::Config>, Mistakes> {
+    let mut check = Check::default();
+    let format = check.format(&args.format);
+    let (node, token) = match args.node.as_deref() {
+        Some(url) => (check.url("--node", url), check.required_token(&args.common)),
+        None => match check.access(&args.data) {
+            Some(access) => (Some(access.master), Some(access.keeper)),
+            None => (None, None),
+        },
+    };
+    let node = node.unwrap_or_else(|| BaseUrl::from_addr(([127, 0, 0, 1], 0).into()));
+    check.done(export::Config { node, format, output: args.output }, token, &args.common)
+}
+
 /// HTTP workers of a frontend.
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
@@ -204,6 +252,19 @@ impl Check {
             self.mistake(sentence);
             harmless
         })
+    }
+
+    fn access(&mut self, data: &Path) -> Option<Access> {
+        self.or_note(Access::of(data).map(Some), None)
+    }
+
+    fn format(&mut self, text: &str) -> Format {
+        let checked = match text {
+            "csv" => Ok(Format::Csv),
+            "jsonl" => Ok(Format::JsonLines),
+            _ => Err(format!("--format: \"{text}\" is neither csv nor jsonl")),
+        };
+        self.or_note(checked, Format::Csv)
     }
 
     fn addr(&mut self, flag: &str, text: &str) -> SocketAddr {

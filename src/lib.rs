@@ -18,6 +18,7 @@
 #![forbid(unsafe_code)]
 
 pub mod abort;
+pub mod access;
 pub mod catalog;
 pub mod cli;
 pub mod client;
@@ -25,8 +26,11 @@ pub mod clock;
 pub mod coherence;
 pub mod config;
 pub mod domain;
+pub mod export;
 pub mod frontend;
+pub mod generate;
 pub mod handover;
+pub mod import;
 pub mod load;
 pub mod member;
 pub mod order;

@@ -5,6 +5,7 @@ use bazar::cli::{CatalogArgs, CatalogCommand, Cli, Command};
 use bazar::client::BaseUrl;
 use bazar::config::{self, Checked, Mistakes};
 use bazar::load;
+use bazar::generate;
 use bazar::server;
 use bazar::shutdown::{self, Shutdown};
 use bazar::telemetry;
@@ -60,6 +61,15 @@ fn main() -> ExitCode {
         Command::Buy(args) => shop(config::buy(args)),
         Command::Orders(args) => shop(config::orders(args)),
         Command::Load(args) => load(config::load(args)),
+        Command::Import(args) => start(config::import(args), async |config, token, stop| {
+            eprintln!("{}", config.run(token, stop).await?);
+            Ok(())
+        }),
+        Command::Export(args) => start(config::export(args), async |config, token, _| {
+            eprintln!("{}", config.run(token).await?);
+            Ok(())
+        }),
+        Command::Generate(args) => exit_code(generate::write(&args)),
         Command::Healthcheck { url } => {
             exit_code(actix_web::rt::System::new().block_on(bazar::client::healthcheck(&url)))
         }

@@ -42,6 +42,16 @@ impl InternalToken {
         header.strip_prefix(b"Bearer ").is_some_and(|given| bool::from(given.ct_eq(self.0.as_bytes())))
     }
 
+    /// A secret that allows to keep the catalog (import, export), and nothing else. Who has the token can make
+    /// it; nothing leads back.
+    pub fn keeper(&self) -> Self {
+        Self(hex::encode(self.derive("bazar keeper 1")).into())
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
     /// A key for another purpose, of which nothing leads back to the token (HMAC-SHA256 of `purpose`).
     pub fn derive(&self, purpose: &str) -> [u8; 32] {
         // HMAC takes keys of any length: the error cannot occur.

@@ -1,6 +1,7 @@
 //! The whole store in one process: the same roles that run alone elsewhere, each on a loopback listener of
 //! its own, each catalog node with its own file. They talk over HTTP here as there.
 
+use crate::access::{Access, Published};
 use crate::catalog::{self, Ack, CatalogError, Keep, Kind, MasterConfig, ReplicaConfig};
 use crate::client::BaseUrl;
 use crate::frontend::{self, FrontendError};
@@ -47,6 +48,8 @@ pub struct App {
     replicas: Vec<catalog::App>,
     orders: Vec<order::App>,
     frontends: Vec<frontend::App>,
+    /// How `bazar import` finds it.
+    access: Published,
 }
 
 /// Why the store did not start, or stopped other than by request.
@@ -56,6 +59,8 @@ pub enum UpError {
     Catalog(#[from] CatalogError),
     #[error("an order node failed: {0}")]
     Order(#[from] std::io::Error),
+    #[error("how to reach the store cannot be written to its data directory: {0}")]
+    Access(std::io::Error),
     #[error(transparent)]
     Frontend(#[from] FrontendError),
 }
@@ -110,7 +115,9 @@ impl Config {
             };
             frontends.push(config.build(token.clone()).await?);
         }
-        Ok(App { master, replicas, orders, frontends })
+        let access = Access { master: master_url, keeper: token.keeper() };
+        let access = access.publish(&self.data).map_err(UpError::Access)?;
+        Ok(App { master, replicas, orders, frontends, access })
     }
 }
 
@@ -156,6 +163,7 @@ impl App {
                 node.run(stop).await
             }));
         }
+        let _until_the_end = self.access;
         let all_leased =
             futures_util::future::join_all(leased.iter_mut().map(|leased| leased.wait_for(|leased| *leased)));
         let _ = tokio::time::timeout(LEASE_PATIENCE, all_leased).await;

@@ -6,7 +6,7 @@
 
 use crate::client::{BaseUrl, CallError, Peer};
 use crate::coherence::{InSync, ReplicaId};
-use crate::domain::{NodeId, Record, Version};
+use crate::domain::{Body, NodeId, Record, Version};
 use crate::member::Member;
 use crate::store::InSyncFile;
 use crate::wire::catalog::{Checked, ReplicaReport, ReplicaState, SYNC_WRITE, Synced};
@@ -37,6 +37,9 @@ const LINK_QUEUE: usize = 256;
 
 /// Records in one push.
 const MAX_PUSH: usize = 64;
+
+/// Books in one push, but for the first record: a page of imports must be applied within the deadline.
+const MAX_PUSH_BOOKS: usize = 8192;
 
 /// Replicas at a time.
 const MAX_REPLICAS: usize = 64;
@@ -392,8 +395,13 @@ impl Push {
                 }
             }
             page.clear();
-            if self.records.recv_many(&mut page, MAX_PUSH).await == 0 {
-                return;
+            let Some(first) = self.records.recv().await else { return };
+            let mut books = books_in(&first);
+            page.push(first);
+            while page.len() < MAX_PUSH && books < MAX_PUSH_BOOKS {
+                let Ok(record) = self.records.try_recv() else { break };
+                books += books_in(&record);
+                page.push(record);
             }
         }
     }
@@ -402,6 +410,13 @@ impl Push {
         let body = Page { records: page.iter().map(Arc::as_ref).collect() };
         let request_id = page.first().map_or_else(String::new, |record| record.version.public().to_string());
         self.peer.post(SYNC_WRITE, &body, &request_id, SYNC_DEADLINE).await
+    }
+}
+
+fn books_in(record: &Record) -> usize {
+    match &record.body {
+        Body::Batch(batch) => batch.books.len(),
+        Body::Start { .. } | Body::Seal { .. } | Body::Digest(_) => 0,
     }
 }
 

@@ -26,7 +26,7 @@ const PROBE_DEADLINE: Duration = Duration::from_millis(500);
 const RETRY_PAUSE: Duration = Duration::from_millis(20);
 
 /// A fence names at most so many keys (some 20 KB); a batch that touches more announces everything.
-const MAX_FENCE_KEYS: usize = 1024;
+pub const MAX_FENCE_KEYS: usize = 1024;
 
 pub struct Leases {
     holders: Mutex<Holders>,

@@ -88,6 +88,13 @@ impl Forgetting {
         self.due = due.then_some(forget);
     }
 
+    /// Marks of imports stored before this moment may be forgotten; `None` while none may.
+    pub fn imports_before(&self, now: Moment, wall_ms: i64) -> Option<i64> {
+        let keep_ms = i64::try_from(self.keep.answers.as_millis()).unwrap_or(i64::MAX);
+        let quiet = self.offset_ms.is_none() || now < self.quiet_until;
+        (!quiet).then(|| wall_ms.saturating_sub(keep_ms))
+    }
+
     /// What the next batch is to forget.
     pub fn due(&self) -> Option<Forget> {
         self.due

@@ -13,7 +13,7 @@ use arc_swap::ArcSwap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 
 /// How long a replica waits for a version that it lacks: a record is on its way for about a millisecond,
 /// and asking the master instead costs about as much.
@@ -21,6 +21,8 @@ const WAIT_FOR_VERSION: Duration = Duration::from_millis(5);
 
 pub struct Reads {
     store: Arc<ArcSwap<Store>>,
+    /// An export reads every book.
+    exporting: Arc<Semaphore>,
     of: Of,
     books: Gatherer<Vec<BookId>, Books>,
 }
@@ -57,7 +59,7 @@ impl Reads {
             let store = Arc::clone(&store);
             move |readers| read_together(store.load_full(), readers)
         });
-        Self { store, of, books }
+        Self { store, exporting: Arc::new(Semaphore::new(1)), of, books }
     }
 
     /// At least those of `ids` that there are, of the state at a moment since this was called. What comes
@@ -107,6 +109,11 @@ impl Reads {
             true => Ok(self.store.load_full()),
             false => Err(ErrorCode::Behind.into()),
         }
+    }
+
+    /// The permission to export, which one may have at a time.
+    pub fn exporting(&self) -> Option<OwnedSemaphorePermit> {
+        Arc::clone(&self.exporting).try_acquire_owned().ok()
     }
 
     /// Reads go to another file from now on.

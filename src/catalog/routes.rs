@@ -7,37 +7,54 @@ use super::replica::Replica;
 use crate::abort;
 use crate::client::BaseUrl;
 use crate::clock;
-use crate::domain::{BookId, NodeId, OrderId, Outcome, PublicVersion, Request, Topic, Version};
+use crate::domain::{
+    BookId, Import, ImportOutcome, NodeId, OrderId, Outcome, PublicVersion, Request, Topic, Version,
+};
 use crate::member::Member;
 use crate::recipe::Recipe;
-use crate::server::{ApiError, healthz, read_json, read_query, request_id, require_token, resource};
+use crate::server::{
+    ApiError, healthz, read_json, read_query, request_id, require_keeper, require_token, resource,
+};
 use crate::store::{LogPage, Snapshot, Store, sha256_of};
 use crate::wire::catalog::{
-    BOOKS, BooksQuery, EDITS, Edits, HANDOVER, HandoverRequest, LEASES, LOG, LeaseRequest, LogQuery,
-    MAX_BATCH, MAX_BOOKS, Minimum, NODE, NodeIs, NodeState, ORDERS, Outcomes, PURCHASES, Purchases, RELEASE,
-    REPLICAS, Reachable, Records, ReleaseRequest, ReplicaReport, ReplicaStanding, SEARCH, SNAPSHOT,
-    SNAPSHOT_DEADLINE, SYNC_WRITE, SnapshotQuery, StateOf, Stated, Synced, TOPICS, TopicQuery, VERIFY,
-    VERSIONS, VersionStanding,
+    BOOKS, BooksQuery, EDITS, EXPORT, Edits, ExportEnd, HANDOVER, HandoverRequest, IMPORT_BYTES, IMPORTS, LEASES, LOG,
+    LeaseRequest, LogQuery, MAX_BATCH, MAX_BOOKS, Minimum, NODE, NodeIs, NodeState, ORDERS, Outcomes, PURCHASES, Part,
+    Purchases, QUERY, RELEASE, REPLICAS, Reachable, Records, ReleaseRequest, ReplicaReport, ReplicaStanding,
+    SEARCH, SNAPSHOT, SNAPSHOT_DEADLINE, SYNC_WRITE, SnapshotQuery, StateOf, Stated, Synced, TOPICS,
+    TopicQuery, VERIFY, VERSIONS, VersionStanding, WordsQuery,
 };
 use crate::wire::public::{BookView, MAX_LIMIT};
 use crate::wire::{ErrorCode, Problem, headers};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
+use futures_util::StreamExt;
 use serde::Serialize;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::io::AsyncReadExt;
 
 /// A batch of 256 purchases with the longest keys, twice over.
 const MAX_BODY: usize = 512 << 10;
 
+/// A part of an import, and its longest line.
+const MAX_IMPORT_BODY: usize = IMPORT_BYTES + (16 << 10);
+
 /// A push of 64 records of 512 purchases each would be 20 MB; a larger one is a mistake.
 const MAX_RECORDS_BODY: usize = 32 << 20;
+
+/// How long the next part of an import waits for a replica that is behind: at this pace even one that was
+/// away catches up.
+const IMPORT_PACE: Duration = Duration::from_millis(100);
 
 /// A page of the log.
 const LOG_RECORDS: u32 = 256;
 const LOG_BYTES: u64 = 1 << 20;
+
+/// The unit in which an export is sent, and how many wait for a slow reader.
+const EXPORT_CHUNK: usize = 64 << 10;
+const EXPORT_CHUNKS: usize = 4;
 
 /// The unit in which a snapshot is sent.
 const SNAPSHOT_CHUNK: usize = 64 << 10;
@@ -72,6 +89,8 @@ pub fn master(config: &mut ServiceConfig, master: web::Data<Master>, recipe: Opt
         .app_data(master)
         .service(resource("/healthz", "GET", web::get().to(healthz)))
         .service(resource("/readyz", "GET", web::get().to(master_state)))
+        .service(resource(IMPORTS, "POST", web::post().to(imports)).wrap(from_fn(require_keeper)))
+        .service(resource(EXPORT, "GET", web::get().to(export::<Master>)).wrap(from_fn(require_keeper)))
         .service(
             web::scope("")
                 .wrap(from_fn(require_token))
@@ -100,7 +119,9 @@ pub fn replica(
         .configure(reads::<Replica>)
         .service(resource(NODE, "GET", web::get().to(node::<Replica>)))
         .service(resource(SYNC_WRITE, "POST", web::post().to(sync_write)));
-    for of_the_master in [PURCHASES, EDITS, LEASES, RELEASE, REPLICAS, LOG, SNAPSHOT, VERIFY, HANDOVER] {
+    for of_the_master in
+        [PURCHASES, EDITS, LEASES, RELEASE, REPLICAS, LOG, SNAPSHOT, VERIFY, HANDOVER, IMPORTS]
+    {
         scope = scope.route(of_the_master, web::to(not_master));
     }
     config
@@ -109,6 +130,7 @@ pub fn replica(
         .app_data(replica)
         .service(resource("/healthz", "GET", web::get().to(healthz)))
         .service(resource("/readyz", "GET", web::get().to(replica_state)))
+        .service(resource(EXPORT, "GET", web::get().to(export::<Replica>)).wrap(from_fn(require_keeper)))
         .service(scope);
 }
 
@@ -143,6 +165,7 @@ fn reads<N: Node>(config: &mut ServiceConfig) {
         .service(resource(&format!("{BOOKS}/{{id}}"), "GET", web::get().to(book::<N>)))
         .service(resource(BOOKS, "GET", web::get().to(books::<N>)))
         .service(resource(SEARCH, "GET", web::get().to(search::<N>)))
+        .service(resource(QUERY, "GET", web::get().to(query::<N>)))
         .service(resource(TOPICS, "GET", web::get().to(topics::<N>)))
         .service(resource(&format!("{VERSIONS}/{{version}}"), "GET", web::get().to(version::<N>)))
         .service(resource(&format!("{ORDERS}/{{id}}"), "GET", web::get().to(order::<N>)));
@@ -175,6 +198,13 @@ async fn search<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let after = query.after.map(BookId::new).transpose()?;
     let store = node.reads().at(query.min).await?;
     let page = store.books_of_topic(&topic, after, query.limit.clamp(1, MAX_LIMIT)).await;
+    stated(&**node, page.map_err(|error| unavailable(&error))?)
+}
+
+async fn query<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
+    let WordsQuery { q, limit, after, min } = read_query(&request)?;
+    let store = node.reads().at(min).await?;
+    let page = store.books_with_words(&q, after, limit.clamp(1, MAX_LIMIT)).await;
     stated(&**node, page.map_err(|error| unavailable(&error))?)
 }
 
@@ -226,6 +256,23 @@ async fn edits(master: web::Data<Master>, request: HttpRequest, payload: web::Pa
     let outcomes = submit(&master, body.edits.into_iter().map(Request::Edit).collect()).await?;
     log::debug!(request_id = request_id(&request).as_str(); "{} edits", outcomes.len());
     Ok(HttpResponse::Ok().json(Outcomes { outcomes }))
+}
+
+/// Who imports goes no faster than the replicas that are linked: what is on its way to them lies in memory.
+async fn imports(master: web::Data<Master>, payload: web::Payload) -> Answer {
+    let import: Import = read_json(payload, MAX_IMPORT_BODY).await?;
+    if import.lines.is_empty() || import.lines.len() > Import::MAX_LINES {
+        let sentence = format!("a part of an import has 1 to {} lines", Import::MAX_LINES);
+        return Err(Problem::new(ErrorCode::InvalidRequest, sentence).into());
+    }
+    let (outcome, version) = master.queue.import(import).await?;
+    let (imported, before) = match outcome {
+        ImportOutcome::Done(imported) => (imported, false),
+        ImportOutcome::Before(imported) => (imported, true),
+        ImportOutcome::OutOfOrder => return Err(ErrorCode::OutOfOrder.into()),
+    };
+    let _ = tokio::time::timeout(IMPORT_PACE, master.feed.delivered(version)).await;
+    Ok(HttpResponse::Ok().json(Part { imported, before }))
 }
 
 async fn submit(master: &Master, requests: Vec<Request>) -> Result<Vec<Outcome>, Problem> {
@@ -341,6 +388,40 @@ async fn snapshot(master: web::Data<Master>, request: HttpRequest) -> Answer {
     let mut answer = HttpResponse::Ok();
     answer.insert_header((headers::BAZAR_SHA256, sum.to_string()));
     Ok(answer.no_chunking(length).streaming(chunks))
+}
+
+/// The books of one state, in lines of JSON. Its end is a line of its own, because a body that breaks off looks
+/// like one that ends.
+async fn export<N: Node>(node: web::Data<N>) -> Answer {
+    let store = node.reads().at(None).await?;
+    let permit = node.reads().exporting().ok_or(ErrorCode::Unavailable)?;
+    let (chunks, mut sent) = tokio::sync::mpsc::channel(EXPORT_CHUNKS);
+    actix_web::rt::spawn(async move {
+        let _one_at_a_time = permit;
+        let mut lines = Vec::with_capacity(2 * EXPORT_CHUNK);
+        let exported = store.each_book(async |book| {
+            serde_json::to_writer(&mut lines, &book)?;
+            lines.push(b'\n');
+            if lines.len() < EXPORT_CHUNK {
+                return Ok(());
+            }
+            let chunk = std::mem::replace(&mut lines, Vec::with_capacity(2 * EXPORT_CHUNK));
+            let sent = chunks.send(bytes::Bytes::from(chunk)).await;
+            Ok(sent.map_err(|_| std::io::Error::other("nobody reads it"))?)
+        });
+        match exported.await {
+            Ok((end, books)) => {
+                // Types that always serialize.
+                lines.extend(serde_json::to_vec(&ExportEnd { end, books }).unwrap_or_default());
+                lines.push(b'\n');
+                let _ = chunks.send(lines.into()).await;
+            }
+            Err(error) => log::warn!("an export ended early: {error}"),
+        }
+    });
+    let body =
+        futures_util::stream::poll_fn(move |context| sent.poll_recv(context)).map(Ok::<_, std::io::Error>);
+    Ok(HttpResponse::Ok().content_type("application/jsonl").streaming(body))
 }
 
 async fn verify(master: web::Data<Master>) -> Answer {

@@ -208,6 +208,32 @@ impl Peer {
         within(deadline, transfer).await.unwrap_or_else(|| Err(self.no_answer("the transfer took too long")))
     }
 
+    /// Streams a body of unknown length into `sink`, chunk by chunk; `deadline` bounds the whole transfer. How
+    /// its end is told from a break is the caller's matter: awc takes the one for the other.
+    pub async fn stream(
+        &self,
+        path: &str,
+        request_id: &str,
+        deadline: Duration,
+        mut sink: impl AsyncFnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<(), CallError> {
+        use futures_util::StreamExt;
+        let request = self.client().get(format!("{}{path}", self.0.base));
+        let transfer = async {
+            let answer = self.prepare(request, request_id).timeout(deadline).send().await;
+            let mut answer = answer.map_err(|error| self.failed(&error))?;
+            if !answer.status().is_success() {
+                return self.decode(Some(Ok(answer)), deadline).await;
+            }
+            while let Some(chunk) = answer.next().await {
+                let chunk = chunk.map_err(|error| self.no_answer(error))?;
+                sink(&chunk).await.map_err(|error| self.no_answer(error))?;
+            }
+            Ok(())
+        };
+        within(deadline, transfer).await.unwrap_or_else(|| Err(self.no_answer("the transfer took too long")))
+    }
+
     fn prepare(&self, request: awc::ClientRequest, request_id: &str) -> awc::ClientRequest {
         request
             .insert_header(("authorization", self.0.bearer.as_str()))

@@ -1,10 +1,10 @@
 //! Log records: what a batch did, as values, so that applying it again gives the same rows anywhere.
 
 use super::{
-    Book, BookId, Cents, IdempotencyKey, NodeId, Order, Purchase, Quantity, RangeDigest, Receipt, Refusal,
-    Stock, Version,
+    Book, BookId, Cents, IdempotencyKey, ImportMark, NodeId, Order, Purchase, Quantity, RangeDigest, Receipt,
+    Refusal, Stock, Version,
 };
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 /// One entry of the replication log. It may be applied only right behind its predecessor.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -40,7 +40,7 @@ pub enum Body {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Batch {
     /// Created books, and books of which more than the stock changed.
-    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[serde(default, skip_serializing_if = "Vec::is_empty", serialize_with = "as_rows")]
     pub books: Vec<Book>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub deleted: Vec<BookId>,
@@ -52,6 +52,17 @@ pub struct Batch {
     pub answers: Vec<Answer>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forget: Option<Forget>,
+    /// The books are a part of an import.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub import: Option<ImportMark>,
+}
+
+/// Books as arrays `[id, title, topic, stock, cents]`, since an import puts thousands into a record. (What serde
+/// derives for reading takes them as well as the objects of records from before imports.)
+fn as_rows<S: Serializer>(books: &[Book], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(
+        books.iter().map(|book| (book.id, book.title.as_str(), book.topic.as_str(), book.stock, book.price)),
+    )
 }
 
 impl Batch {
@@ -98,5 +109,20 @@ impl Answer {
     /// client may come through another frontend, which drew another id.
     pub fn answers(&self, purchase: &Purchase) -> bool {
         self.book_id == purchase.book_id && self.quantity == purchase.quantity && self.offer == purchase.offer
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_books_of_a_record_are_arrays_and_those_of_older_ones_are_understood() {
+        let new = r#"{"books":[[9,"t","x",3,2850]]}"#;
+        let old = r#"{"books":[{"id":9,"title":"t","topic":"x","stock":3,"price":2850}]}"#;
+        let batch: Batch = serde_json::from_str(new).unwrap();
+        assert_eq!(serde_json::from_str::<Batch>(old).unwrap(), batch);
+        assert_eq!(serde_json::to_string(&batch).unwrap(), new);
+        assert!(serde_json::from_str::<Batch>(r#"{"books":[[9,"t","x",-3,2850]]}"#).is_err());
     }
 }

@@ -53,17 +53,19 @@ pub enum Table {
     Books,
     Orders,
     Answers,
+    Imports,
 }
 
 impl Table {
     /// The order in which a verification walks through them.
-    pub const ALL: [Table; 3] = [Table::Books, Table::Orders, Table::Answers];
+    pub const ALL: [Table; 4] = [Table::Books, Table::Orders, Table::Answers, Table::Imports];
 
     pub const fn name(self) -> &'static str {
         match self {
             Table::Books => "books",
             Table::Orders => "orders",
             Table::Answers => "answers",
+            Table::Imports => "imports",
         }
     }
 }

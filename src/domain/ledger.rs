@@ -8,8 +8,8 @@
 //! batch is applied; a stock is never negative; one key has one answer.
 
 use super::{
-    Answer, Batch, Book, BookId, Cents, IdempotencyKey, NewBook, Order, Purchase, Receipt, Refusal, Stock,
-    StockLevel, Title, Topic, Version,
+    Answer, Batch, Book, BookId, Cents, IdempotencyKey, ImportLine, Imported, Invalid, NewBook, Order,
+    Purchase, Receipt, Refusal, Stock, StockLevel, Title, Topic, Version,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -125,6 +125,26 @@ impl Ledger {
             Request::Purchase(purchase) => self.purchase(purchase),
             Request::Edit(edit) => Outcome::Edit(self.edit(edit)),
         }
+    }
+
+    /// Takes in books: those with a number take the place of what has that number, the others get the next
+    /// free ones. Fails when there are no more numbers.
+    pub fn import(&mut self, lines: Vec<ImportLine>) -> Result<Imported, Invalid> {
+        let mut imported = Imported::default();
+        for ImportLine { id, book } in lines {
+            let id = id.map_or_else(|| BookId::new(self.next_id), Ok)?;
+            self.next_id = self.next_id.max(id.get().saturating_add(1));
+            let after = book.with_id(id);
+            let touched = self.books.entry(id).or_insert(Touched { before: None, after: None });
+            let count = match &touched.after {
+                None => &mut imported.created,
+                Some(there) if *there == after => &mut imported.unchanged,
+                Some(_) => &mut imported.changed,
+            };
+            *count += 1;
+            touched.after = Some(after);
+        }
+        Ok(imported)
     }
 
     /// What to write, and which books it touches (those that end as they began are not touched).

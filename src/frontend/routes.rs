@@ -9,7 +9,7 @@ use crate::abort;
 use crate::clock;
 use crate::coherence::Moment;
 use crate::coherence::lease::{Fence, FenceAnswer};
-use crate::domain::{BookId, IdempotencyKey, Invalid, OrderId, Topic};
+use crate::domain::{BookId, IdempotencyKey, Invalid, OrderId, Topic, Words};
 use crate::member::Member;
 use crate::server::{ApiError, healthz, read_body, read_json, request_id, require_token, resource};
 use crate::wire::frontend::{HOLDER, HolderAnswer, INVALIDATE};
@@ -46,6 +46,7 @@ pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>, hits: Hits) {
         .service(resource("/readyz", "GET", web::get().to(readyz)));
     for prefix in ["", "/catalog-service"] {
         config
+            .service(resource(&format!("{prefix}/search"), "GET", web::get().to(query)))
             .service(resource(&format!("{prefix}/info/{{id}}"), "GET", web::get().to(info)))
             .service(resource(&format!("{prefix}/search/{{topic}}"), "GET", web::get().to(search)));
     }
@@ -72,6 +73,12 @@ pub fn internal(config: &mut ServiceConfig, leases: Arc<LeaseKeeper>, shop: Arc<
 async fn search(shop: Data<Shop>, request: HttpRequest) -> Answer {
     let came_in = clock::now();
     let want = page(request.uri())?;
+    read(&shop, &want, &request, came_in).await
+}
+
+async fn query(shop: Data<Shop>, request: HttpRequest) -> Answer {
+    let came_in = clock::now();
+    let want = found(request.uri())?;
     read(&shop, &want, &request, came_in).await
 }
 
@@ -237,6 +244,20 @@ fn page(uri: &Uri) -> Result<Want, Problem> {
     Ok(Want::Page { topic, after, limit })
 }
 
+/// The page that `/search?q=&limit=&after=` asks for.
+fn found(uri: &Uri) -> Result<Want, Problem> {
+    let (mut words, mut after, mut limit) = (Cow::default(), None, DEFAULT_LIMIT);
+    for (name, value) in url::form_urlencoded::parse(uri.query().unwrap_or_default().as_bytes()) {
+        match name.as_ref() {
+            "q" => words = value,
+            "after" => after = Some(value.parse()?),
+            "limit" => limit = parse_limit(&value)?,
+            _ => {}
+        }
+    }
+    Ok(Want::Query { words: Words::parse(words)?, after, limit })
+}
+
 fn parse_limit(value: &str) -> Result<u32, Invalid> {
     let sentence = || Invalid(format!("limit must be a whole number between 1 and {MAX_LIMIT}"));
     match value.parse() {
@@ -283,6 +304,15 @@ mod tests {
             if let Ok(Want::Page { limit, after, .. }) = page(&uri) {
                 prop_assert!((1..=MAX_LIMIT).contains(&limit));
                 prop_assert!(after.is_none_or(|after| after.get() >= 1));
+            }
+        }
+
+        #[test]
+        fn whatever_stands_in_the_query_is_a_search_or_refused(words in sent(), query in sent()) {
+            let Some(uri) = uri(&format!("/search?q={words}&{query}")) else { return Ok(()) };
+            if let Ok(Want::Query { words, limit, .. }) = found(&uri) {
+                prop_assert!((1..=MAX_LIMIT).contains(&limit));
+                prop_assert!(words.to_fts5().contains('"'));
             }
         }
 

@@ -195,6 +195,20 @@ pub async fn require_token(
     Ok(answer)
 }
 
+/// Lets a request through that carries the internal token or the keeper's.
+pub async fn require_keeper(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let member = request.app_data::<web::Data<Member>>();
+    let given = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    let keeper = member.zip(given).is_some_and(|(member, given)| member.token().keeper().authorizes(given));
+    if keeper {
+        return Ok(next.call(request).await?.map_into_boxed_body());
+    }
+    require_token(request, next).await
+}
+
 /// Our membership, if `request` comes from another member: then it has met what that one has.
 fn met_member(request: &HttpRequest) -> Option<Member> {
     let member = request.app_data::<web::Data<Member>>()?;

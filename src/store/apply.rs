@@ -6,7 +6,10 @@
 //! picking the fields of a row of text would parse it once per field.)
 
 use super::{StoreError, digest, rows};
-use crate::domain::{Answer, Batch, Body, Book, BookId, Forget, NodeId, Order, Record, StockLevel, Version};
+use crate::domain::{
+    Answer, Batch, Body, Book, BookId, Forget, ImportMark, Imported, NodeId, Order, Record, StockLevel,
+    Version,
+};
 use futures_util::TryStreamExt;
 use serde::Serialize;
 use sqlx::{AssertSqlSafe, Executor, SqliteConnection};
@@ -79,12 +82,17 @@ struct Writes {
 
 impl Writes {
     fn batch(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        self.forget_titles(batch)?;
         self.delete_books(&batch.deleted)?;
         self.put_books(&batch.books)?;
+        self.index_titles(&batch.books)?;
         self.set_stocks(&batch.stocks)?;
         self.insert_orders(&batch.orders)?;
         if let Some(forget) = &batch.forget {
             self.forget(forget);
+        }
+        if let Some(mark) = &batch.import {
+            self.mark_import(mark)?;
         }
         // Behind the orders, which they refer to.
         self.insert_answers(&batch.answers)
@@ -121,6 +129,47 @@ impl Writes {
             self.groups.extend([before_ms.to_string(), forget.limit.to_string()]);
             self.sizes.push(0..=forget.limit.into());
         }
+    }
+
+    /// Takes the titles of books that are deleted or replaced out of the full-text index, which needs the old
+    /// ones for that: so before the books change. In order of their numbers there, like all that is done to it.
+    fn forget_titles(&mut self, batch: &Batch) -> Result<(), StoreError> {
+        let ids: Vec<BookId> =
+            batch.deleted.iter().copied().chain(batch.books.iter().map(|book| book.id)).collect();
+        if ids.is_empty() {
+            return Ok(());
+        }
+        // Most books of an import are behind the last number ever given: those cannot be there.
+        let sql = "INSERT INTO titles (titles, rowid, title)
+                   SELECT 'delete', length(title) << 53 | id, title FROM books
+                   WHERE id IN (SELECT value FROM json_each(?)
+                                WHERE value <= (SELECT seq FROM sqlite_sequence WHERE name = 'books'))
+                   ORDER BY 2;";
+        self.sql.push_str(sql);
+        self.groups.push(serde_json::to_string(&ids)?);
+        self.sizes.push(0..=ids.len() as u64);
+        Ok(())
+    }
+
+    fn index_titles(&mut self, books: &[Book]) -> Result<(), StoreError> {
+        let sql = "INSERT INTO titles (rowid, title)
+                   SELECT length(value ->> 1) << 53 | value ->> 0, value ->> 1 FROM jsonb_each(?) ORDER BY 1;";
+        self.add(sql, books, |book| (book.id, &book.title))
+    }
+
+    fn mark_import(&mut self, mark: &ImportMark) -> Result<(), StoreError> {
+        if let Some(before_ms) = mark.forget_before_ms {
+            self.sql.push_str("DELETE FROM imports WHERE stored_at_ms < CAST(? AS INTEGER);");
+            self.groups.push(before_ms.to_string());
+            self.sizes.push(0..=u64::MAX);
+        }
+        let sql = "INSERT INTO imports (key, created, changed, unchanged, stored_at_ms)
+                   SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3, value ->> 4
+                   FROM jsonb_each(?);";
+        self.add(sql, std::slice::from_ref(mark), |mark| {
+            let Imported { created, changed, unchanged } = mark.imported;
+            (mark.key, created, changed, unchanged, mark.stored_at_ms)
+        })
     }
 
     fn delete_books(&mut self, deleted: &[BookId]) -> Result<(), StoreError> {

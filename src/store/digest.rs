@@ -96,6 +96,7 @@ impl Sum {
             Table::Answers => {
                 sql("key", "key, book_id, quantity, offer_cents, order_id, outcome, stored_at_ms")
             }
+            Table::Imports => sql("key", "key, created, changed, unchanged, stored_at_ms"),
         };
         // Put together from constants only.
         let query = sqlx::query(AssertSqlSafe(sql));
@@ -106,7 +107,7 @@ impl Sum {
                 let (after, last) = bounds.map_err(|_| StoreError::Corrupt("a book has no number".into()))?;
                 query.bind(after).bind(last)
             }
-            Table::Orders | Table::Answers => {
+            Table::Orders | Table::Answers | Table::Imports => {
                 let query = query.bind(after.unwrap_or_default().to_owned());
                 match last {
                     Some(last) => query.bind(last.to_owned()),

@@ -8,6 +8,15 @@ use crate::domain::{Record, Version};
 use futures_util::TryStreamExt;
 use sqlx::Row;
 
+const LOG_AFTER: &str = "SELECT next.record
+     FROM log AS known LEFT JOIN log AS next ON next.seq > known.seq
+     WHERE known.seq = ?1 AND known.epoch_number = ?2 AND known.epoch_identity = ?3
+     ORDER BY next.seq LIMIT ?4";
+
+/// For the test that it is a seek.
+#[cfg(test)]
+pub(super) const STATEMENTS: [(&str, &str); 1] = [("log", LOG_AFTER)];
+
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum LogPage {
     /// What follows, in order; empty at the end of the log.
@@ -25,17 +34,12 @@ impl Store {
         max_records: u32,
         max_bytes: u64,
     ) -> Result<LogPage, StoreError> {
-        let mut found = sqlx::query(
-            "SELECT next.record
-             FROM log AS known LEFT JOIN log AS next ON next.seq > known.seq
-             WHERE known.seq = ?1 AND known.epoch_number = ?2 AND known.epoch_identity = ?3
-             ORDER BY next.seq LIMIT ?4",
-        )
-        .bind(rows::to_column(predecessor.seq))
-        .bind(rows::to_column(predecessor.epoch.number))
-        .bind(rows::to_column(predecessor.epoch.identity))
-        .bind(max_records.max(1))
-        .fetch(&self.pool);
+        let mut found = sqlx::query(LOG_AFTER)
+            .bind(rows::to_column(predecessor.seq))
+            .bind(rows::to_column(predecessor.epoch.number))
+            .bind(rows::to_column(predecessor.epoch.identity))
+            .bind(max_records.max(1))
+            .fetch(&self.pool);
         let mut known = false;
         let mut records = Vec::new();
         let mut bytes = 0;

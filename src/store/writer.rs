@@ -12,6 +12,8 @@
 //! Therefore a batch is one call that begins and reads, one that writes, and the commit; and the writer,
 //! which nobody else writes beside, remembers where the log stands.
 
+mod import;
+
 use super::{
     Standing, StoreError,
     apply::{append, apply},
@@ -27,6 +29,8 @@ use crate::domain::{
 use serde::Serialize;
 use sqlx::{Connection, Row, SqliteConnection};
 use std::{collections::BTreeSet, sync::Arc};
+
+pub use import::PreparedImport;
 
 /// Begins, and reads what a batch is decided on. Immediate: a deferred transaction that turns to writing
 /// is refused, however long it would wait. The first column says what a row is. Parameters: the keys, the

@@ -2,7 +2,7 @@
 
 use crate::coherence::lease::Ask;
 use crate::coherence::{HolderId, LeaseId, ReplicaId};
-use crate::domain::{Edit, Epoch, Known, NodeId, Outcome, Purchase, Record, Version};
+use crate::domain::{Edit, Epoch, Imported, Known, NodeId, Outcome, Purchase, Rank, Record, Version, Words};
 use serde::{Deserialize, Serialize};
 use std::time::Duration;
 
@@ -15,6 +15,12 @@ pub const SEARCH: &str = "/search";
 pub const ORDERS: &str = "/orders";
 pub const PURCHASES: &str = "/purchases";
 pub const EDITS: &str = "/edits";
+/// Body: an [`Import`](crate::domain::Import); the answer is an [`Imported`](crate::domain::Imported) in [`Part`].
+pub const IMPORTS: &str = "/imports";
+/// Query: [`WordsQuery`]; the answer is a [`QueryPage`](crate::domain::QueryPage).
+pub const QUERY: &str = "/query";
+/// Every book in order of its number, as lines of JSON: the last is an [`ExportEnd`].
+pub const EXPORT: &str = "/export";
 pub const LEASES: &str = "/leases";
 pub const RELEASE: &str = "/leases/release";
 pub const REPLICAS: &str = "/replicas";
@@ -72,6 +78,35 @@ pub struct TopicQuery {
     pub after: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<Version>,
+}
+
+/// Query of [`QUERY`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct WordsQuery {
+    pub q: Words,
+    pub limit: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Rank>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min: Option<Version>,
+}
+
+/// Bytes of one part of an import on the wire, unless a single line has more. Titles take some 90 bytes a line.
+pub const IMPORT_BYTES: usize = 1 << 20;
+
+/// Answer of [`IMPORTS`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    pub imported: Imported,
+    /// It had been done before, and was not done again.
+    pub before: bool,
+}
+
+/// The last line of an [`EXPORT`]: without it, the file is not whole.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ExportEnd {
+    pub end: Version,
+    pub books: u64,
 }
 
 /// One purchase on its way, with the id of the request that asked for it.

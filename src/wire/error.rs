@@ -52,6 +52,8 @@ codes! {
     NotThisHolder = "not_this_holder", 409, "this frontend is another process";
     /// Internal: a master hands over only to a replica that has everything.
     NotAnHeir = "not_an_heir", 409, "this node cannot take over";
+    /// Internal: the part of an import before this one is not done.
+    OutOfOrder = "out_of_order", 409, "the part before this one is not done";
     /// Internal: no lease is granted now.
     NoLease = "no_lease", 409, "no lease";
     /// Internal: that predecessor is of this master's history, and no longer in its log.

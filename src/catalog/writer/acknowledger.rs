@@ -2,7 +2,7 @@
 //!
 //! Invariant: no answer goes out before all that it rests on is replicated as `--ack` says.
 
-use super::queue::Reply;
+use super::queue::{ImportReply, PartAnswer, Reply};
 use crate::abort;
 use crate::catalog::feed::Feed;
 use crate::domain::{Outcome, Version};
@@ -17,6 +17,7 @@ const UNACKNOWLEDGED: usize = 16;
 pub(super) struct Committed {
     pub(super) version: Version,
     pub(super) replies: Vec<(Reply, Result<Vec<Outcome>, Problem>)>,
+    pub(super) import: Option<(ImportReply, PartAnswer)>,
 }
 
 /// The task that lets answers out.
@@ -36,6 +37,9 @@ impl Acknowledger {
         while let Some(batch) = self.committed.recv().await {
             let acknowledged = self.feed.replicated(batch.version).await;
             abort::point(abort::REPLICATED);
+            if let Some((reply, outcome)) = batch.import {
+                let _ = reply.send(acknowledged.clone().and(outcome));
+            }
             for (reply, outcomes) in batch.replies {
                 // Deposed: whether the new master has it is not known here, but there, under its key.
                 let outcomes = acknowledged.clone().and(outcomes);

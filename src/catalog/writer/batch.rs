@@ -6,6 +6,7 @@ use super::acknowledger::Committed;
 use super::queue::Write;
 use super::{WriterTask, cause};
 use crate::abort;
+use crate::catalog::holders::MAX_FENCE_KEYS;
 use crate::catalog::{CatalogError, recipe};
 use crate::clock;
 use crate::coherence::touched_keys;
@@ -34,13 +35,13 @@ impl WriterTask {
             })
             .collect();
         // The acknowledger outlives this task, which holds its only sender.
-        let _ = self.committed.send(Committed { version, replies }).await;
+        let _ = self.committed.send(Committed { version, replies, import: None }).await;
         Ok(())
     }
 
     /// Why requests have no outcome. They were not written, or it is not known: safe to repeat, and where
     /// this is no master any more, somewhere else.
-    fn why_not(&self) -> Problem {
+    pub(super) fn why_not(&self) -> Problem {
         match self.behind.mastership.require() {
             Ok(()) => ErrorCode::Unavailable.into(),
             Err(not_master) => not_master,
@@ -112,6 +113,10 @@ impl WriterTask {
         let mut keys = BTreeSet::new();
         for touched in &prepared.touched {
             touched_keys(touched.before.as_ref(), touched.after.as_ref(), &mut keys);
+            if keys.len() > MAX_FENCE_KEYS {
+                // Too many to name: everything is announced, and the rest need not be found out.
+                break;
+            }
         }
         let (version, keys) = (record.version, keys.into_iter().collect());
         let (before, after) = recipe::announcements(self.behind.recipe, keys);

@@ -10,6 +10,7 @@
 //! |---|---|
 //! | `queue` | what callers see: requests, a seal, a digest, and their answers |
 //! | `batch` | decides, fences and commits requests |
+//! | `import` | the same for a part of an import, on its own |
 //! | `last` | seals the log; writes digests |
 //! | `house` | forgets old answers and trims the log in between |
 //! | `acknowledger` | lets answers out when they are replicated |
@@ -17,6 +18,7 @@
 mod acknowledger;
 mod batch;
 mod house;
+mod import;
 mod last;
 mod queue;
 
@@ -204,6 +206,7 @@ impl WriterTask {
             self.write(batch).await?;
         }
         match last {
+            Some(Last::Import { import, reply }) => self.import(import, reply).await,
             Some(Last::Seal { heir, reply }) => self.seal(heir, reply).await,
             Some(Last::Digest { cursor, reply }) => {
                 let _ = reply.send(self.digest(cursor).await?);

@@ -4,7 +4,7 @@
 //! bounded: when it is full, the answer is a quick 503.
 
 use crate::catalog::mastership::Mastership;
-use crate::domain::{NodeId, Outcome, Request, Version};
+use crate::domain::{Import, ImportOutcome, NodeId, Outcome, Request, Version};
 use crate::store::Cursor;
 use crate::wire::{ErrorCode, Problem};
 use std::sync::Arc;
@@ -14,6 +14,9 @@ use tokio::sync::{mpsc, oneshot};
 /// Jobs that wait for the writer. A job is one request of an order node, which carries up to 256
 /// purchases; with more than this the answer is a quick 503.
 const QUEUE: usize = 256;
+
+/// Parts of imports that wait for the writer: one to go on with, and one to spare for who imports as well.
+const PARTS: usize = 4;
 
 /// Requests in one transaction: enough to make an fsync cheap, few enough to keep a batch at some
 /// milliseconds.
@@ -26,11 +29,16 @@ pub(super) type Reply = oneshot::Sender<Result<Vec<Outcome>, Problem>>;
 /// Requests that are answered together, and where to.
 pub(super) type Write = (Vec<Request>, Reply);
 pub(super) type SealReply = oneshot::Sender<Result<Version, Problem>>;
+/// What became of a part, and the version that this rests on.
+pub(super) type PartAnswer = Result<(ImportOutcome, Version), Problem>;
+pub(super) type ImportReply = oneshot::Sender<PartAnswer>;
 pub(super) type DigestReply = oneshot::Sender<Result<Digested, Problem>>;
 
 pub(super) enum Job {
     /// What an order node or an editor asks for.
     Write(Write),
+    /// A part of an import.
+    Import { import: Import, reply: ImportReply },
     /// A handover: the last record of this master.
     Seal { heir: NodeId, reply: SealReply },
     /// A verification: the digest of one range.
@@ -39,6 +47,7 @@ pub(super) enum Job {
 
 /// What is done on its own, behind the requests that came before it.
 pub(super) enum Last {
+    Import { import: Import, reply: ImportReply },
     Seal { heir: NodeId, reply: SealReply },
     Digest { cursor: Cursor, reply: DigestReply },
 }
@@ -55,6 +64,8 @@ pub struct Digested {
 #[derive(Clone)]
 pub struct Queue {
     jobs: mpsc::Sender<Job>,
+    /// A way of their own: no purchase stands behind more than the part that is being written.
+    parts: mpsc::Sender<(Import, ImportReply)>,
     mastership: Arc<Mastership>,
 }
 
@@ -63,6 +74,12 @@ impl Queue {
     /// their order. An error says nothing about what happened: repeat with the same keys.
     pub async fn submit(&self, requests: Vec<Request>) -> Result<Vec<Outcome>, Problem> {
         self.submitted(|reply| Job::Write((requests, reply))).await
+    }
+
+    /// Waits until a part of an import is decided, committed and replicated as `--ack` says; also gives the
+    /// version that this rests on. An error says nothing about what happened: repeat it, it is done once.
+    pub async fn import(&self, import: Import) -> Result<(ImportOutcome, Version), Problem> {
+        self.answered(|reply| self.parts.try_send((import, reply)).is_ok()).await
     }
 
     /// Finishes what is queued and then seals the log for `heir`; gives the seal's version. It is
@@ -80,10 +97,19 @@ impl Queue {
         &self,
         job: impl FnOnce(oneshot::Sender<Result<T, Problem>>) -> Job,
     ) -> Result<T, Problem> {
+        self.answered(|reply| self.jobs.try_send(job(reply)).is_ok()).await
+    }
+
+    /// The answer to what `queue` has put into a queue, unless that is full.
+    async fn answered<T>(
+        &self,
+        queue: impl FnOnce(oneshot::Sender<Result<T, Problem>>) -> bool,
+    ) -> Result<T, Problem> {
         self.mastership.require()?;
         let (reply, answer) = oneshot::channel();
-        let full = |_| Problem::from(ErrorCode::Unavailable);
-        self.jobs.try_send(job(reply)).map_err(full)?;
+        if !queue(reply) {
+            return Err(ErrorCode::Unavailable.into());
+        }
         match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
             Ok(Ok(answer)) => answer,
             _ => Err(ErrorCode::Unavailable.into()),
@@ -94,20 +120,28 @@ impl Queue {
 /// A queue, and where its jobs come out.
 pub(super) fn new(mastership: Arc<Mastership>) -> (Queue, Jobs) {
     let (jobs, queued) = mpsc::channel(QUEUE);
-    (Queue { jobs, mastership }, Jobs(queued))
+    let (parts, queued_parts) = mpsc::channel(PARTS);
+    (Queue { jobs, parts, mastership }, Jobs { jobs: queued, parts: queued_parts })
 }
 
 /// The writer's end of the queue.
-pub(super) struct Jobs(mpsc::Receiver<Job>);
+pub(super) struct Jobs {
+    jobs: mpsc::Receiver<Job>,
+    parts: mpsc::Receiver<(Import, ImportReply)>,
+}
 
 impl Jobs {
     /// The next job; `None` when nobody can send one any more. Nothing is lost where this is dropped.
     pub(super) async fn next(&mut self) -> Option<Job> {
-        self.0.recv().await
+        tokio::select! {
+            biased;
+            job = self.jobs.recv() => job,
+            Some((import, reply)) = self.parts.recv() => Some(Job::Import { import, reply }),
+        }
     }
 
     /// Everything that has queued up since the last batch, up to a bound. No timer: a lonely buyer waits
-    /// for nobody.
+    /// for nobody. One part of an import comes behind each batch, so that neither waits for ever.
     pub(super) fn batch(&mut self, first: Job) -> (Vec<Write>, Option<Last>) {
         let mut size = 0;
         let mut batch = Vec::new();
@@ -118,11 +152,13 @@ impl Jobs {
                     size += write.0.len();
                     batch.push(write);
                 }
+                Job::Import { import, reply } => return (batch, Some(Last::Import { import, reply })),
                 Job::Seal { heir, reply } => return (batch, Some(Last::Seal { heir, reply })),
                 Job::Digest { cursor, reply } => return (batch, Some(Last::Digest { cursor, reply })),
             }
-            next = if size < MAX_BATCH { self.0.try_recv().ok() } else { None };
+            next = if size < MAX_BATCH { self.jobs.try_recv().ok() } else { None };
         }
-        (batch, None)
+        let part = self.parts.try_recv().ok();
+        (batch, part.map(|(import, reply)| Last::Import { import, reply }))
     }
 }

@@ -1,7 +1,7 @@
 //! What readers want, and what is kept to answer them with.
 
 use crate::coherence::{Key, Lease, Moment, Slot, Stamp, Verdict};
-use crate::domain::{BookId, Topic, Version};
+use crate::domain::{BookId, Rank, Topic, Version, Words};
 use crate::wire::public::DEFAULT_LIMIT;
 use actix_web::http::header::HeaderValue;
 use bytes::Bytes;
@@ -19,6 +19,12 @@ pub enum Want {
         after: Option<BookId>,
         limit: u32,
     },
+    /// Books whose titles have all the words, behind the rank `after`, at most `limit`.
+    Query {
+        words: Words,
+        after: Option<Rank>,
+        limit: u32,
+    },
     Topics,
 }
 
@@ -28,12 +34,13 @@ impl Want {
         match self {
             Want::Book(id) => Key::Book(*id),
             Want::Page { topic, .. } => Key::Topic(topic.clone()),
+            Want::Query { .. } => Key::Query,
             Want::Topics => Key::Topics,
         }
     }
 
     /// The name under which it lies in Redis. Other pages than the default first one have a suffix behind
-    /// a line break, which no topic has.
+    /// a line break, which no topic and no search has.
     pub fn redis_name(&self) -> String {
         match self {
             Want::Book(id) => format!("info:{id}"),
@@ -41,7 +48,21 @@ impl Want {
             Want::Page { topic, after, limit } => {
                 format!("search:{topic}\nlimit={limit}&after={}", after.map_or(0, BookId::get))
             }
+            Want::Query { words, after: None, limit: DEFAULT_LIMIT } => format!("q:{words}"),
+            Want::Query { words, after, limit } => match after {
+                Some(after) => format!("q:{words}\nlimit={limit}&after={after}"),
+                None => format!("q:{words}\nlimit={limit}"),
+            },
             Want::Topics => "topics".into(),
+        }
+    }
+
+    /// Bytes on the heap, for the cache's budget.
+    pub fn size(&self) -> usize {
+        match self {
+            Want::Page { topic, .. } => topic.as_str().len(),
+            Want::Query { words, .. } => words.as_str().len(),
+            Want::Book(_) | Want::Topics => 0,
         }
     }
 }

@@ -23,8 +23,8 @@ pub struct Local {
 struct Size;
 
 impl Weighter<Want, Arc<Entry>> for Size {
-    fn weight(&self, _want: &Want, entry: &Arc<Entry>) -> u64 {
-        entry.size()
+    fn weight(&self, want: &Want, entry: &Arc<Entry>) -> u64 {
+        entry.size() + want.size() as u64
     }
 }
 

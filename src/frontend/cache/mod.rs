@@ -55,7 +55,7 @@ impl Ttl {
     fn of(self, want: &Want) -> Duration {
         match want {
             Want::Book(_) => self.info,
-            Want::Page { .. } | Want::Topics => self.search,
+            Want::Page { .. } | Want::Query { .. } | Want::Topics => self.search,
         }
     }
 }

@@ -94,7 +94,7 @@ pub(super) async fn announced(cache: &Cache, fence: &Fence) -> FenceAnswer {
 async fn delete_from(redis: &Redis, keys: &Announced) -> Option<()> {
     let connection = redis.connection()?;
     let mut doomed = Vec::new();
-    for pattern in ["info:*", "search:*", "topics"] {
+    for pattern in ["info:*", "search:*", "q:*", "topics"] {
         let mut cursor = 0u64;
         for _ in 0..MAX_SCANS {
             let mut scan = cmd("SCAN");
@@ -127,9 +127,9 @@ async fn touches(redis: &Redis, keys: &Announced, name: &str) -> bool {
         // Behind a line break there is the page.
         Key::Topic(topic) => name.split('\n').next() == Some(&format!("search:{topic}")),
         Key::Topics => *name == Want::Topics.redis_name(),
-        Key::Query => false,
+        Key::Query => name.starts_with("q:"),
     });
-    if filed || !name.starts_with("search:") {
+    if filed || !(name.starts_with("search:") || name.starts_with("q:")) {
         return filed;
     }
     let content = redis.named(name).await;

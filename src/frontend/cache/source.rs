@@ -5,9 +5,9 @@ use super::together::Together;
 use crate::client::{CallError, Masters, Peer};
 use crate::clock;
 use crate::coherence::Moment;
-use crate::domain::{Book, BookId, BookPage, TopicCount, Version};
+use crate::domain::{Book, BookId, BookPage, QueryPage, TopicCount, Version};
 use crate::frontend::balance::Node;
-use crate::wire::catalog::{BOOKS, SEARCH, Stated, TOPICS};
+use crate::wire::catalog::{BOOKS, QUERY, SEARCH, Stated, TOPICS};
 use crate::wire::public::{BookView, DEFAULT_LIMIT, SearchView, TopicView, TopicsView};
 use crate::wire::{ErrorCode, Problem};
 use bytes::Bytes;
@@ -41,6 +41,7 @@ pub async fn fetch(
     let (content, master) = match want {
         Want::Book(_) => of_book(&peer.get(&path, request_id, deadline).await?),
         Want::Page { .. } => of_page(want, &peer.get(&path, request_id, deadline).await?),
+        Want::Query { .. } => of_query(want, &peer.get(&path, request_id, deadline).await?),
         Want::Topics => of_topics(&peer.get(&path, request_id, deadline).await?),
     };
     Ok(Answer { content, master, sent })
@@ -58,6 +59,9 @@ pub async fn fetch_from_master(
         Want::Book(_) => from_master(masters, &path, request_id, deadline, of_book).await,
         Want::Page { .. } => {
             from_master(masters, &path, request_id, deadline, |answer| of_page(want, answer)).await
+        }
+        Want::Query { .. } => {
+            from_master(masters, &path, request_id, deadline, |answer| of_query(want, answer)).await
         }
         Want::Topics => from_master(masters, &path, request_id, deadline, of_topics).await,
     }
@@ -95,6 +99,13 @@ fn path(want: &Want, minimum: Option<Version>) -> String {
                 None => format!("{SEARCH}?topic={topic}&limit={limit}&"),
             }
         }
+        Want::Query { words, after, limit } => {
+            let words = utf8_percent_encode(words.as_str(), NON_ALPHANUMERIC);
+            match after {
+                Some(after) => format!("{QUERY}?q={words}&limit={limit}&after={after}&"),
+                None => format!("{QUERY}?q={words}&limit={limit}&"),
+            }
+        }
         Want::Topics => format!("{TOPICS}?"),
     };
     if let Some(minimum) = minimum {
@@ -122,10 +133,18 @@ pub fn no_such_book(asof: Version) -> Content {
 }
 
 fn of_page(want: &Want, answer: &Stated<BookPage>) -> (Content, bool) {
-    let page = &answer.value;
-    let next = page.next.map(|after| next_path(want, after));
-    let view = SearchView { items: page.books.iter().map(BookView::from).collect(), next };
-    let books = page.books.iter().map(|book| book.id).collect();
+    let next = answer.value.next.map(|after| next_path(want, &after.to_string()));
+    of_books(answer, &answer.value.books, next)
+}
+
+fn of_query(want: &Want, answer: &Stated<QueryPage>) -> (Content, bool) {
+    let next = answer.value.next.map(|after| next_path(want, &after.to_string()));
+    of_books(answer, &answer.value.books, next)
+}
+
+fn of_books<T>(answer: &Stated<T>, books: &[Book], next: Option<String>) -> (Content, bool) {
+    let view = SearchView { items: books.iter().map(BookView::from).collect(), next };
+    let books = books.iter().map(|book| book.id).collect();
     let content = Content { asof: answer.asof, books, found: true, body: open_object(&view) };
     (content, answer.master)
 }
@@ -138,12 +157,19 @@ fn of_topics(answer: &Stated<Vec<TopicCount>>) -> (Content, bool) {
     (content, answer.master)
 }
 
-fn next_path(want: &Want, after: BookId) -> String {
-    let Want::Page { topic, limit, .. } = want else { return String::new() };
-    let topic = utf8_percent_encode(topic.as_str(), NON_ALPHANUMERIC);
+fn next_path(want: &Want, after: &str) -> String {
+    let (list, limit) = match want {
+        Want::Page { topic, limit, .. } => {
+            (format!("/{}?", utf8_percent_encode(topic.as_str(), NON_ALPHANUMERIC)), limit)
+        }
+        Want::Query { words, limit, .. } => {
+            (format!("?q={}&", utf8_percent_encode(words.as_str(), NON_ALPHANUMERIC)), limit)
+        }
+        Want::Book(_) | Want::Topics => return String::new(),
+    };
     match *limit {
-        DEFAULT_LIMIT => format!("/catalog-service/search/{topic}?after={after}"),
-        limit => format!("/catalog-service/search/{topic}?limit={limit}&after={after}"),
+        DEFAULT_LIMIT => format!("/catalog-service/search{list}after={after}"),
+        limit => format!("/catalog-service/search{list}limit={limit}&after={after}"),
     }
 }
 

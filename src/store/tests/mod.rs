@@ -3,10 +3,12 @@
 mod digest;
 mod directory;
 mod epochs;
+mod importing;
 mod keeping;
 mod parsing;
 mod reading;
 mod replication;
+mod searching;
 mod writing;
 
 use super::{DataDir, LogPage, NewEpoch, Prepared, Store, Writer, current_file};
@@ -67,7 +69,8 @@ impl Node {
         prepared
     }
 
-    /// Every table but sqlx's own, as text.
+    /// Every table but sqlx's own, as text; of the full-text index, which may lie in any number of pieces, its
+    /// words.
     async fn dump(&self) -> String {
         dump(&current_file(self.dir.path()).unwrap()).await
     }
@@ -87,13 +90,29 @@ async fn connect(path: &Path) -> SqliteConnection {
 
 async fn dump(path: &Path) -> String {
     let mut connection = connect(path).await;
+    sqlx::raw_sql("CREATE VIRTUAL TABLE temp.words USING fts5vocab('main', 'titles', 'instance')")
+        .execute(&mut connection)
+        .await
+        .unwrap();
     let tables: Vec<String> = sqlx::query_scalar(
-        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> '_sqlx_migrations' ORDER BY name",
+        "SELECT name FROM sqlite_schema WHERE type = 'table' AND name <> '_sqlx_migrations' AND name NOT LIKE 'titles%'
+         UNION ALL SELECT 'words' ORDER BY name",
     )
     .fetch_all(&mut connection)
     .await
     .unwrap();
-    let expected = ["answers", "books", "deposed", "epochs", "log", "orders", "sqlite_sequence"];
+    let expected = [
+        "answers",
+        "books",
+        "deposed",
+        "epochs",
+        "imports",
+        "log",
+        "orders",
+        "sqlite_sequence",
+        "topics",
+        "words",
+    ];
     assert_eq!(tables, expected);
     let mut dump = String::new();
     for table in tables {
@@ -106,7 +125,7 @@ async fn dump(path: &Path) -> String {
         let sql = format!(
             "SELECT CAST(concat_ws(', ', {}) AS BLOB) FROM {table} ORDER BY {}",
             quoted.join(", "),
-            columns[0]
+            if table == "words" { "term, doc, offset" } else { &columns[0] }
         );
         let rows: Vec<Vec<u8>> =
             sqlx::query_scalar(AssertSqlSafe(sql)).fetch_all(&mut connection).await.unwrap();

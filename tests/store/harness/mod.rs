@@ -25,7 +25,7 @@ pub use disk::Disk;
 pub use gate::Gate;
 pub use meddler::{Damage, Meddler};
 pub use nginx::Nginx;
-pub use process::{Finished, Process, run};
+pub use process::{Fed, Finished, Process, run};
 pub use redis::RedisServer;
 pub use rows::{Rows, alter, oldest_record, rows};
 

@@ -4,7 +4,7 @@
 use super::{PATIENCE, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
-use std::io::{BufRead, BufReader};
+use std::io::{BufRead, BufReader, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
@@ -198,6 +198,41 @@ pub fn run(args: &[&str], env: &[(&str, &str)]) -> Finished {
     });
     let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
     Finished { code: status.and_then(|status| status.code()), stdout, stderr }
+}
+
+/// A run of `bazar` that reads what the test writes.
+pub struct Fed(Killed);
+
+impl Fed {
+    pub fn start(args: &[&str], env: &[(&str, &str)]) -> Self {
+        let mut command = bazar();
+        command.args(args).envs(env.iter().copied()).stdin(Stdio::piped()).stderr(Stdio::null());
+        Self(Killed(command.spawn().unwrap()))
+    }
+
+    /// Hands it `text`, with nothing behind it yet.
+    pub fn feed(&mut self, text: &str) {
+        let stdin = self.0.0.stdin.as_mut().unwrap();
+        stdin.write_all(text.as_bytes()).unwrap();
+        stdin.flush().unwrap();
+    }
+
+    /// `kill -9`.
+    pub fn kill(mut self) {
+        self.0.0.kill().unwrap();
+        self.0.0.wait().unwrap();
+    }
+
+    /// Ends its input, and gives its exit code.
+    pub fn end(mut self) -> Option<i32> {
+        drop(self.0.0.stdin.take());
+        let mut status = None;
+        wait_until("the command ends", || {
+            status = self.0.0.try_wait().unwrap();
+            status.is_some()
+        });
+        status.and_then(|status| status.code())
+    }
 }
 
 /// A child that does not outlive this value.

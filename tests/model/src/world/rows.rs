@@ -132,6 +132,7 @@ impl Rows {
 }
 
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "nearly all of them are batches")]
 pub enum Body {
     Genesis,
     Start { term_ms: u64, node: NodeId },

@@ -1,0 +1,93 @@
+//! How a command on this machine finds the store that `bazar up` runs: a file in its data directory.
+//!
+//! Invariant: the file holds no more than the right to keep the catalog (import, export), and only its owner
+//! can read it. The internal token, which would let a stranger join the store, is nowhere on disk.
+
+use crate::client::BaseUrl;
+use crate::token::InternalToken;
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+
+/// Beside the directories of the catalog nodes.
+const FILE: &str = "ACCESS";
+
+/// Where the master listens, and the keeper's token.
+#[derive(Debug, Clone)]
+pub struct Access {
+    pub master: BaseUrl,
+    pub keeper: InternalToken,
+}
+
+impl Access {
+    /// Writes the file; it goes away with what is returned.
+    pub fn publish(&self, data: &Path) -> io::Result<Published> {
+        let (path, new) = (data.join(FILE), data.join(format!("{FILE}.new")));
+        match fs::remove_file(&new) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
+        // New, so that it is ours: nobody has it open, and its mode is the one asked for.
+        let mut file = File::options().write(true).create_new(true).mode(0o600).open(&new)?;
+        writeln!(file, "{}\n{}", self.master, self.keeper.as_str())?;
+        drop(file);
+        fs::rename(&new, &path)?;
+        Ok(Published(path))
+    }
+
+    /// What the running store has published in `data`. The error is a sentence.
+    pub fn of(data: &Path) -> Result<Self, String> {
+        let path = data.join(FILE);
+        let text = fs::read_to_string(&path).map_err(|error| match error.kind() {
+            io::ErrorKind::NotFound => format!(
+                "no store runs on {}: start one with \"bazar up\", name its directory with --data, or give \
+                 --master and the internal token",
+                data.display()
+            ),
+            _ => format!("{} cannot be read: {error}", path.display()),
+        })?;
+        let wrong = || format!("{} is not what \"bazar up\" writes", path.display());
+        let (master, keeper) = text.split_once('\n').ok_or_else(wrong)?;
+        Ok(Self {
+            master: BaseUrl::parse(master).map_err(|_| wrong())?,
+            keeper: InternalToken::parse(keeper).map_err(|_| wrong())?,
+        })
+    }
+}
+
+/// The file, for as long as the store runs. One that a killed store has left names nobody, and is replaced.
+#[derive(Debug)]
+pub struct Published(PathBuf);
+
+impl Drop for Published {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.0) {
+            log::warn!("{} cannot be removed: {error}", self.0.display());
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::os::unix::fs::PermissionsExt;
+
+    #[test]
+    fn what_a_running_store_publishes_is_for_its_owner_and_goes_with_it() {
+        let dir = tempfile::tempdir().unwrap();
+        assert!(Access::of(dir.path()).unwrap_err().contains("no store runs"));
+        let keeper = InternalToken::random().keeper();
+        let access = Access { master: BaseUrl::parse("http://127.0.0.1:7").unwrap(), keeper: keeper.clone() };
+        let published = access.publish(dir.path()).unwrap();
+        let mode = fs::metadata(dir.path().join(FILE)).unwrap().permissions().mode();
+        assert_eq!(mode & 0o777, 0o600);
+        let read = Access::of(dir.path()).unwrap();
+        assert_eq!((read.master, read.keeper.as_str()), (access.master.clone(), keeper.as_str()));
+        // Over what a killed one has left.
+        let again = access.publish(dir.path()).unwrap();
+        drop(published);
+        drop(again);
+        assert!(Access::of(dir.path()).is_err());
+    }
+}
