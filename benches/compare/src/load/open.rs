@@ -26,8 +26,9 @@ const LONGEST_SLEEP: Duration = Duration::from_millis(100);
 /// The first answers come from connections that nobody has used yet; they are not recorded.
 const WARM_UP: Duration = Duration::from_millis(300);
 
-/// Fewer than this part of the requests answered within the time means that the rate was not held.
-const LEAST_HELD: f64 = 0.98;
+/// A server that is still busy with what was due this part of the time after it has not held the rate; a short stall
+/// at the very end is no such thing.
+const LONGEST_TAIL: f64 = 0.1;
 
 pub struct Plan {
     pub address: SocketAddr,
@@ -77,14 +78,13 @@ pub fn run(plan: &Plan, request: impl FnMut(u64) -> Vec<u8>) -> Result<Outcome> 
     let begin = Instant::now();
     run.record_from = begin + WARM_UP;
     let end = begin + WARM_UP + plan.time;
-    let (mut next, mut planned) = (begin + pause(), 0_u64);
+    let mut next = begin + pause();
     let mut look = begin;
     loop {
         let mut now = Instant::now();
         while next <= now && next < end {
             run.waiting.push_back(next);
             next += pause();
-            planned += 1;
         }
         run.send_waiting()?;
         if next >= end && run.under_way() == 0 {
@@ -99,8 +99,8 @@ pub fn run(plan: &Plan, request: impl FnMut(u64) -> Vec<u8>) -> Result<Outcome> 
         let sleep = if next < end { next.saturating_duration_since(now) } else { LONGEST_SLEEP };
         run.receive(sleep.min(LONGEST_SLEEP))?;
     }
-    let held = planned as f64 / plan.rate / begin.elapsed().as_secs_f64();
-    ensure!(held >= LEAST_HELD, "only {:.0} % of {:.0} requests a second were held", held * 100.0, plan.rate);
+    let tail = end.elapsed();
+    ensure!(tail < plan.time.mul_f64(LONGEST_TAIL), "{:.0}/s were not held: {tail:?} behind", plan.rate);
     Ok(run.outcome)
 }
 
