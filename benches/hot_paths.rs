@@ -5,8 +5,8 @@
 use bazar::coherence::lease::{Grant, Session};
 use bazar::coherence::{FloorTable, HolderId, Key, Lease, LeaseId, Moment, Slot, Stamp, Verdict};
 use bazar::domain::{
-    Book, BookId, Cents, Edit, Epoch, IdempotencyKey, Ledger, NodeId, Purchase, Quantity, Request,
-    Stock, Title, Topic, Version,
+    Book, BookId, Cents, Edit, Epoch, IdempotencyKey, Ledger, NodeId, Purchase, Quantity, Request, Stock,
+    Title, Topic, Version,
 };
 use bazar::store::{DataDir, NewEpoch, Writer};
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};

@@ -24,6 +24,9 @@ pub const SEARCH: &str = "/catalog-service/search/education";
 /// The books on that page.
 pub const SEARCHED_BOOKS: [u64; 2] = [9, 10];
 
+/// Takes the fences out, to see what they cost.
+pub const UNFENCED: [&str; 2] = ["--unsafe-coherence", "none"];
+
 /// What a store is asked to be.
 #[derive(Default, Clone, Copy)]
 pub struct Flags<'a> {
@@ -36,8 +39,10 @@ pub struct Store {
     process: Child,
     /// The first frontend's.
     pub address: SocketAddr,
-    master: SocketAddr,
+    pub master: SocketAddr,
     pub ready_after: Duration,
+    /// Runs without fences: what it shows may be stale.
+    unfenced: bool,
 }
 
 impl Store {
@@ -55,7 +60,8 @@ impl Store {
             .find_map(|line| line.split_once("catalog master is ready at "))
             .context("the log of `bazar up` does not name the master's address")?;
         let master = parse_url(master.1)?;
-        Ok(Self { process, address, master, ready_after })
+        let unfenced = flags.flags.contains(&UNFENCED[0]);
+        Ok(Self { process, address, master, ready_after, unfenced })
     }
 
     /// The same with stock for the 11 books.
@@ -72,6 +78,24 @@ impl Store {
         let book = |id: u64| json!({"put": {"id": id, "title": format!("Book {id}"), "topic": "bench", "stock": STOCK, "price": 2800}});
         edit(bench, store.master, (12..=books).map(book).collect())?;
         Ok(store)
+    }
+
+    /// The copies of the books from 1 to `books` together, as a reader sees them: so that a cache that showed a stale
+    /// count would fail the run. Without fences that is what it shows; then the master is asked.
+    pub fn stock(&self, bench: &Bench, books: u64) -> Result<u64> {
+        let (address, field) =
+            if self.unfenced { (self.master, "stock") } else { (self.address, "numberOfItems") };
+        let mut connection = Connection::open(address)?;
+        let count = |id: u64| {
+            let answer = match self.unfenced {
+                true => connection.ask(&internal_get(bench, address, &format!("/books/{id}")))?.0,
+                false => connection.get(&format!("/catalog-service/info/{id}"))?,
+            };
+            let json = answer.json()?;
+            let book = json.get("value").unwrap_or(&json);
+            book[field].as_u64().with_context(|| format!("no {field} in {json}"))
+        };
+        (1..=books).map(count).sum()
     }
 
     pub fn stop(self) -> Result<()> {
@@ -204,6 +228,12 @@ fn parse_url(url: &str) -> Result<SocketAddr> {
     address.parse().map_err(|_| anyhow!("{url} is no address"))
 }
 
+/// The bytes of a request on a route that wants the token.
+fn internal_get(bench: &Bench, address: SocketAddr, path: &str) -> Vec<u8> {
+    let token = &bench.token;
+    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\r\n").into_bytes()
+}
+
 /// The master's own route: the catalog as the comparison needs it.
 fn edit(bench: &Bench, master: SocketAddr, edits: Vec<Value>) -> Result<()> {
     let mut connection = Connection::open(master)?;
@@ -215,16 +245,6 @@ fn edit(bench: &Bench, master: SocketAddr, edits: Vec<Value>) -> Result<()> {
         ensure!(answer.status() == 200 && !told.contains("Err"), "the master refused an edit: {told}");
     }
     Ok(())
-}
-
-/// The copies of the books from 1 to `books` together.
-pub fn stock(frontend: SocketAddr, books: u64) -> Result<u64> {
-    let mut connection = Connection::open(frontend)?;
-    (1..=books).map(|id| stock_of(&connection.get(&format!("/catalog-service/info/{id}"))?)).sum()
-}
-
-fn stock_of(answer: &Answer) -> Result<u64> {
-    answer.json()?["numberOfItems"].as_u64().context("an answer without numberOfItems")
 }
 
 /// Asks twice, since the first answer may fill the cache, and refuses anything but a hit.

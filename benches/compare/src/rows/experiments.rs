@@ -9,7 +9,7 @@ use crate::load::serial;
 use crate::record::{Figure, Kind};
 use crate::rounds::{Series, Side, WarmUp, interleave};
 use crate::stats::Latencies;
-use crate::store::{self, Flags, Frontend, NO_LOCAL_CACHE, Roles, SEARCH, Store};
+use crate::store::{self, Flags, Frontend, NO_LOCAL_CACHE, Roles, SEARCH, Store, UNFENCED};
 use anyhow::{Result, ensure};
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -26,7 +26,7 @@ pub fn run(bench: &Bench) -> Result<Ended> {
         Roles::start(bench, "experiments", &bench.path("experiments"), [Frontend::Usual, Frontend::NoCache])?;
     let [usual, uncached] = roles.frontends;
     let safe = Store::stocked(bench, "experiments-safe", Flags::default())?;
-    let unfenced = Flags { flags: &["--unsafe-coherence", "none"], ..Flags::default() };
+    let unfenced = Flags { flags: &UNFENCED, ..Flags::default() };
     let unfenced = Store::stocked(bench, "experiments-unfenced", unfenced)?;
     store::check_hit(usual, SEARCH)?;
     let all = RefCell::new([const { None::<Latencies> }; 4]);
@@ -61,9 +61,9 @@ pub fn run(bench: &Bench) -> Result<Ended> {
         "ms",
         WarmUp::Yes,
         [
-            Side::new("purchase, mean", |round| Ok(mean(2, round, purchases(bench, safe.address, BOOKS)?))),
+            Side::new("purchase, mean", |round| Ok(mean(2, round, purchases(bench, &safe, BOOKS)?))),
             Side::new("purchase without invalidation, mean", |round| {
-                Ok(mean(3, round, purchases(bench, unfenced.address, BOOKS)?))
+                Ok(mean(3, round, purchases(bench, &unfenced, BOOKS)?))
             }),
         ],
     )?;

@@ -101,7 +101,7 @@ fn under_load(bench: &Bench, name: &str) -> Result<f64> {
     let other = bench.path("readers");
     thread::scope(|scope| -> Result<()> {
         let readers = scope.spawn(|| wrk::run_in(&other, address, Work::Get(SEARCH), READERS, time));
-        let bought = buy(bench, address, SMALL, BUYERS);
+        let bought = buy(bench, &store, SMALL, BUYERS);
         readers.join().map_err(|_| anyhow!("the readers' thread panicked"))??;
         bought.map(drop)
     })?;
@@ -116,7 +116,7 @@ fn wide_reads(bench: &Bench, data: &str) -> Result<f64> {
     let store = Store::stocked(bench, data, Flags::default())?;
     let work = Work::Infos { first_id: large.first_id, ids: large.books, from: 0 };
     wrk::run(bench, store.address, work, READERS, bench.options.measurement())?;
-    buy(bench, store.address, SMALL, BUYERS)?;
+    buy(bench, &store, SMALL, BUYERS)?;
     let memory = store.memory_mb()?.highest;
     store.stop()?;
     Ok(memory)

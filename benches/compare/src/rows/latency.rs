@@ -9,20 +9,19 @@ use crate::peers::postgres::{Form, Postgres};
 use crate::record::Figure;
 use crate::rounds::{Side, WarmUp, interleave};
 use crate::stats::Latencies;
-use crate::store::{self, Flags, Store, stock};
+use crate::store::{self, Flags, Store, UNFENCED};
 use anyhow::{Result, ensure};
-use std::net::SocketAddr;
 
 /// One client that buys books from 1 to `books` in turns; the stock must have fallen by exactly what was answered.
-pub fn of_ours(bench: &Bench, store: SocketAddr, books: u64) -> Result<Latencies> {
-    let before = stock(store, books)?;
+pub fn of_ours(bench: &Bench, store: &Store, books: u64) -> Result<Latencies> {
+    let before = store.stock(bench, books)?;
     let latencies = serial::run(
-        store,
+        store.address,
         bench.options.measurement(),
-        |number| store::purchase(store, number % books + 1),
+        |number| store::purchase(store.address, number % books + 1),
         sold,
     )?;
-    let fallen = before - stock(store, books)?;
+    let fallen = before - store.stock(bench, books)?;
     ensure!(
         fallen == latencies.count(),
         "{fallen} copies were sold, and {} purchases answered",
@@ -38,7 +37,7 @@ pub fn sold(answer: &Answer) -> Result<()> {
 
 pub fn purchases(bench: &Bench) -> Result<Ended> {
     let safe = Store::of_books(bench, "latency", BOOKS, Flags::default())?;
-    let unfenced = Flags { flags: &["--unsafe-coherence", "none"], ..Flags::default() };
+    let unfenced = Flags { flags: &UNFENCED, ..Flags::default() };
     let unfenced = Store::of_books(bench, "latency-unfenced", BOOKS, unfenced)?;
     let postgres = Postgres::with_standby(bench, "postgres-sync", BOOKS)?;
     let time = bench.options.measurement();
@@ -49,10 +48,11 @@ pub fn purchases(bench: &Bench) -> Result<Ended> {
         "ms",
         WarmUp::Yes,
         [
-            Side::new("bazar, p50", |_| Ok(of_ours(bench, safe.address, BOOKS)?.quantile_ms(0.5))),
-            Side::new("bazar without fences, p50", |_| {
-                Ok(of_ours(bench, unfenced.address, BOOKS)?.quantile_ms(0.5))
-            }),
+            Side::new("bazar, p50", |_| Ok(of_ours(bench, &safe, BOOKS)?.quantile_ms(0.5))),
+            Side::new(
+                "bazar without fences, p50",
+                |_| Ok(of_ours(bench, &unfenced, BOOKS)?.quantile_ms(0.5)),
+            ),
             Side::new("PostgreSQL, synchronous standby, p50", |_| theirs(Form::Transaction)),
         ],
     )?;

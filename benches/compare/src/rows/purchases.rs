@@ -6,9 +6,8 @@ use crate::load::wrk::{self, Work};
 use crate::peers::postgres::{Form, Postgres};
 use crate::record::{Figure, Plot};
 use crate::rounds::{Side, WarmUp, interleave};
-use crate::store::{Flags, Store, stock};
+use crate::store::{Flags, Store};
 use anyhow::{Result, ensure};
-use std::net::SocketAddr;
 
 /// Enough that PostgreSQL's buyers seldom wait for each other's rows.
 pub const BOOKS: u64 = 1_000;
@@ -20,10 +19,11 @@ const CLIENT_COUNTS: [u32; 5] = [1, 8, 32, 128, 256];
 
 /// frontend → order → master, the replica in sync. Every answer must be a success, and the stock must have fallen by
 /// what was answered; what was under way when wrk's time was over may have been sold as well, one for each client.
-pub fn of_ours(bench: &Bench, store: SocketAddr, books: u64, clients: u32) -> Result<f64> {
-    let before = stock(store, books)?;
-    let run = wrk::run(bench, store, Work::Purchases { books }, clients, bench.options.measurement())?;
-    let sold = before - stock(store, books)?;
+pub fn of_ours(bench: &Bench, store: &Store, books: u64, clients: u32) -> Result<f64> {
+    let before = store.stock(bench, books)?;
+    let run =
+        wrk::run(bench, store.address, Work::Purchases { books }, clients, bench.options.measurement())?;
+    let sold = before - store.stock(bench, books)?;
     let most = run.done + u64::from(clients);
     ensure!(
         (run.done..=most).contains(&sold),
@@ -36,7 +36,7 @@ pub fn of_ours(bench: &Bench, store: SocketAddr, books: u64, clients: u32) -> Re
 pub fn throughput(bench: &Bench) -> Result<Ended> {
     let store = Store::of_books(bench, "purchases", BOOKS, Flags::default())?;
     let postgres = Postgres::start(bench, "postgres", BOOKS)?;
-    let ours = |books, clients| of_ours(bench, store.address, books, clients);
+    let ours = |books, clients| of_ours(bench, &store, books, clients);
     let theirs =
         |form, books, clients| postgres.purchases(bench, form, clients, books, bench.options.measurement());
     if bench.wants(6) {

@@ -13,7 +13,7 @@ use crate::record::{Figure, Kind, Plot};
 use crate::rounds::{Side, WarmUp, interleave};
 use crate::same_bytes;
 use crate::stats::Latencies;
-use crate::store::{self, Flags, NO_LOCAL_CACHE, SEARCH, SEARCHED_BOOKS, Store, check_hit, stock};
+use crate::store::{self, Flags, NO_LOCAL_CACHE, SEARCH, SEARCHED_BOOKS, Store, check_hit};
 use anyhow::{Context, Result, anyhow, ensure};
 use std::cell::RefCell;
 use std::net::SocketAddr;
@@ -34,6 +34,8 @@ const SAMPLED_PER_SECOND: f64 = 200.0;
 
 /// Under way at once in row 2; a purchase takes milliseconds.
 const BUYERS: usize = 16;
+
+const BOOKS: u64 = 11;
 
 /// Sequential reads that prove whether a hit came from Redis.
 const PROBES: u64 = 10;
@@ -164,7 +166,7 @@ pub fn under_purchases(bench: &Bench) -> Result<Ended> {
     check_hit(address, SEARCH)?;
     let (hits, sampled) = (Mutex::new(0), Mutex::new(0));
     let turn = |purchases: bool, round: u32| -> Result<f64> {
-        let before = stock(address, 11)?;
+        let before = store.stock(bench, BOOKS)?;
         let seed = u64::from(round) + 1;
         let time = bench.options.measurement();
         let plan = |rate, connections, seed| Plan { address, rate, time, connections, seed };
@@ -185,7 +187,7 @@ pub fn under_purchases(bench: &Bench) -> Result<Ended> {
         let (rate, sample, bought) =
             (rate?, sample.context("the sampling client")?, bought.context("the buyers")?);
         let bought = bought.map_or(0, |bought| bought.done);
-        let sold = before - stock(address, 11)?;
+        let sold = before - store.stock(bench, BOOKS)?;
         ensure!(sold == bought, "{sold} copies were sold and {bought} purchases answered");
         match purchases {
             true if round > 0 => {

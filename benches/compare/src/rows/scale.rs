@@ -6,9 +6,8 @@ use crate::bench::Bench;
 use crate::load::open::{self, Plan};
 use crate::record::{Figure, Plot};
 use crate::rounds::{Side, WarmUp, interleave};
-use crate::store::{self, Flags, Store, stock};
+use crate::store::{self, Flags, Store};
 use anyhow::{Result, ensure};
-use std::net::SocketAddr;
 
 const BOOKS: u64 = 11;
 
@@ -28,8 +27,8 @@ pub fn run(bench: &Bench) -> Result<Ended> {
     let eight = store("frontends-8", "8", "1")?;
     let two = store("replicas-2", "1", "2")?;
     let four = store("replicas-4", "1", "4")?;
-    let rate = throughput(bench, one.address, BOOKS, CLIENTS)? / 4.0;
-    let p50 = |store: &Store, round: u32| at_rate(bench, store.address, rate, round);
+    let rate = throughput(bench, &one, BOOKS, CLIENTS)? / 4.0;
+    let p50 = |store: &Store, round: u32| at_rate(bench, store, rate, round);
     let [of_one, of_eight, of_four] = interleave(
         bench,
         "13",
@@ -58,12 +57,13 @@ pub fn run(bench: &Bench) -> Result<Ended> {
     Ok(Ended::Measured)
 }
 
-fn at_rate(bench: &Bench, address: SocketAddr, rate: f64, round: u32) -> Result<f64> {
-    let before = stock(address, BOOKS)?;
+fn at_rate(bench: &Bench, store: &Store, rate: f64, round: u32) -> Result<f64> {
+    let address = store.address;
+    let before = store.stock(bench, BOOKS)?;
     let time = bench.options.measurement();
     let plan = Plan { address, rate, time, connections: CONNECTIONS, seed: round.into() };
     let outcome = open::run(&plan, |number| store::purchase(address, number % BOOKS + 1))?;
-    let sold = before - stock(address, BOOKS)?;
+    let sold = before - store.stock(bench, BOOKS)?;
     ensure!(sold == outcome.done, "{sold} copies were sold, and {} purchases answered", outcome.done);
     Ok(outcome.latencies.quantile_ms(0.5))
 }
