@@ -55,8 +55,9 @@ pub struct Options {
     pub seconds: u32,
     pub books: u64,
     pub only: BTreeSet<u8>,
-    /// The executable under test.
+    /// The executable under test, and whether it is another than the one that lies beside this program.
     pub bazar: PathBuf,
+    pub another_bazar: bool,
     /// The peers made of actix-web.
     pub bare: PathBuf,
     pub out: PathBuf,
@@ -67,6 +68,7 @@ impl Args {
     pub fn check(self) -> Result<Options> {
         let here = std::env::current_exe().context("where this program lies")?;
         let beside = |name: &str| here.with_file_name(name);
+        let another_bazar = self.bin.is_some();
         let bazar = self.bin.unwrap_or_else(|| beside("bazar"));
         let bare = beside("bazar-bare");
         for program in [&bazar, &bare] {
@@ -85,6 +87,7 @@ impl Args {
             books: self.books.unwrap_or(if self.quick { QUICK_BOOKS } else { BOOKS }),
             only,
             bazar: std::path::absolute(bazar)?,
+            another_bazar,
             bare,
             out: self.out,
             data: self.data,

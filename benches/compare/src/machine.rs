@@ -19,6 +19,7 @@ pub fn describe(bench: &Bench) -> Vec<(&'static str, String)> {
         let told = run_tool(command, bench.dir(), TOLD_WITHIN).unwrap_or_default();
         told.lines().next().filter(|line| !line.is_empty()).unwrap_or("unknown").to_owned()
     };
+    let of = if bench.options.another_bazar { "given by --bin".to_owned() } else { commit() };
     let cores = std::thread::available_parallelism().map_or_else(|_| "unknown".into(), |n| n.to_string());
     vec![
         ("processor", field("/proc/cpuinfo", "model name")),

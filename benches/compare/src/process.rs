@@ -1,5 +1,6 @@
 //! The processes that a run starts. Each is ended, by its id, when its [`Child`] goes, whichever way that happens: at
-//! the end of its row, by an error, or by Ctrl-C, which only sets a flag that every wait in this program looks at.
+//! the end of its row, by an error, or by Ctrl-C, which only sets a flag that every wait in this program looks at. Should
+//! this program itself be killed, the kernel tells them to end.
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
 use rustix::process::{Pid, Signal, kill_process, kill_process_group};
@@ -82,8 +83,9 @@ pub struct Child {
 
 impl Child {
     /// Starts `command`. Its standard error goes to `<dir>/<name>.log`; `stop` is the signal that ends it in order.
-    pub fn start(name: &str, mut command: Command, dir: &Path, stop: Signal) -> Result<Self> {
+    pub fn start(name: &str, command: Command, dir: &Path, stop: Signal) -> Result<Self> {
         check_interrupted()?;
+        let mut command = ends_with_us(&command);
         let log = dir.join(format!("{name}.log"));
         command
             .stdin(Stdio::null())
@@ -199,6 +201,22 @@ impl Drop for Child {
             let _ = self.process.wait();
         }
     }
+}
+
+/// `setpriv` sets what the kernel does when the parent goes, and becomes the command: it has the same id.
+fn ends_with_us(command: &Command) -> Command {
+    let mut wrapped = Command::new("setpriv");
+    wrapped.args(["--pdeathsig", "TERM"]).arg(command.get_program()).args(command.get_args());
+    for (name, value) in command.get_envs() {
+        match value {
+            Some(value) => wrapped.env(name, value),
+            None => wrapped.env_remove(name),
+        };
+    }
+    if let Some(dir) = command.get_current_dir() {
+        wrapped.current_dir(dir);
+    }
+    wrapped
 }
 
 /// Runs a tool to its end and returns what it printed; anything but success within `patience` is an error.

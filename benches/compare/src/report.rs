@@ -40,9 +40,10 @@ fn opening(bench: &Bench, text: &mut String) -> Result<()> {
     writeln!(text, "# Bazar beside its peers\n")?;
     writeln!(
         text,
-        "`benches/compare/run{}`: {} rounds of {} s for each figure, both sides in turns in one run, medians; {:.0} \
+        "`benches/compare/run{}`: {} rounds of {} s for each figure, both sides in turns in one run, medians; {:.1} \
          minutes in all. The clients share the machine with the servers. Fences, leases, fsync and authentication are \
-         on, unless a line says otherwise. Every single measurement is in [measurements.csv](measurements.csv).\n",
+         on, unless a line says otherwise. Beside each ratio stand the lowest and the highest of the single rounds. \
+         Every single measurement is in [measurements.csv](measurements.csv).\n",
         if options.quick { " --quick" } else { "" },
         options.rounds,
         options.seconds,

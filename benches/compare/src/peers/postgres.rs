@@ -224,7 +224,9 @@ fn as_postgres(name: &str) -> Command {
     let program = Path::new(BIN).join(name);
     let mut command = if geteuid().is_root() {
         let mut command = Command::new("setpriv");
-        command.args(["--reuid", "postgres", "--regid", "postgres", "--init-groups"]).arg(program);
+        // To become another user resets what the kernel does when the parent goes.
+        command.args(["--reuid", "postgres", "--regid", "postgres", "--init-groups", "--pdeathsig", "INT"]);
+        command.arg(program);
         command
     } else {
         Command::new(program)

@@ -30,8 +30,11 @@ const TOPIC: &str = "fiction";
 /// Sizes between the smallest and the largest, for the picture.
 const BETWEEN: [u64; 2] = [10_000, 100_000];
 
-/// How much of a purchase's id may be repeated: books of the large catalog that are bought in turns.
-const BOUGHT: u64 = 500;
+/// Books of the large catalog that are read and bought in turns.
+const ASKED_FOR: u64 = 500;
+
+/// Bytes of a title and the digits of its book's number, together.
+const TITLE_AND_ID: usize = 48;
 
 /// Row 12. The last store is kept as the run's large catalog.
 pub fn import(bench: &Bench) -> Result<Ended> {
@@ -67,14 +70,16 @@ struct Catalog {
     infos: Vec<u64>,
 }
 
-/// Row 11. The answers of both catalogs are equally long, byte for byte, so only the size of the catalog differs.
+/// Row 11. The books in the answers of both catalogs are equally long, so that only the size of the catalog differs.
 pub fn latency(bench: &Bench) -> Result<Ended> {
     if let Err(why) = dataset::possible(bench) {
         return Ok(Ended::Missing(&[11], why));
     }
     let large = Dataset::of(bench)?;
     let large = Catalog::large(bench, "size-large", bench.path(&large.data), large.first_id, large.books)?;
-    let small = Catalog::like(bench, &large)?;
+    let small = Catalog::small(bench)?;
+    let (here, there) = (large.lengths()?, small.lengths()?);
+    ensure!(here == there, "pages and answers have {here:?} and {there:?} bytes");
     if !large.misses()? || !small.misses()? {
         let why = format!("this bazar does not know {}: nothing is missed twice", store::NO_LOCAL_CACHE.0);
         return Ok(Ended::Missing(&[11], why));
@@ -124,38 +129,36 @@ fn by_size(bench: &Bench, ends: &[(&str, Work, Series, Series)]) -> Result<()> {
 }
 
 impl Catalog {
+    /// On the data of a store that a catalog was imported into. The books that will be asked for get the looks of
+    /// [`alike`]; they and the page lie in the middle of all others.
     fn large(bench: &Bench, name: &str, data: PathBuf, first_id: u64, books: u64) -> Result<Self> {
         let roles = Roles::start(bench, name, &data, [Frontend::Usual, Frontend::NoCache])?;
-        // Books all over the file, the stock of each raised, so that none is sold out.
-        let step = (books / BOUGHT).max(1);
-        let infos: Vec<u64> = (0..BOUGHT.min(books)).map(|n| first_id + n * step).collect();
-        roles.edit(
-            bench,
-            infos.iter().map(|id| json!({"update": {"book_id": id, "stock": STOCK}})).collect(),
-        )?;
-        // A page from the middle of its topic.
-        let middle = first_id + books / 2;
-        let page = format!("/catalog-service/search/{TOPIC}?limit={PAGE}&after={middle}");
+        let step = (books / ASKED_FOR).max(1);
+        let infos: Vec<u64> = (0..ASKED_FOR.min(books)).map(|n| first_id + n * step).collect();
+        roles.edit(bench, infos.iter().copied().map(alike).collect())?;
+        let page = format!("/catalog-service/search/{TOPIC}?limit={PAGE}&after={}", first_id + books / 2);
+        let on_page = Connection::open(roles.frontends[0])?.get(&page)?.json()?;
+        let on_page = on_page["items"].as_array().context("a page without items")?;
+        roles.edit(bench, on_page.iter().filter_map(|item| item["id"].as_u64()).map(alike).collect())?;
         Ok(Self { roles, page, infos })
     }
 
-    /// 11 books whose page and whose single answers are as long as those of `model`: the titles are filled up by as
-    /// much as the ids are shorter.
-    fn like(bench: &Bench, model: &Catalog) -> Result<Self> {
+    fn small(bench: &Bench) -> Result<Self> {
         let roles =
             Roles::start(bench, "size-small", &bench.path("small"), [Frontend::Usual, Frontend::NoCache])?;
-        let theirs = Connection::open(model.roles.frontends[0])?.get(&model.page)?;
-        let items = theirs.json()?["items"].as_array().cloned().context("a page without items")?;
-        ensure!(items.len() == PAGE, "the page of the large catalog has {} books", items.len());
-        let edits =
-            (1..=SMALL).map(|id| copy(id, &items[usize::try_from(id)? % PAGE])).collect::<Result<_>>()?;
-        roles.edit(bench, edits)?;
+        roles.edit(bench, (1..=SMALL).map(alike).collect())?;
         let page = format!("/catalog-service/search/{TOPIC}?limit={PAGE}");
-        let small = Self { roles, page, infos: (1..=SMALL).collect() };
-        let ours = Connection::open(small.roles.frontends[0])?.get(&small.page)?;
-        let (here, there) = (items_length(&ours)?, items_length(&theirs)?);
-        ensure!(here == there, "the pages' books have {here} and {there} bytes");
-        Ok(small)
+        Ok(Self { roles, page, infos: (1..=SMALL).collect() })
+    }
+
+    /// Bytes of the page's books, and of one book's answer.
+    fn lengths(&self) -> Result<(usize, usize)> {
+        let mut connection = Connection::open(self.roles.frontends[0])?;
+        let page = connection.get(&self.page)?.json()?["items"].to_string().len();
+        let mut info = connection.get(&format!("/catalog-service/info/{}", self.infos[0]))?.json()?;
+        // The digits of a measurement.
+        info["responseTime"] = Value::Null;
+        Ok((page, info.to_string().len()))
     }
 
     /// Whether the second frontend misses what it has been asked for before.
@@ -204,20 +207,9 @@ fn reads(bench: &Bench, frontend: SocketAddr, cache: &str, path: impl Fn(u64) ->
     Ok(serial::run(frontend, bench.options.measurement(), request, check)?.quantile_ms(0.5))
 }
 
-/// Book `id` of the small catalog, whose answer is as long as `item`.
-fn copy(id: u64, item: &Value) -> Result<Value> {
-    let number = |name: &str| item[name].as_f64().context("an item without its numbers");
-    let title = item["bookTitle"].as_str().context("an item without title")?;
-    let digits = |n: u64| n.to_string().len();
-    let fill = ".".repeat(digits(item["id"].as_u64().context("an item without id")?) - digits(id));
-    // Exact: a price has at most two decimals.
-    let cents = (number("bookCost")? * 100.0).round() as u64;
-    let stock = number("numberOfItems")? as u64;
-    let book =
-        json!({"id": id, "title": format!("{title}{fill}"), "topic": TOPIC, "stock": stock, "price": cents});
-    Ok(json!({ "put": book }))
-}
-
-fn items_length(answer: &Answer) -> Result<usize> {
-    Ok(answer.json()?["items"].to_string().len())
+/// Makes `id` a book whose answer is as long as that of any other: what its number lacks in digits its title has in
+/// dots.
+fn alike(id: u64) -> Value {
+    let title = format!("{:.<1$}", "A book like any other ", TITLE_AND_ID - id.to_string().len());
+    json!({"put": {"id": id, "title": title, "topic": TOPIC, "stock": STOCK, "price": 2800}})
 }
