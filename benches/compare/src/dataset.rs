@@ -7,7 +7,7 @@ use crate::store::{Flags, Store, knows, tool};
 use anyhow::{Context, Result, ensure};
 use std::fs::{self, File};
 use std::io::{BufRead, BufReader, BufWriter, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 /// The same books in every run.
@@ -50,7 +50,7 @@ pub fn generate(bench: &Bench, books: u64) -> Result<(PathBuf, u64)> {
 }
 
 /// The same rows with the price in cents, which is what the schema has.
-pub fn in_cents(bench: &Bench, csv: &PathBuf) -> Result<PathBuf> {
+pub fn in_cents(bench: &Bench, csv: &Path) -> Result<PathBuf> {
     let path = bench.path("catalog-cents.csv");
     let mut out = BufWriter::new(File::create(&path)?);
     for (number, line) in BufReader::new(File::open(csv)?).lines().enumerate() {
@@ -70,7 +70,7 @@ pub fn in_cents(bench: &Bench, csv: &PathBuf) -> Result<PathBuf> {
 
 /// Starts a fresh store in the directory `name`, imports `csv` and returns how long `bazar import` took. The store is
 /// then stopped, and its data stay.
-pub fn import(bench: &Bench, name: &str, csv: &PathBuf, first_id: u64, books: u64) -> Result<Duration> {
+pub fn import(bench: &Bench, name: &str, csv: &Path, first_id: u64, books: u64) -> Result<Duration> {
     let store = Store::up(bench, name, Flags::default())?;
     let (file, master) = (csv.display().to_string(), format!("http://{}", store.master));
     let began = Instant::now();

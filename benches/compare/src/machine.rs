@@ -28,10 +28,7 @@ pub fn describe(bench: &Bench) -> Vec<(&'static str, String)> {
         ("kernel", tell("uname", &["-sr"])),
         ("system", field("/etc/os-release", "PRETTY_NAME")),
         ("file system of the databases", file_system(&bench.options.data)),
-        (
-            "bazar",
-            format!("{}, {}", tell(&bench.options.bazar.display().to_string(), &["--version"]), commit()),
-        ),
+        ("bazar", format!("{}, {of}", tell(&bench.options.bazar.display().to_string(), &["--version"]))),
         ("rustc", tell("rustc", &["--version"])),
         ("nginx", tell("/usr/sbin/nginx", &["-v"])),
         ("Varnish", tell("/usr/sbin/varnishd", &["-V"])),

@@ -52,6 +52,8 @@ fn run() -> anyhow::Result<()> {
     process::watch_for_interrupts()?;
     let bench = bench::Bench::new(options)?;
     let machine = machine::describe(&bench);
-    rows::run_all(&bench)?;
-    report::write(&bench, &machine)
+    let sound = rows::run_all(&bench)?;
+    report::write(&bench, &machine)?;
+    anyhow::ensure!(sound, "some rows failed: the report says which, and why");
+    Ok(())
 }

@@ -8,6 +8,9 @@ use std::path::Path;
 
 const SIZE: (u32, u32) = (860, 480);
 
+/// The names of the lines stand above them.
+const ROOM_FOR_NAMES: f64 = 1.3;
+
 const COLOURS: [RGBColor; 6] = [
     RGBColor(0, 90, 181),
     RGBColor(220, 50, 32),
@@ -148,10 +151,18 @@ where
     let mut chart = ChartBuilder::on(&area)
         .caption(title, ("sans-serif", 20))
         .margin(12)
+        .margin_right(36)
         .x_label_area_size(44)
         .y_label_area_size(76)
-        .build_cartesian_2d(across, 0.0..highest * 1.08)?;
-    chart.configure_mesh().x_desc(x).y_desc(y).x_label_formatter(&label).light_line_style(WHITE).draw()?;
+        .build_cartesian_2d(across, 0.0..highest * ROOM_FOR_NAMES)?;
+    chart
+        .configure_mesh()
+        .x_desc(x)
+        .y_desc(y)
+        .x_label_formatter(&label)
+        .y_label_formatter(&|y| if highest < 100.0 { format!("{y:.1}") } else { format!("{y:.0}") })
+        .light_line_style(WHITE)
+        .draw()?;
     for ((name, points), colour) in lines.iter().zip(COLOURS.iter().cycle()) {
         let style = colour.stroke_width(2);
         chart

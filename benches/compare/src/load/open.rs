@@ -18,7 +18,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
 
 /// What was due and is not answered this long after the last request was due has failed.
-const DRAIN_WITHIN: Duration = Duration::from_secs(10);
+const DRAIN_WITHIN: Duration = Duration::from_secs(5);
 
 /// The longest sleep, so that Ctrl-C is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_millis(100);

@@ -1,5 +1,5 @@
-//! The rows of the table, in groups that share servers. A group that cannot be measured with this executable says so
-//! and the run goes on; anything else that goes wrong ends the run.
+//! The rows of the table, in groups that share servers. A group that cannot be measured with this executable says so,
+//! and so does one in which something went wrong; the run goes on with the next.
 
 mod experiments;
 mod footprint;
@@ -11,7 +11,8 @@ mod scale;
 mod size;
 
 use crate::bench::Bench;
-use anyhow::{Context, Result};
+use crate::process::check_interrupted;
+use anyhow::Result;
 
 /// How a group ended.
 pub enum Ended {
@@ -38,21 +39,26 @@ const GROUPS: &[(&[u8], Group)] = &[
     (&[14, 15], footprint::run),
 ];
 
-pub fn run_all(bench: &Bench) -> Result<()> {
+/// Whether all that was measured can be stood behind. What cannot is missing from the report, which says why.
+pub fn run_all(bench: &Bench) -> Result<bool> {
+    let mut sound = true;
     for (rows, group) in GROUPS {
         if !rows.iter().any(|row| bench.wants(*row)) {
             continue;
         }
-        let name = rows.iter().map(u8::to_string).collect::<Vec<_>>().join(", ");
-        match group(bench).with_context(|| format!("row {name}"))? {
-            Ended::Measured => {}
-            Ended::Missing(rows, why) => {
-                bench.say(&format!("row {name} is not measured: {why}"));
-                for row in rows.iter().filter(|row| bench.wants(**row)) {
-                    bench.missing(*row, &why);
-                }
+        let (rows, why) = match group(bench) {
+            Ok(Ended::Measured) => continue,
+            Ok(Ended::Missing(rows, why)) => (rows, why),
+            Err(error) => {
+                check_interrupted()?;
+                sound = false;
+                (*rows, format!("failed: {error:#}"))
             }
+        };
+        for row in rows.iter().filter(|row| bench.wants(**row)) {
+            bench.say(&format!("row {row} is not measured: {why}"));
+            bench.missing(*row, why.lines().next().unwrap_or_default());
         }
     }
-    Ok(())
+    Ok(sound)
 }
