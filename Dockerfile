@@ -18,6 +18,7 @@ ONBUILD WORKDIR /build
 # The dependencies are a layer of their own, behind the manifest alone: an edit of the sources does not touch it.
 ONBUILD COPY Cargo.toml Cargo.lock ./
 # Members of the workspace, which Cargo wants to see.
+ONBUILD COPY benches ./benches
 ONBUILD COPY tests ./tests
 ONBUILD RUN mkdir src && echo 'fn main() {}' >src/main.rs && touch src/lib.rs \
  && cargo build --release --locked --bin bazar && rm -r src

@@ -1,11 +1,10 @@
--- wrk's part of benches/store. With BENCH_BOOKS=N set, each request buys one copy
--- of a book from 1 to N, in turns; it sends no key, so each is an order of its
--- own. At the end one line that a script can read: requests, microseconds, and
--- how many failed (answers other than 2xx and 3xx, and what broke on the way).
+-- wrk's part of benches/compare and benches/promises. With BENCH_BOOKS=N set, each request buys one copy of a random
+-- book from 1 to N; it sends no key, so each is an order of its own. At the end one line that a program can read:
+-- requests, microseconds, and how many failed (answers other than 2xx and 3xx, and what broke on the way).
 
 local books = tonumber(os.getenv("BENCH_BOOKS"))
 if books then
-    local purchases, turn = {}, 0
+    local purchases = {}
 
     function init(args)
         local headers = { ["Host"] = wrk.headers["Host"], ["Content-Type"] = "application/json" }
@@ -16,8 +15,7 @@ if books then
     end
 
     function request()
-        turn = turn % books + 1
-        return purchases[turn]
+        return purchases[math.random(books)]
     end
 end
 
