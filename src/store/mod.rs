@@ -33,4 +33,4 @@ pub use error::{OpenError, StoreError};
 pub use log::LogPage;
 pub use read::{Snapshot, Store};
 pub use snapshot::{Incoming, sha256_of};
-pub use writer::{NewEpoch, OldestAnswers, Prepared, PreparedImport, Started, Writer};
+pub use writer::{Decided, NewEpoch, OldestAnswers, PreparedImport, Started, Writer};

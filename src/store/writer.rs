@@ -1,7 +1,7 @@
 //! The one connection that writes.
 //!
 //! Invariant: at most one transaction is open, and it holds exactly one batch; whatever was committed
-//! continues the log. The master prepares a batch, fences it, and only then commits; a batch is written
+//! continues the log. The master decides a batch, writes and fences it, and only then commits; a batch is written
 //! only in the epoch that this writer itself started.
 //!
 //! The writer belongs to one task, which awaits every call to its end: a statement whose future is
@@ -63,6 +63,8 @@ pub struct Writer {
 enum Transaction {
     /// None is open. Where the log stands; `None` where that has to be read, as after an error.
     Closed(Option<Version>),
+    /// One is open, for a batch that was decided behind this version and is not written.
+    Decided(Version),
     /// All statements have run, and the log stands here with them.
     Open(Version),
     /// Statements are under way, or failed and could not be rolled back, or were abandoned.
@@ -96,10 +98,10 @@ pub struct OldestAnswers {
     pub refusal_ms: Option<i64>,
 }
 
-/// A decided batch. With a `record`, its transaction is open: all statements have run, and
-/// [`Writer::commit`] is all that is left. Without one there was nothing to write, and none is open.
+/// A decided batch. With a `record`, its transaction is open, and [`Writer::write`] and [`Writer::commit`] are
+/// what is left. Without one there was nothing to write, and none is open.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Prepared {
+pub struct Decided {
     /// Of the record, or the current position where there is none.
     pub version: Version,
     pub record: Option<Record>,
@@ -131,7 +133,10 @@ impl Writer {
 
     /// The version of the last record, that of an open transaction included.
     pub async fn position(&mut self) -> Result<Version, StoreError> {
-        if let Transaction::Closed(Some(position)) | Transaction::Open(position) = self.transaction {
+        if let Transaction::Closed(Some(position))
+        | Transaction::Decided(position)
+        | Transaction::Open(position) = self.transaction
+        {
             return Ok(position);
         }
         let position = rows::position(&mut self.connection).await?;
@@ -263,33 +268,63 @@ impl Writer {
         Ok((record, next))
     }
 
-    /// Decides `requests` in order, forgets what is to be forgotten, and runs all statements of the batch. Nothing is durable or visible
-    /// before [`commit`](Writer::commit). On an error nothing is left of it, and no transaction is open;
-    /// [`StoreError::Constraint`] means that one of the requests is impossible.
-    pub async fn prepare(
+    /// Decides `requests` in order, on the state in which the batch will be written. On an error no transaction
+    /// is open.
+    pub async fn decide(
         &mut self,
         requests: &[Request],
         now_ms: i64,
         forget: Option<Forget>,
-    ) -> Result<Prepared, StoreError> {
+    ) -> Result<Decided, StoreError> {
         let position = self.master_position().await?;
         self.transaction = Transaction::Unknown;
-        match self.write_batch(position, requests, now_ms, forget).await {
-            Ok(prepared) if prepared.record.is_some() => {
-                self.transaction = Transaction::Open(prepared.version);
-                Ok(prepared)
+        match self.begin_and_decide(position, requests, now_ms, forget).await {
+            Ok(decided) if decided.record.is_some() => {
+                self.transaction = Transaction::Decided(position);
+                Ok(decided)
             }
-            Ok(prepared) => {
+            Ok(decided) => {
                 self.end_without_changes().await?;
                 // Nothing was written, so nothing is in doubt.
                 self.transaction = Transaction::Closed(Some(position));
-                Ok(prepared)
+                Ok(decided)
             }
             Err(error) => Err(self.give_up(error).await),
         }
     }
 
-    /// Makes the prepared batch durable. [`StoreError::Full`]: nothing is left of it, no transaction is open,
+    /// Runs all statements of the batch that was decided; `record` is its record. Nothing is durable or visible
+    /// before [`commit`](Writer::commit). On an error nothing is left of it, and no transaction is open;
+    /// [`StoreError::Constraint`] means that one of the requests is impossible.
+    pub async fn write(&mut self, record: &Record) -> Result<(), StoreError> {
+        let Transaction::Decided(position) = self.transaction else {
+            return Err(StoreError::Misuse("there is no decided batch to write"));
+        };
+        self.transaction = Transaction::Unknown;
+        match apply(&mut self.connection, false, position, record).await {
+            Ok(position) => {
+                self.transaction = Transaction::Open(position);
+                Ok(())
+            }
+            Err(error) => Err(self.give_up(error).await),
+        }
+    }
+
+    /// [Decides](Writer::decide) and [writes](Writer::write), for what need not be fenced meanwhile.
+    pub async fn prepare(
+        &mut self,
+        requests: &[Request],
+        now_ms: i64,
+        forget: Option<Forget>,
+    ) -> Result<Decided, StoreError> {
+        let decided = self.decide(requests, now_ms, forget).await?;
+        if let Some(record) = &decided.record {
+            self.write(record).await?;
+        }
+        Ok(decided)
+    }
+
+    /// Makes the written batch durable. [`StoreError::Full`]: nothing is left of it, no transaction is open,
     /// and the next batch gets the version that this one would have had. (Nobody has seen that version:
     /// records are sent only when they are committed. All that a fence has done is to raise floors, and
     /// whatever has the version later shows everything before it.) After any other error the batch may or
@@ -310,9 +345,9 @@ impl Writer {
         }
     }
 
-    /// Drops the prepared batch, if there is one.
+    /// Drops the batch that is decided or written, if there is one.
     pub async fn rollback(&mut self) -> Result<(), StoreError> {
-        if !matches!(self.transaction, Transaction::Open(_)) {
+        if !matches!(self.transaction, Transaction::Decided(_) | Transaction::Open(_)) {
             return Ok(());
         }
         self.end_without_changes().await
@@ -349,7 +384,9 @@ impl Writer {
     async fn closed_position(&mut self) -> Result<Version, StoreError> {
         match self.transaction {
             Transaction::Closed(_) => self.position().await,
-            Transaction::Open(_) => Err(StoreError::Misuse("the batch before this one is still open")),
+            Transaction::Decided(_) | Transaction::Open(_) => {
+                Err(StoreError::Misuse("the batch before this one is still open"))
+            }
             Transaction::Unknown => Err(StoreError::Misuse("a commit failed; open the store again")),
         }
     }
@@ -386,13 +423,13 @@ impl Writer {
         Ok(())
     }
 
-    async fn write_batch(
+    async fn begin_and_decide(
         &mut self,
         position: Version,
         requests: &[Request],
         now_ms: i64,
         forget: Option<Forget>,
-    ) -> Result<Prepared, StoreError> {
+    ) -> Result<Decided, StoreError> {
         let Basis { highest_id, books, answers } = self.begin_and_read(requests).await?;
         let version = position.next();
         let mut ledger = Ledger::new(version, now_ms, highest_id.saturating_add(1), books, answers);
@@ -406,11 +443,10 @@ impl Writer {
                     edited.version = position;
                 }
             }
-            return Ok(Prepared { version: position, record: None, outcomes, touched });
+            return Ok(Decided { version: position, record: None, outcomes, touched });
         }
         let record = Record { version, predecessor: position, body: Body::Batch(batch) };
-        apply(&mut self.connection, false, position, &record).await?;
-        Ok(Prepared { version, record: Some(record), outcomes, touched })
+        Ok(Decided { version, record: Some(record), outcomes, touched })
     }
 
     /// Begins with the first record.

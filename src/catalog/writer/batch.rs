@@ -1,6 +1,8 @@
 //! A batch of requests: decided, fenced, committed, and handed to the acknowledger.
 //!
-//! Invariant: after a fence only COMMIT can follow, unless another epoch has begun.
+//! Invariant: nothing is committed before everybody has acknowledged its fence. A batch is fenced while its
+//! statements run, as soon as it is decided which books it touches; should they fail, it was announced for
+//! nothing. That raises floors, which is always safe, and whatever has its version later is fenced for itself.
 
 use super::acknowledger::Committed;
 use super::queue::Write;
@@ -9,9 +11,10 @@ use crate::abort;
 use crate::catalog::holders::MAX_FENCE_KEYS;
 use crate::catalog::{CatalogError, recipe};
 use crate::clock;
-use crate::coherence::touched_keys;
+use crate::coherence::{Key, touched_keys};
 use crate::domain::{Outcome, Request, Version};
-use crate::store::{Prepared, StoreError};
+use crate::recipe::Recipe;
+use crate::store::{Decided, StoreError};
 use crate::wire::{ErrorCode, Problem};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -65,10 +68,14 @@ impl WriterTask {
             if !self.behind.mastership.leads() {
                 break;
             }
-            match self.store.prepare(&requests[range.clone()], clock::wall_ms(), forget).await {
-                Ok(prepared) => {
-                    let (decided, at) = (prepared.outcomes.clone(), prepared.version);
-                    match self.commit(prepared).await {
+            let written = match self.store.decide(&requests[range.clone()], clock::wall_ms(), forget).await {
+                Ok(decided) => self.write_and_fence(decided).await,
+                Err(error) => Err(error),
+            };
+            match written {
+                Ok(fenced) => {
+                    let (decided, at) = (fenced.batch.outcomes.clone(), fenced.batch.version);
+                    match self.commit(fenced).await {
                         Ok(true) => {}
                         Ok(false) => break,
                         Err(error @ StoreError::Full(_)) => {
@@ -105,24 +112,36 @@ impl WriterTask {
         Ok((outcomes, version))
     }
 
-    /// Fences and commits. Returns false where another epoch has begun meanwhile: then nothing is left of
-    /// the batch. (It was announced, so nobody serves what is older from a cache; that costs misses.)
-    pub(super) async fn commit(&mut self, prepared: Prepared) -> Result<bool, StoreError> {
+    /// Runs the statements of a decided batch, and fences it meanwhile.
+    async fn write_and_fence(&mut self, batch: Decided) -> Result<Fenced, StoreError> {
         abort::point(abort::PREPARED);
-        let Some(record) = prepared.record else { return Ok(true) };
-        let mut keys = BTreeSet::new();
-        for touched in &prepared.touched {
-            touched_keys(touched.before.as_ref(), touched.after.as_ref(), &mut keys);
-            if keys.len() > MAX_FENCE_KEYS {
-                // Too many to name: everything is announced, and the rest need not be found out.
-                break;
+        let Some(record) = &batch.record else { return Ok(Fenced { batch, after: Vec::new() }) };
+        let (before, after) = announcements(self.behind.recipe, &batch);
+        let leases = &self.behind.leases;
+        let fence = async {
+            if !before.is_empty() {
+                leases.fence(record.version, before).await;
             }
+        };
+        let (written, ()) = tokio::join!(self.store.write(record), fence);
+        written?;
+        Ok(Fenced { batch, after })
+    }
+
+    /// Fences a batch whose statements have run.
+    pub(super) async fn fence(&self, batch: Decided) -> Fenced {
+        abort::point(abort::PREPARED);
+        let (before, after) = announcements(self.behind.recipe, &batch);
+        if let Some(record) = batch.record.as_ref().filter(|_| !before.is_empty()) {
+            self.behind.leases.fence(record.version, before).await;
         }
-        let (version, keys) = (record.version, keys.into_iter().collect());
-        let (before, after) = recipe::announcements(self.behind.recipe, keys);
-        if !before.is_empty() {
-            self.behind.leases.fence(version, before).await;
-        }
+        Fenced { batch, after }
+    }
+
+    /// Commits. Returns false where another epoch has begun meanwhile: then nothing is left of the batch. (It
+    /// was announced, so nobody serves what is older from a cache; that costs misses.)
+    pub(super) async fn commit(&mut self, Fenced { batch, after }: Fenced) -> Result<bool, StoreError> {
+        let Some(record) = batch.record else { return Ok(true) };
         abort::point(abort::FENCED);
         if self.behind.mastership.deposed_by().is_some() {
             self.store.rollback().await?;
@@ -131,6 +150,7 @@ impl WriterTask {
         self.may_draw_again = false;
         self.store.commit().await?;
         abort::point(abort::COMMITTED);
+        let version = record.version;
         self.behind.feed.publish(&Arc::new(record));
         abort::point(abort::PUBLISHED);
         if !after.is_empty() {
@@ -138,4 +158,24 @@ impl WriterTask {
         }
         Ok(true)
     }
+}
+
+/// A batch whose statements have run, and which is announced to everybody.
+pub(super) struct Fenced {
+    pub(super) batch: Decided,
+    /// What a recipe announces behind the commit.
+    after: Vec<Key>,
+}
+
+/// What is announced before the commit of `batch`, and what after it.
+fn announcements(recipe: Option<Recipe>, batch: &Decided) -> (Vec<Key>, Vec<Key>) {
+    let mut keys = BTreeSet::new();
+    for touched in &batch.touched {
+        touched_keys(touched.before.as_ref(), touched.after.as_ref(), &mut keys);
+        if keys.len() > MAX_FENCE_KEYS {
+            // Too many to name: everything is announced, and the rest need not be found out.
+            break;
+        }
+    }
+    recipe::announcements(recipe, keys.into_iter().collect())
 }

@@ -37,7 +37,8 @@ impl WriterTask {
         }
         if let Some(forget) = self.forgetting.due().filter(|_| !busy) {
             let prepared = self.store.prepare(&[], wall_ms, Some(forget)).await?;
-            if self.commit(prepared).await? {
+            let fenced = self.fence(prepared).await;
+            if self.commit(fenced).await? {
                 self.forgetting.forgot(false);
             }
         }

@@ -36,7 +36,8 @@ impl WriterTask {
                 }
             };
         let version = prepared.version;
-        match self.commit(prepared).await {
+        let fenced = self.fence(prepared).await;
+        match self.commit(fenced).await {
             Ok(true) => Ok(Ok((outcome, version))),
             Ok(false) => Ok(Err(ErrorCode::NotMaster.into())),
             Err(error @ StoreError::Full(_)) => {

@@ -11,7 +11,7 @@ mod replication;
 mod searching;
 mod writing;
 
-use super::{DataDir, LogPage, NewEpoch, Prepared, Store, Writer, current_file};
+use super::{DataDir, Decided, LogPage, NewEpoch, Store, Writer, current_file};
 use crate::domain::{
     Book, BookId, Cents, Edit, IdempotencyKey, NewBook, NodeId, OrderId, Outcome, Purchase, Quantity,
     Receipt, Record, Refusal, Request, Stock, Title, Topic, Version,
@@ -61,7 +61,7 @@ impl Node {
         node
     }
 
-    async fn write(&mut self, requests: &[Request]) -> Prepared {
+    async fn write(&mut self, requests: &[Request]) -> Decided {
         let prepared = self.writer.prepare(requests, NOW_MS, None).await.unwrap();
         if prepared.record.is_some() {
             self.writer.commit().await.unwrap();

@@ -3,7 +3,7 @@
 //! Invariant: the books of a part, the mark that it is done, and the log record commit together; a part whose
 //! mark is there is not done again, and none is done before the one before it.
 
-use super::{Basis, Prepared, Transaction, Writer};
+use super::{Basis, Decided, Transaction, Writer};
 use crate::domain::{Body, Import, ImportKey, ImportMark, ImportOutcome, Imported, Ledger, Record, Version};
 use crate::store::{StoreError, apply::apply, rows};
 use sqlx::{Row, sqlite::SqliteRow};
@@ -19,7 +19,7 @@ const BEGIN_AND_READ: &str = "BEGIN IMMEDIATE;
 
 /// A decided part. Its outcome counts only when `prepared` is committed.
 pub struct PreparedImport {
-    pub prepared: Prepared,
+    pub prepared: Decided,
     pub outcome: ImportOutcome,
 }
 
@@ -69,7 +69,7 @@ impl Writer {
         let nothing = |outcome| {
             let (outcomes, touched) = (Vec::new(), Vec::new());
             PreparedImport {
-                prepared: Prepared { version: position, record: None, outcomes, touched },
+                prepared: Decided { version: position, record: None, outcomes, touched },
                 outcome,
             }
         };
@@ -88,7 +88,7 @@ impl Writer {
         batch.import = Some(ImportMark { key, imported, stored_at_ms: now_ms, forget_before_ms });
         let record = Record { version, predecessor: position, body: Body::Batch(batch) };
         apply(&mut self.connection, false, position, &record).await?;
-        let prepared = Prepared { version, record: Some(record), outcomes: Vec::new(), touched };
+        let prepared = Decided { version, record: Some(record), outcomes: Vec::new(), touched };
         Ok(PreparedImport { prepared, outcome: ImportOutcome::Done(imported) })
     }
 }
