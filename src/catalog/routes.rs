@@ -17,11 +17,11 @@ use crate::server::{
 };
 use crate::store::{LogPage, Snapshot, Store, sha256_of};
 use crate::wire::catalog::{
-    BOOKS, BooksQuery, EDITS, EXPORT, Edits, ExportEnd, HANDOVER, HandoverRequest, IMPORT_BYTES, IMPORTS, LEASES, LOG,
-    LeaseRequest, LogQuery, MAX_BATCH, MAX_BOOKS, Minimum, NODE, NodeIs, NodeState, ORDERS, Outcomes, PURCHASES, Part,
-    Purchases, QUERY, RELEASE, REPLICAS, Reachable, Records, ReleaseRequest, ReplicaReport, ReplicaStanding,
-    SEARCH, SNAPSHOT, SNAPSHOT_DEADLINE, SYNC_WRITE, SnapshotQuery, StateOf, Stated, Synced, TOPICS,
-    TopicQuery, VERIFY, VERSIONS, VersionStanding, WordsQuery,
+    BOOKS, BooksQuery, EDITS, EXPORT, Edits, ExportEnd, HANDOVER, HandoverRequest, IMPORT_BYTES, IMPORTS,
+    LEASES, LOG, LeaseRequest, LogQuery, MAX_BATCH, MAX_BOOKS, Minimum, NODE, NodeIs, NodeState, ORDERS,
+    Outcomes, PURCHASES, Part, Purchases, QUERY, RELEASE, REPLICAS, Reachable, Records, ReleaseRequest,
+    ReplicaReport, ReplicaStanding, SEARCH, SNAPSHOT, SNAPSHOT_DEADLINE, SYNC_WRITE, SnapshotQuery, StateOf,
+    Stated, Synced, TOPICS, TopicQuery, VERIFY, VERSIONS, VersionStanding, WordsQuery,
 };
 use crate::wire::public::{BookView, MAX_LIMIT};
 use crate::wire::{ErrorCode, Problem, headers};

@@ -109,14 +109,15 @@ impl<I: Send + 'static, O: Send + 'static> Gatherer<I, O> {
     where
         F: Future<Output = Vec<O>> + 'static,
     {
-        let lane =
-            || CachePadded::new(Mutex::new(Lane {
+        let lane = || {
+            CachePadded::new(Mutex::new(Lane {
                 waiting: VecDeque::new(),
                 callers: 0,
                 starting: 0,
                 travelling: 0,
                 lately: 0,
-            }));
+            }))
+        };
         Self(Arc::new(Inner {
             call: Box::new(move |items| Box::pin(call(items))),
             bounds,

@@ -41,9 +41,11 @@ pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>, hits: Hits) {
     for prefix in ["", "/catalog-service"] {
         config.service(resource(&format!("{prefix}/topics"), "GET", web::get().to(topics)));
     }
-    config
-        .service(resource("/healthz", "GET", web::get().to(healthz)))
-        .service(resource("/readyz", "GET", web::get().to(readyz)));
+    config.service(resource("/healthz", "GET", web::get().to(healthz))).service(resource(
+        "/readyz",
+        "GET",
+        web::get().to(readyz),
+    ));
     for prefix in ["", "/catalog-service"] {
         config
             .service(resource(&format!("{prefix}/search"), "GET", web::get().to(query)))

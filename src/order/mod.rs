@@ -8,15 +8,15 @@ mod purchase;
 
 use crate::client::{BaseUrl, Masters};
 use crate::member::Member;
-use crate::server::{self, Site, ApiError, healthz, read_json, require_token, resource};
+use crate::server::{self, ApiError, Site, healthz, read_json, require_token, resource};
 use crate::shutdown::Shutdown;
 use crate::token::InternalToken;
 use crate::wire::catalog::MAX_BATCH;
 use crate::wire::order::{Answers, PURCHASES};
 use crate::wire::{ErrorCode, Problem, catalog};
+use actix_web::HttpResponse;
 use actix_web::middleware::from_fn;
 use actix_web::web;
-use actix_web::HttpResponse;
 use purchase::Purchases;
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -69,7 +69,8 @@ impl App {
                     web::post().to(purchases),
                 )));
         };
-        server::serve_here(self.listener, shutdown, Site { configure: routes, label: None, shortcut: None }).await
+        server::serve_here(self.listener, shutdown, Site { configure: routes, label: None, shortcut: None })
+            .await
     }
 }
 

@@ -96,16 +96,14 @@ pub async fn serve<C: FnOnce(&mut ServiceConfig) + 'static>(
 ) -> io::Result<()> {
     let under_way = UnderWay::default();
     let threads = under_way.clone();
-    let server = HttpServer::new(move || {
-        doorway(site(), threads.entrance_of_this_thread())
-    })
-    .workers(workers)
-    .max_connections(MAX_CONNECTIONS)
-    .keep_alive(KEEP_ALIVE)
-    .client_request_timeout(HEAD_TIMEOUT)
-    .disable_signals()
-    .listen(listener)?
-    .run();
+    let server = HttpServer::new(move || doorway(site(), threads.entrance_of_this_thread()))
+        .workers(workers)
+        .max_connections(MAX_CONNECTIONS)
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .disable_signals()
+        .listen(listener)?
+        .run();
     let handle = server.handle();
     let mut running = actix_web::rt::spawn(server);
     tokio::select! {
