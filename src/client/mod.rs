@@ -6,6 +6,7 @@
 
 mod gather;
 mod masters;
+mod purchases;
 
 use crate::domain::{Epoch, Sha256Sum};
 use crate::member::Member;
@@ -20,6 +21,7 @@ use std::time::Duration;
 
 pub use gather::{Bounds, Gatherer, Ungathered};
 pub use masters::Masters;
+pub use purchases::{PurchaseAnswer, PurchaseGatherer, PurchasesBody, Waiting, last_deadline};
 
 /// The largest body that is read from a peer: a page of 1,000 books with the longest titles.
 const MAX_RESPONSE_BYTES: usize = 8 << 20;

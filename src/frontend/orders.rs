@@ -1,16 +1,17 @@
 //! The way to the order nodes: purchases that arrive while a request is under way travel in the next one, to
-//! the order node whose turn it is, and to another if that one fails.
+//! the order node whose turn it is. Those that have no outcome there go on to another.
 //!
 //! Invariant: a purchase is sent again only with the key that it came with; it has an answer, or is given up,
 //! before its deadline.
 
-use super::balance::Pool;
-use crate::client::{Bounds, CallError, Gatherer};
-use crate::domain::{Outcome, Purchase};
-use crate::wire::ErrorCode;
+use super::balance::{Node, Pool};
+use crate::client::{
+    Bounds, CallError, PurchaseAnswer, PurchaseGatherer, PurchasesBody, Waiting, last_deadline,
+};
+use crate::domain::Purchase;
 use crate::wire::catalog::{MAX_BATCH, PurchaseCall};
 use crate::wire::order::{Answers, PURCHASES};
-use serde::Serialize;
+use crate::wire::{ErrorCode, Problem};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::time::Instant;
@@ -24,84 +25,44 @@ const ATTEMPT: Duration = Duration::from_secs(6);
 /// Before purchases go to another order node.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
-/// Purchases that wait for a request of their thread, which are not more than the frontend lets in.
-const QUEUE: usize = super::shop::MAX_PURCHASES;
-
-/// Requests under way from one thread. One makes the largest batches; it may hang with its node for an
-/// attempt, and then the others go on.
-const REQUESTS: usize = 2;
-
-/// What became of a purchase. [`ErrorCode::Unavailable`]: unknown, and safe to repeat with its key.
-type Answer = Result<Outcome, ErrorCode>;
-
-struct Waiting {
-    call: PurchaseCall,
-    until: Instant,
-}
+/// Of one thread: more requests only make smaller batches, and with one all would wait for a node that hangs.
+const BOUNDS: Bounds = Bounds { batch: MAX_BATCH, calls: 2, waiting: super::shop::MAX_PURCHASES };
 
 /// The order nodes, as a customer's purchase sees them.
 pub struct Orders {
     pub pool: Arc<Pool>,
-    gatherer: Gatherer<Waiting, Answer>,
-}
-
-#[derive(Serialize)]
-struct Body<'a> {
-    purchases: Vec<&'a PurchaseCall>,
+    gatherer: PurchaseGatherer,
 }
 
 impl Orders {
     pub fn new(pool: Arc<Pool>) -> Self {
-        let bounds = Bounds { batch: MAX_BATCH, calls: REQUESTS, waiting: QUEUE };
-        let gatherer = Gatherer::new(bounds, {
-            let pool = Arc::clone(&pool);
-            move |batch| {
-                let pool = Arc::clone(&pool);
-                async move { send(&pool, &batch).await }
-            }
+        let nodes = Arc::clone(&pool);
+        let gatherer = PurchaseGatherer::new(BOUNDS, move |batch| {
+            let nodes = Arc::clone(&nodes);
+            async move { deliver(&nodes, &batch).await }
         });
         Self { pool, gatherer }
     }
 
-    pub async fn buy(&self, purchase: Purchase, request_id: String) -> Answer {
-        let until = Instant::now() + DEADLINE;
-        let waiting = Waiting { call: PurchaseCall { request_id, purchase }, until };
-        match tokio::time::timeout_at(until, self.gatherer.submit(waiting)).await {
-            Ok(Ok(answer)) => answer,
-            _ => Err(ErrorCode::Unavailable),
-        }
+    pub async fn buy(&self, purchase: Purchase, request_id: String) -> PurchaseAnswer {
+        self.gatherer.submit(PurchaseCall { request_id, purchase }, Instant::now() + DEADLINE).await
     }
 }
 
-/// To one order node, and to the next while there is time, if one fails: the keys make that safe. One answer
-/// for each, in order.
-async fn send(pool: &Pool, batch: &[Waiting]) -> Vec<Answer> {
-    // The youngest's deadline: each of the others watches its own.
-    let until = batch.iter().map(|waiting| waiting.until).max().unwrap_or_else(Instant::now);
-    let body = Body { purchases: batch.iter().map(|waiting| &waiting.call).collect() };
-    let request_id = batch.first().map_or("", |waiting| &waiting.call.request_id);
-    let all = |code: ErrorCode| vec![Err(code); batch.len()];
+/// To one order node, and, while there is time, to others with whatever has no outcome yet: the keys make that
+/// safe. One answer for each, in order.
+async fn deliver(pool: &Pool, batch: &[Waiting]) -> Vec<PurchaseAnswer> {
+    let mut delivery = Delivery::new(batch);
     let mut tried = Vec::new();
     loop {
-        let node = pool.pick(&tried).or_else(|| {
-            tried.clear();
-            pool.pick(&tried)
-        });
-        let error = match &node {
+        let error = match in_turn(pool, &mut tried) {
             Some(node) => {
-                let left = until.saturating_duration_since(Instant::now());
-                let answers: Result<Answers, _> =
-                    node.peer.post(PURCHASES, &body, request_id, left.min(ATTEMPT)).await;
-                match answers {
-                    Ok(Answers { answers }) => return answers,
-                    // A node that has no room left: perhaps another has. Full is no reason to wait.
-                    Err(CallError::Refused { problem, .. })
-                        if problem.code == ErrorCode::Unavailable && pool.count().0 > tried.len() + 1 =>
-                    {
-                        tried.extend(Some(Arc::clone(node)));
-                        continue;
-                    }
-                    Err(CallError::Refused { problem, .. }) => return all(problem.code),
+                let asked = delivery.ask(&node).await;
+                tried.push(Arc::clone(&node));
+                match asked {
+                    // A node that had no room for all is no reason to wait: perhaps another has.
+                    Ok(()) if delivery.goes_on() && pool.count().0 > tried.len() => continue,
+                    Ok(()) => return delivery.answers,
                     Err(error) => {
                         node.failed(&error);
                         error.to_string()
@@ -110,11 +71,223 @@ async fn send(pool: &Pool, batch: &[Waiting]) -> Vec<Answer> {
             }
             None => "there is no order node".into(),
         };
-        tried.extend(node);
-        if Instant::now() + RETRY_PAUSE >= until {
-            log::warn!(request_id; "{} purchases have no answer: {error}", batch.len());
-            return all(ErrorCode::Unavailable);
+        if !delivery.goes_on() {
+            log::warn!(request_id = delivery.request_id(); "purchases have no answer: {error}");
+            return delivery.answers;
         }
         tokio::time::sleep(RETRY_PAUSE).await;
+    }
+}
+
+/// The next node in turn, an untried one if there is any.
+fn in_turn(pool: &Pool, tried: &mut Vec<Arc<Node>>) -> Option<Arc<Node>> {
+    pool.pick(tried).or_else(|| {
+        tried.clear();
+        pool.pick(tried)
+    })
+}
+
+/// A batch on its way, and what is known of it.
+struct Delivery<'a> {
+    batch: &'a [Waiting],
+    /// [`ErrorCode::Unavailable`] where there is no outcome yet.
+    answers: Vec<PurchaseAnswer>,
+    until: Instant,
+}
+
+impl<'a> Delivery<'a> {
+    fn new(batch: &'a [Waiting]) -> Self {
+        let answers = vec![Err(ErrorCode::Unavailable); batch.len()];
+        Self { batch, answers, until: last_deadline(batch) }
+    }
+
+    /// In the logs, that of the first stands for all.
+    fn request_id(&self) -> &'a str {
+        self.batch.first().map_or("", |waiting| &waiting.call.request_id)
+    }
+
+    /// Those without an outcome.
+    fn open(&self) -> Vec<usize> {
+        (0..self.batch.len()).filter(|&index| self.answers[index] == Err(ErrorCode::Unavailable)).collect()
+    }
+
+    /// Whether another attempt is worth its while.
+    fn goes_on(&self) -> bool {
+        Instant::now() + RETRY_PAUSE < self.until && !self.open().is_empty()
+    }
+
+    /// Asks `node` for the outcomes that are not known. The error: it did not tell.
+    async fn ask(&mut self, node: &Node) -> Result<(), CallError> {
+        let open = self.open();
+        let body: PurchasesBody = open.iter().map(|&index| &self.batch[index]).collect();
+        let left = self.until.saturating_duration_since(Instant::now());
+        let told = node.peer.post(PURCHASES, &body, self.request_id(), left.min(ATTEMPT)).await;
+        let told = match told {
+            Ok(Answers { answers }) if answers.len() == open.len() => answers,
+            Ok(_) => return Err(node.peer.nonsense("it did not tell about each of the purchases")),
+            Err(CallError::Refused { problem, .. }) => vec![Err(self.refused(&problem)); open.len()],
+            Err(error) => return Err(error),
+        };
+        for (index, answer) in open.into_iter().zip(told) {
+            self.answers[index] = answer;
+        }
+        Ok(())
+    }
+
+    /// What customers are told of a node that takes no purchase of the batch: nothing about what is between
+    /// it and us.
+    fn refused(&self, problem: &Problem) -> ErrorCode {
+        match problem.code {
+            code @ ErrorCode::Unavailable => code,
+            // It has not got the body in time.
+            ErrorCode::RequestTimeout => ErrorCode::Unavailable,
+            code => {
+                log::error!(request_id = self.request_id(); "purchases were not taken: {code}: {}", problem.error);
+                ErrorCode::Internal
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::BaseUrl;
+    use crate::domain::{BookId, IdempotencyKey, OrderId, Outcome, Quantity, Refusal};
+    use crate::member::Member;
+    use crate::wire::catalog::Purchases;
+    use actix_web::{App, HttpResponse, HttpServer, web};
+    use futures_util::future::join_all;
+    use parking_lot::Mutex;
+    use std::net::TcpListener;
+
+    /// An order node that knows what to say of each book, and keeps what it was asked.
+    #[derive(Clone)]
+    struct OrderNode {
+        url: BaseUrl,
+        asked: Arc<Mutex<Vec<Vec<i64>>>>,
+    }
+
+    impl OrderNode {
+        fn start(says: fn(Vec<i64>) -> Vec<PurchaseAnswer>) -> Self {
+            let asked = Arc::new(Mutex::new(Vec::new()));
+            let server = HttpServer::new({
+                let asked = Arc::clone(&asked);
+                move || {
+                    let asked = Arc::clone(&asked);
+                    let answer = move |body: web::Json<Purchases>| {
+                        let books = body.purchases.iter().map(|call| call.purchase.book_id.get());
+                        let books: Vec<i64> = books.collect();
+                        asked.lock().push(books.clone());
+                        async move { HttpResponse::Ok().json(Answers { answers: says(books) }) }
+                    };
+                    App::new().route(PURCHASES, web::post().to(answer))
+                }
+            });
+            let server = server.workers(1).disable_signals().bind(("127.0.0.1", 0)).unwrap();
+            let url = BaseUrl::from_addr(server.addrs()[0]);
+            actix_web::rt::spawn(server.run());
+            Self { url, asked }
+        }
+
+        fn asked(&self) -> Vec<Vec<i64>> {
+            std::mem::take(&mut self.asked.lock())
+        }
+    }
+
+    fn refused(refusal: Refusal) -> PurchaseAnswer {
+        Ok(Outcome::Purchase { answer: Err(refusal), replayed: false })
+    }
+
+    async fn orders(nodes: &[&BaseUrl]) -> Orders {
+        let nodes = nodes.iter().map(|&url| url.clone()).collect();
+        Orders::new(Arc::new(Pool::new("order", nodes, 0, &Member::of_nothing()).await))
+    }
+
+    /// What becomes of purchases that are made together.
+    async fn buy(orders: &Orders, books: &[i64]) -> Vec<PurchaseAnswer> {
+        let purchase = |book: i64| Purchase {
+            order_id: OrderId::draw(7, u128::from(book.unsigned_abs())),
+            key: IdempotencyKey::parse(format!("key-{book}")).unwrap(),
+            book_id: BookId::new(book).unwrap(),
+            quantity: Quantity::ONE,
+            offer: None,
+        };
+        join_all(books.iter().map(|&book| orders.buy(purchase(book), "test".into()))).await
+    }
+
+    #[actix_web::test]
+    async fn purchases_that_travel_together_have_an_answer_each() {
+        let node = OrderNode::start(|books| {
+            let of = |book| if book == 2 { Refusal::OutOfStock } else { Refusal::BookNotFound };
+            books.into_iter().map(|book| refused(of(book))).collect()
+        });
+        let answers = buy(&orders(&[&node.url]).await, &[1, 2, 3]).await;
+        assert_eq!(node.asked(), [[1, 2, 3]]);
+        let (sold_out, unknown) = (refused(Refusal::OutOfStock), refused(Refusal::BookNotFound));
+        assert_eq!(answers, [unknown.clone(), sold_out, unknown]);
+    }
+
+    #[actix_web::test]
+    async fn a_batch_goes_on_to_another_node_when_the_first_gives_no_answer() {
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let gone = BaseUrl::from_addr(silent.local_addr().unwrap());
+        drop(silent);
+        let node = OrderNode::start(|books| vec![refused(Refusal::OutOfStock); books.len()]);
+        let orders = orders(&[&gone, &node.url]).await;
+        // Each of the two has a turn.
+        for _ in 0..2 {
+            assert_eq!(buy(&orders, &[1, 2]).await, vec![refused(Refusal::OutOfStock); 2]);
+            assert_eq!(node.asked(), [[1, 2]]);
+        }
+        assert_eq!(orders.pool.count(), (2, 1), "the first was asked, and is out of the balance");
+    }
+
+    #[actix_web::test]
+    async fn only_the_purchases_that_one_node_had_no_room_for_go_on_to_another() {
+        let says = |books: Vec<i64>| match books.len() {
+            2 => vec![refused(Refusal::OutOfStock), Err(ErrorCode::Unavailable)],
+            _ => vec![refused(Refusal::BookNotFound); books.len()],
+        };
+        let nodes = [OrderNode::start(says), OrderNode::start(says)];
+        let orders = orders(&[&nodes[0].url, &nodes[1].url]).await;
+        let answers = buy(&orders, &[1, 2]).await;
+        assert_eq!(answers, [refused(Refusal::OutOfStock), refused(Refusal::BookNotFound)]);
+        let mut asked = nodes.map(|node| node.asked());
+        asked.sort();
+        assert_eq!(asked, [[vec![1, 2]], [vec![2]]]);
+        assert_eq!(orders.pool.count(), (2, 2), "full is not failed");
+    }
+
+    #[actix_web::test]
+    async fn when_all_nodes_are_full_the_answer_is_a_quick_503() {
+        let node = OrderNode::start(|books| vec![Err(ErrorCode::Unavailable); books.len()]);
+        let answers = buy(&orders(&[&node.url]).await, &[1]).await;
+        assert_eq!(answers, [Err(ErrorCode::Unavailable)]);
+        assert_eq!(node.asked(), [[1]]);
+    }
+
+    #[actix_web::test]
+    async fn what_is_no_answer_for_each_is_none_for_any() {
+        let confused = OrderNode::start(|_| vec![refused(Refusal::OutOfStock)]);
+        let node = OrderNode::start(|books| vec![refused(Refusal::BookNotFound); books.len()]);
+        let orders = orders(&[&confused.url, &node.url]).await;
+        for _ in 0..2 {
+            assert_eq!(buy(&orders, &[1, 2]).await, vec![refused(Refusal::BookNotFound); 2]);
+        }
+        assert_eq!(confused.asked(), [[1, 2]], "once, and then it is out of the balance");
+    }
+
+    #[actix_web::test]
+    async fn a_node_that_takes_nothing_from_us_is_no_matter_of_the_customer() {
+        let node = HttpServer::new(|| {
+            let problem =
+                || async { HttpResponse::Unauthorized().json(Problem::from(ErrorCode::Unauthorized)) };
+            App::new().route(PURCHASES, web::post().to(problem))
+        });
+        let node = node.workers(1).disable_signals().bind(("127.0.0.1", 0)).unwrap();
+        let url = BaseUrl::from_addr(node.addrs()[0]);
+        actix_web::rt::spawn(node.run());
+        assert_eq!(buy(&orders(&[&url]).await, &[1]).await, [Err(ErrorCode::Internal)]);
     }
 }

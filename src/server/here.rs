@@ -5,7 +5,7 @@
 //! which cost more than the request. Here connections are tasks beside those.
 //!
 //! Invariant: as for the listeners with threads of their own: what was accepted is answered before this
-//! returns, unless it takes longer than [`DRAIN`](super::DRAIN).
+//! returns, unless it takes longer than [`DRAIN`].
 
 use super::drain::UnderWay;
 use super::{DRAIN, HEAD_TIMEOUT, KEEP_ALIVE, MAX_CONNECTIONS, Site, doorway};

@@ -15,7 +15,7 @@ pub const SEARCH: &str = "/search";
 pub const ORDERS: &str = "/orders";
 pub const PURCHASES: &str = "/purchases";
 pub const EDITS: &str = "/edits";
-/// Body: an [`Import`](crate::domain::Import); the answer is an [`Imported`](crate::domain::Imported) in [`Part`].
+/// Body: an [`Import`](crate::domain::Import); the answer is an [`Imported`] in [`Part`].
 pub const IMPORTS: &str = "/imports";
 /// Query: [`WordsQuery`]; the answer is a [`QueryPage`](crate::domain::QueryPage).
 pub const QUERY: &str = "/query";
