@@ -18,7 +18,7 @@ const QUEUE: usize = 2048;
 
 /// Requests to the master under way. The second leaves when it has its share of the buyers there are: then
 /// batches do not get smaller by it.
-const REQUESTS: usize = 2;
+const REQUESTS: usize = 4;
 
 /// From a purchase's arrival to its answer: longer than a lease and a master's restart take.
 pub const DEADLINE: Duration = Duration::from_secs(8);
