@@ -491,6 +491,18 @@ pub fn all() -> Vec<Config> {
                 ..Left::default()
             };
         }),
+        config(
+            "refusal",
+            "a batch that is fenced already cannot be written, and the next one has its version",
+            |s| {
+                s.nodes = 1;
+                s.books = vec![book(1, "art", 2), book(2, "law", 1)];
+                s.wants = vec![Want::Book(id(1)), Want::Book(id(2))];
+                s.warm = true;
+                s.deeds = vec![Deed::Buy(id(1)), Deed::Buy(id(2))];
+                s.budget = Left { retries: 2, reads: 4, asks: 1, ticks: 1, refusals: 2, ..Left::default() };
+            },
+        ),
         config("handover", "the master hands over to the replica, and comes back", |s| {
             s.deeds = vec![Deed::Buy(id(1)), Deed::Buy(id(1))];
             s.budget = Left {

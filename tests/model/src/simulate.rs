@@ -79,6 +79,7 @@ fn setup(random: &mut SmallRng) -> Setup {
         redis_restores: faulty(random, 4),
         handovers: faulty(random, 1),
         forces: faulty(random, 1),
+        refusals: faulty(random, 3),
     };
     let term = |random: &mut SmallRng| [100, 200, 1000, 5000][random.random_range(0..4)];
     // Wiped data knows of no lease: it is safe only if `--lease` is not lowered at the same time.
@@ -155,6 +156,7 @@ fn weight(action: &Action, world: &World) -> u32 {
         Action::StartMaster { force: true, .. } => 2,
         Action::GiveBack { .. }
         | Action::Handover { .. }
+        | Action::Refuse { .. }
         | Action::StopNode { .. }
         | Action::StopFront { .. }
         | Action::Backup { .. }

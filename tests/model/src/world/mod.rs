@@ -110,6 +110,8 @@ pub struct Left {
     pub front_stops: u16,
     pub power_cuts: u16,
     pub releases: u16,
+    /// Batches that fail when they have been fenced: a statement, or the disk.
+    pub refusals: u16,
     pub backups: u16,
     pub wipes: u16,
     pub redis_restores: u16,
@@ -186,6 +188,10 @@ pub enum Action {
         holder: HolderId,
     },
     Commit {
+        node: usize,
+    },
+    /// The batch that is fenced cannot be written: nothing is left of it, and the next one has its version.
+    Refuse {
         node: usize,
     },
     Acknowledge {

@@ -258,7 +258,12 @@ impl World {
                     actions.push(Action::Batch { node });
                 }
                 match &master.phase {
-                    Phase::Ready { .. } => actions.push(Action::Commit { node }),
+                    Phase::Ready { .. } => {
+                        actions.push(Action::Commit { node });
+                        if self.left.refusals > 0 {
+                            actions.push(Action::Refuse { node });
+                        }
+                    }
                     Phase::Listed { .. } => actions.push(Action::SendFence { node }),
                     Phase::Fencing { batch, targets, .. } => {
                         self.enabled_announce(node, batch, targets, actions)
@@ -381,6 +386,7 @@ impl World {
             Action::SendFence { node } => self.send_fence(node),
             Action::Announce { node, holder } => self.announce(node, holder),
             Action::Commit { node } => self.commit(node),
+            Action::Refuse { node } => self.refuse(node),
             Action::Acknowledge { node } => self.acknowledge(node),
             Action::Push { node, to } => self.push(node, to),
             Action::PushFails { node, to } => self.lose_replica(node, to),
@@ -1029,6 +1035,15 @@ impl World {
             let Prepared { replies, .. } = batch;
             self.acknowledge_later(node, Committed { version, replies, deadline: None });
         }
+    }
+
+    /// Whoever is in the batch is told that the outcome is unknown, which tells nobody anything.
+    fn refuse(&mut self, node: usize) {
+        self.left.refusals -= 1;
+        let Some(master) = self.node(node).master_mut() else { return };
+        let Phase::Ready { batch } = std::mem::replace(&mut master.phase, Phase::Idle) else { return };
+        let words = format!("cannot write {}, and rolls it back", batch.state.version.public());
+        self.say(&self.node_name(node), || words);
     }
 
     // Replication and acknowledgement.
