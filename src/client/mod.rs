@@ -4,6 +4,8 @@
 //! to repeat). Each peer has a connection pool of its own on each thread, so that one that hangs cannot
 //! starve the others.
 
+#[cfg(test)]
+pub mod fake;
 mod gather;
 mod masters;
 mod purchases;
