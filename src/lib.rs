@@ -3,9 +3,11 @@
 //! Modules depend downwards only:
 //!
 //! ```text
-//! cli, up                      what the user typed; the whole store in one process
-//! terminal, load              the store from outside: a customer's commands, the load generator; shopper: both
-//!                              speak to it through this
+//! cli, config, up              what the user typed, checked; the whole store in one process
+//! terminal, load               the store from outside: a customer's commands, the load generator; shopper: what
+//!                              both speak to it through
+//! import, export, generate     a keeper's commands; access: how they find the store of `up`
+//! handover, verify             an operator's
 //! frontend · catalog · order   the roles: siblings that talk over HTTP and never import each other
 //! server, client, store        listeners, typed calls to peers, SQLite; member: token and epoch
 //! recipe                       --unsafe-coherence: what is compared with the protocol

@@ -4,6 +4,8 @@
 //! to repeat). Each peer has a connection pool of its own on each thread, so that one that hangs cannot
 //! starve the others.
 
+#[cfg(test)]
+pub mod fake;
 mod gather;
 mod masters;
 mod purchases;
@@ -11,7 +13,8 @@ mod purchases;
 use crate::domain::{Epoch, Sha256Sum};
 use crate::member::Member;
 use crate::wire::{ErrorCode, Problem, headers};
-use awc::error::{ConnectError, SendRequestError};
+use awc::error::{ConnectError, PayloadError, SendRequestError};
+use futures_util::{Stream, StreamExt};
 use serde::{Serialize, de::DeserializeOwned};
 use std::cell::RefCell;
 use std::collections::HashMap;
@@ -114,6 +117,9 @@ struct Inner {
     member: Member,
 }
 
+/// A piece of a body.
+type Chunk = Result<bytes::Bytes, PayloadError>;
+
 impl Peer {
     pub fn new(url: BaseUrl, member: &Member) -> Self {
         let (base, bearer) = (url.to_string().into(), member.token().bearer());
@@ -179,28 +185,16 @@ impl Peer {
         path: &str,
         request_id: &str,
         deadline: Duration,
-        mut sink: impl AsyncFnMut(&[u8]) -> std::io::Result<()>,
+        sink: impl AsyncFnMut(&[u8]) -> std::io::Result<()>,
     ) -> Result<Sha256Sum, CallError> {
-        use futures_util::StreamExt;
-        let request = self.client().get(format!("{}{path}", self.0.base));
         let transfer = async {
-            let answer = self.prepare(request, request_id).timeout(deadline).send().await;
-            let mut answer = answer.map_err(|error| self.failed(&error))?;
-            if !answer.status().is_success() {
-                return self.decode(Some(Ok(answer)), deadline).await;
-            }
-            self.meet(answer.headers());
+            let answer = self.open(path, request_id, deadline).await?;
             let sum = answer.headers().get(headers::BAZAR_SHA256).and_then(|sum| sum.to_str().ok());
             let sum: Option<Sha256Sum> = sum.and_then(|sum| sum.parse().ok());
             let sum = sum.ok_or_else(|| self.no_answer("it announced no SHA-256 sum"))?;
             let announced = answer.headers().get("content-length").and_then(|length| length.to_str().ok());
             let announced: Option<u64> = announced.and_then(|length| length.parse().ok());
-            let mut received = 0;
-            while let Some(chunk) = answer.next().await {
-                let chunk = chunk.map_err(|error| self.no_answer(error))?;
-                received += chunk.len() as u64;
-                sink(&chunk).await.map_err(|error| self.no_answer(error))?;
-            }
+            let received = self.pour(answer, sink).await?;
             // awc takes a body that breaks off for one that ends.
             match announced == Some(received) {
                 true => Ok(sum),
@@ -217,23 +211,45 @@ impl Peer {
         path: &str,
         request_id: &str,
         deadline: Duration,
-        mut sink: impl AsyncFnMut(&[u8]) -> std::io::Result<()>,
+        sink: impl AsyncFnMut(&[u8]) -> std::io::Result<()>,
     ) -> Result<(), CallError> {
-        use futures_util::StreamExt;
-        let request = self.client().get(format!("{}{path}", self.0.base));
         let transfer = async {
-            let answer = self.prepare(request, request_id).timeout(deadline).send().await;
-            let mut answer = answer.map_err(|error| self.failed(&error))?;
-            if !answer.status().is_success() {
-                return self.decode(Some(Ok(answer)), deadline).await;
-            }
-            while let Some(chunk) = answer.next().await {
-                let chunk = chunk.map_err(|error| self.no_answer(error))?;
-                sink(&chunk).await.map_err(|error| self.no_answer(error))?;
-            }
-            Ok(())
+            let answer = self.open(path, request_id, deadline).await?;
+            self.pour(answer, sink).await.map(drop)
         };
         within(deadline, transfer).await.unwrap_or_else(|| Err(self.no_answer("the transfer took too long")))
+    }
+
+    /// An answer whose body is still to come, unless it is a refusal.
+    async fn open(
+        &self,
+        path: &str,
+        request_id: &str,
+        deadline: Duration,
+    ) -> Result<awc::ClientResponse<impl Stream<Item = Chunk> + use<>>, CallError> {
+        let request = self.client().get(format!("{}{path}", self.0.base));
+        let answer = self.prepare(request, request_id).timeout(deadline).send().await;
+        let answer = answer.map_err(|error| self.failed(&error))?;
+        self.meet(answer.headers());
+        if !answer.status().is_success() {
+            return Err(self.refusal(answer, deadline).await);
+        }
+        Ok(answer)
+    }
+
+    /// How many bytes of the body came.
+    async fn pour(
+        &self,
+        mut answer: awc::ClientResponse<impl Stream<Item = Chunk> + Unpin>,
+        mut sink: impl AsyncFnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<u64, CallError> {
+        let mut received = 0;
+        while let Some(chunk) = answer.next().await {
+            let chunk = chunk.map_err(|error| self.no_answer(error))?;
+            received += chunk.len() as u64;
+            sink(&chunk).await.map_err(|error| self.no_answer(error))?;
+        }
+        Ok(received)
     }
 
     fn prepare(&self, request: awc::ClientRequest, request_id: &str) -> awc::ClientRequest {
@@ -259,24 +275,42 @@ impl Peer {
     ) -> Result<T, CallError>
     where
         T: DeserializeOwned,
-        S: futures_util::Stream<Item = Result<bytes::Bytes, awc::error::PayloadError>>,
+        S: Stream<Item = Chunk>,
     {
         let answer = answer.ok_or_else(|| self.no_answer(format_args!("not within {deadline:?}")))?;
-        let mut answer = answer.map_err(|error| self.failed(&error))?;
+        let answer = answer.map_err(|error| self.failed(&error))?;
         self.meet(answer.headers());
+        if !answer.status().is_success() {
+            return Err(self.refusal(answer, deadline).await);
+        }
+        let body = self.body(answer, deadline).await?;
+        // An empty answer is the unit value.
+        let body: &[u8] = if body.is_empty() { b"null" } else { &body };
+        serde_json::from_slice(body).map_err(|error| self.no_answer(error))
+    }
+
+    /// What an answer says that is no success.
+    async fn refusal(
+        &self,
+        answer: awc::ClientResponse<impl Stream<Item = Chunk>>,
+        deadline: Duration,
+    ) -> CallError {
         let status = answer.status();
+        match self.body(answer, deadline).await.map(|body| serde_json::from_slice(&body)) {
+            Ok(Ok(problem)) => CallError::Refused { peer: self.0.base.to_string(), problem },
+            Ok(Err(_)) => self.no_answer(format_args!("status {status} without a known code")),
+            Err(error) => error,
+        }
+    }
+
+    async fn body(
+        &self,
+        mut answer: awc::ClientResponse<impl Stream<Item = Chunk>>,
+        deadline: Duration,
+    ) -> Result<bytes::Bytes, CallError> {
         let body = within(deadline, answer.body().limit(MAX_RESPONSE_BYTES)).await;
         let body = body.ok_or_else(|| self.no_answer(format_args!("not within {deadline:?}")))?;
-        let body = body.map_err(|error| self.no_answer(error))?;
-        if status.is_success() {
-            // An empty answer is the unit value.
-            let body: &[u8] = if body.is_empty() { b"null" } else { &body };
-            return serde_json::from_slice(body).map_err(|error| self.no_answer(error));
-        }
-        match serde_json::from_slice::<Problem>(&body) {
-            Ok(problem) => Err(CallError::Refused { peer: self.0.base.to_string(), problem }),
-            Err(_) => Err(self.no_answer(format_args!("status {status} without a known code"))),
-        }
+        body.map_err(|error| self.no_answer(error))
     }
 
     fn failed(&self, error: &SendRequestError) -> CallError {

@@ -83,22 +83,12 @@ pub fn last_deadline(batch: &[Waiting]) -> Instant {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{BookId, IdempotencyKey, OrderId, Purchase, Quantity, Refusal};
+    use crate::client::fake::purchase_of;
+    use crate::domain::Refusal;
     use parking_lot::Mutex;
     use std::time::Duration;
 
     const BOUNDS: Bounds = Bounds { batch: 9, calls: 1, waiting: 9 };
-
-    fn call(book: i64) -> PurchaseCall {
-        let purchase = Purchase {
-            order_id: OrderId::draw(7, u128::from(book.unsigned_abs())),
-            key: IdempotencyKey::parse(format!("key-{book}")).unwrap(),
-            book_id: BookId::new(book).unwrap(),
-            quantity: Quantity::ONE,
-            offer: None,
-        };
-        PurchaseCall { request_id: "test".into(), purchase }
-    }
 
     #[actix_web::test]
     async fn who_waited_past_its_deadline_is_not_sent_and_the_others_have_their_own_answers() {
@@ -121,9 +111,9 @@ mod tests {
         let now = Instant::now();
         let later = now + Duration::from_secs(60);
         let answers = tokio::join!(
-            gatherer.submit(call(1), later),
-            gatherer.submit(call(2), now),
-            gatherer.submit(call(3), later),
+            gatherer.submit(purchase_of(1), later),
+            gatherer.submit(purchase_of(2), now),
+            gatherer.submit(purchase_of(3), later),
         );
         let refused = |refusal| Ok(Outcome::Purchase { answer: Err(refusal), replayed: false });
         let (sold_out, unknown) = (refused(Refusal::OutOfStock), refused(Refusal::BookNotFound));
@@ -135,7 +125,7 @@ mod tests {
     async fn who_waits_for_a_node_that_hangs_is_answered_at_its_deadline() {
         let gatherer = PurchaseGatherer::new(BOUNDS, |_| std::future::pending());
         let until = Instant::now() + Duration::from_millis(1);
-        assert_eq!(gatherer.submit(call(1), until).await, Err(ErrorCode::Unavailable));
+        assert_eq!(gatherer.submit(purchase_of(1), until).await, Err(ErrorCode::Unavailable));
         assert!(Instant::now() >= until);
     }
 }

@@ -154,46 +154,28 @@ impl<'a> Delivery<'a> {
 mod tests {
     use super::*;
     use crate::client::BaseUrl;
-    use crate::domain::{BookId, IdempotencyKey, OrderId, Outcome, Quantity, Refusal};
+    use crate::client::fake::{FakePeer, answers, purchase_of, refuses};
+    use crate::domain::{Outcome, Refusal};
     use crate::member::Member;
     use crate::wire::catalog::Purchases;
-    use actix_web::{App, HttpResponse, HttpServer, web};
     use futures_util::future::join_all;
-    use parking_lot::Mutex;
     use std::net::TcpListener;
 
-    /// An order node that knows what to say of each book, and keeps what it was asked.
-    #[derive(Clone)]
-    struct OrderNode {
-        url: BaseUrl,
-        asked: Arc<Mutex<Vec<Vec<i64>>>>,
+    /// An order node that knows what to say of books that are bought together.
+    fn order_node(says: impl Fn(Vec<i64>) -> Vec<PurchaseAnswer> + Clone + Send + 'static) -> FakePeer {
+        FakePeer::start(move |body| {
+            let body: Purchases = serde_json::from_value(body.clone()).unwrap();
+            answers(Answers { answers: says(books(&body)) })
+        })
     }
 
-    impl OrderNode {
-        fn start(says: fn(Vec<i64>) -> Vec<PurchaseAnswer>) -> Self {
-            let asked = Arc::new(Mutex::new(Vec::new()));
-            let server = HttpServer::new({
-                let asked = Arc::clone(&asked);
-                move || {
-                    let asked = Arc::clone(&asked);
-                    let answer = move |body: web::Json<Purchases>| {
-                        let books = body.purchases.iter().map(|call| call.purchase.book_id.get());
-                        let books: Vec<i64> = books.collect();
-                        asked.lock().push(books.clone());
-                        async move { HttpResponse::Ok().json(Answers { answers: says(books) }) }
-                    };
-                    App::new().route(PURCHASES, web::post().to(answer))
-                }
-            });
-            let server = server.workers(1).disable_signals().bind(("127.0.0.1", 0)).unwrap();
-            let url = BaseUrl::from_addr(server.addrs()[0]);
-            actix_web::rt::spawn(server.run());
-            Self { url, asked }
-        }
+    fn books(body: &Purchases) -> Vec<i64> {
+        body.purchases.iter().map(|call| call.purchase.book_id.get()).collect()
+    }
 
-        fn asked(&self) -> Vec<Vec<i64>> {
-            std::mem::take(&mut self.asked.lock())
-        }
+    /// The books that it was asked to buy together, request by request.
+    fn asked(node: &FakePeer) -> Vec<Vec<i64>> {
+        node.asked().iter().map(books).collect()
     }
 
     fn refused(refusal: Refusal) -> PurchaseAnswer {
@@ -207,24 +189,17 @@ mod tests {
 
     /// What becomes of purchases that are made together.
     async fn buy(orders: &Orders, books: &[i64]) -> Vec<PurchaseAnswer> {
-        let purchase = |book: i64| Purchase {
-            order_id: OrderId::draw(7, u128::from(book.unsigned_abs())),
-            key: IdempotencyKey::parse(format!("key-{book}")).unwrap(),
-            book_id: BookId::new(book).unwrap(),
-            quantity: Quantity::ONE,
-            offer: None,
-        };
-        join_all(books.iter().map(|&book| orders.buy(purchase(book), "test".into()))).await
+        join_all(books.iter().map(|&book| orders.buy(purchase_of(book).purchase, "test".into()))).await
     }
 
     #[actix_web::test]
     async fn purchases_that_travel_together_have_an_answer_each() {
-        let node = OrderNode::start(|books| {
+        let node = order_node(|books| {
             let of = |book| if book == 2 { Refusal::OutOfStock } else { Refusal::BookNotFound };
             books.into_iter().map(|book| refused(of(book))).collect()
         });
         let answers = buy(&orders(&[&node.url]).await, &[1, 2, 3]).await;
-        assert_eq!(node.asked(), [[1, 2, 3]]);
+        assert_eq!(asked(&node), [[1, 2, 3]]);
         let (sold_out, unknown) = (refused(Refusal::OutOfStock), refused(Refusal::BookNotFound));
         assert_eq!(answers, [unknown.clone(), sold_out, unknown]);
     }
@@ -234,12 +209,12 @@ mod tests {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let gone = BaseUrl::from_addr(silent.local_addr().unwrap());
         drop(silent);
-        let node = OrderNode::start(|books| vec![refused(Refusal::OutOfStock); books.len()]);
+        let node = order_node(|books| vec![refused(Refusal::OutOfStock); books.len()]);
         let orders = orders(&[&gone, &node.url]).await;
         // Each of the two has a turn.
         for _ in 0..2 {
             assert_eq!(buy(&orders, &[1, 2]).await, vec![refused(Refusal::OutOfStock); 2]);
-            assert_eq!(node.asked(), [[1, 2]]);
+            assert_eq!(asked(&node), [[1, 2]]);
         }
         assert_eq!(orders.pool.count(), (2, 1), "the first was asked, and is out of the balance");
     }
@@ -250,45 +225,38 @@ mod tests {
             2 => vec![refused(Refusal::OutOfStock), Err(ErrorCode::Unavailable)],
             _ => vec![refused(Refusal::BookNotFound); books.len()],
         };
-        let nodes = [OrderNode::start(says), OrderNode::start(says)];
+        let nodes = [order_node(says), order_node(says)];
         let orders = orders(&[&nodes[0].url, &nodes[1].url]).await;
         let answers = buy(&orders, &[1, 2]).await;
         assert_eq!(answers, [refused(Refusal::OutOfStock), refused(Refusal::BookNotFound)]);
-        let mut asked = nodes.map(|node| node.asked());
-        asked.sort();
-        assert_eq!(asked, [[vec![1, 2]], [vec![2]]]);
+        let mut both = nodes.each_ref().map(asked);
+        both.sort();
+        assert_eq!(both, [[vec![1, 2]], [vec![2]]]);
         assert_eq!(orders.pool.count(), (2, 2), "full is not failed");
     }
 
     #[actix_web::test]
     async fn when_all_nodes_are_full_the_answer_is_a_quick_503() {
-        let node = OrderNode::start(|books| vec![Err(ErrorCode::Unavailable); books.len()]);
+        let node = order_node(|books| vec![Err(ErrorCode::Unavailable); books.len()]);
         let answers = buy(&orders(&[&node.url]).await, &[1]).await;
         assert_eq!(answers, [Err(ErrorCode::Unavailable)]);
-        assert_eq!(node.asked(), [[1]]);
+        assert_eq!(asked(&node), [[1]]);
     }
 
     #[actix_web::test]
     async fn what_is_no_answer_for_each_is_none_for_any() {
-        let confused = OrderNode::start(|_| vec![refused(Refusal::OutOfStock)]);
-        let node = OrderNode::start(|books| vec![refused(Refusal::BookNotFound); books.len()]);
+        let confused = order_node(|_| vec![refused(Refusal::OutOfStock)]);
+        let node = order_node(|books| vec![refused(Refusal::BookNotFound); books.len()]);
         let orders = orders(&[&confused.url, &node.url]).await;
         for _ in 0..2 {
             assert_eq!(buy(&orders, &[1, 2]).await, vec![refused(Refusal::BookNotFound); 2]);
         }
-        assert_eq!(confused.asked(), [[1, 2]], "once, and then it is out of the balance");
+        assert_eq!(asked(&confused), [[1, 2]], "once, and then it is out of the balance");
     }
 
     #[actix_web::test]
     async fn a_node_that_takes_nothing_from_us_is_no_matter_of_the_customer() {
-        let node = HttpServer::new(|| {
-            let problem =
-                || async { HttpResponse::Unauthorized().json(Problem::from(ErrorCode::Unauthorized)) };
-            App::new().route(PURCHASES, web::post().to(problem))
-        });
-        let node = node.workers(1).disable_signals().bind(("127.0.0.1", 0)).unwrap();
-        let url = BaseUrl::from_addr(node.addrs()[0]);
-        actix_web::rt::spawn(node.run());
-        assert_eq!(buy(&orders(&[&url]).await, &[1]).await, [Err(ErrorCode::Internal)]);
+        let node = FakePeer::start(|_| refuses(ErrorCode::Unauthorized));
+        assert_eq!(buy(&orders(&[&node.url]).await, &[1]).await, [Err(ErrorCode::Internal)]);
     }
 }

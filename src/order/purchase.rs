@@ -104,3 +104,57 @@ fn worth_repeating(error: &CallError) -> bool {
 fn all(batch: &[Waiting], code: ErrorCode) -> Vec<PurchaseAnswer> {
     vec![Err(code); batch.len()]
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::client::fake::{FakeAnswer, FakePeer, answers, purchase_of, refuses};
+    use crate::domain::{Outcome, Refusal};
+    use crate::member::Member;
+    use crate::wire::catalog;
+    use parking_lot::Mutex;
+    use std::sync::Arc;
+
+    /// A master that gives these answers, one after the other.
+    fn master(script: Vec<FakeAnswer>) -> (FakePeer, Purchases) {
+        let script = Arc::new(Mutex::new(script.into_iter()));
+        let master = FakePeer::start(move |_| script.lock().next().unwrap());
+        let masters = Masters::new(std::slice::from_ref(&master.url), &Member::of_nothing());
+        (master, Purchases::new(masters))
+    }
+
+    fn calls(books: &[i64]) -> Vec<PurchaseCall> {
+        books.iter().copied().map(purchase_of).collect()
+    }
+
+    fn sold_out() -> Outcome {
+        Outcome::Purchase { answer: Err(Refusal::OutOfStock), replayed: false }
+    }
+
+    fn unknown_book() -> Outcome {
+        Outcome::Purchase { answer: Err(Refusal::BookNotFound), replayed: false }
+    }
+
+    #[actix_web::test]
+    async fn what_the_master_cannot_take_now_is_repeated_as_it_was_and_each_has_its_own_answer() {
+        let outcomes = answers(Outcomes { outcomes: vec![sold_out(), unknown_book()] });
+        let (master, purchases) =
+            master(vec![refuses(ErrorCode::Unavailable), refuses(ErrorCode::NotMaster), outcomes]);
+        let calls = calls(&[1, 2]);
+        assert_eq!(purchases.submit(calls.clone()).await, [Ok(sold_out()), Ok(unknown_book())]);
+        assert_eq!(master.asked::<catalog::Purchases>(), vec![catalog::Purchases { purchases: calls }; 3]);
+    }
+
+    #[actix_web::test]
+    async fn what_the_master_refuses_to_take_is_not_repeated() {
+        let (master, purchases) = master(vec![refuses(ErrorCode::InvalidRequest)]);
+        assert_eq!(purchases.submit(calls(&[1, 2])).await, vec![Err(ErrorCode::Internal); 2]);
+        assert_eq!(master.asked::<catalog::Purchases>().len(), 1);
+    }
+
+    #[actix_web::test]
+    async fn what_is_no_answer_for_each_is_none_for_any() {
+        let (_master, purchases) = master(vec![answers(Outcomes { outcomes: vec![sold_out()] })]);
+        assert_eq!(purchases.submit(calls(&[1, 2])).await, vec![Err(ErrorCode::Internal); 2]);
+    }
+}

@@ -8,6 +8,7 @@ use super::{StoreError, rows};
 use crate::domain::{
     Book, BookId, BookPage, Order, OrderId, QueryPage, Rank, Title, Topic, TopicCount, Version, Words,
 };
+use sqlx::sqlite::SqliteRow;
 use sqlx::{Row, SqlitePool};
 use std::path::{Path, PathBuf};
 
@@ -129,15 +130,7 @@ impl Store {
             .bind(limit as i64 + 1)
             .fetch_all(&self.pool)
             .await?;
-        let asof = rows::version(found.first().ok_or_else(rows::empty_log)?, 0)?;
-        let mut books = Vec::with_capacity(found.len());
-        for row in &found {
-            books.extend(rows::book(row, 3)?);
-        }
-        // The one row too many only says that there are more.
-        let more = books.len() > limit;
-        books.truncate(limit);
-        let next = books.last().filter(|_| more).map(|book| book.id);
+        let (asof, books, next) = page(&found, limit, |last| last.id)?;
         Ok(Snapshot { asof, value: BookPage { books, next } })
     }
 
@@ -156,14 +149,8 @@ impl Store {
             .bind(limit as i64 + 1)
             .fetch_all(&self.pool)
             .await?;
-        let asof = rows::version(found.first().ok_or_else(rows::empty_log)?, 0)?;
-        let mut books = Vec::with_capacity(found.len());
-        for row in &found {
-            books.extend(rows::book(row, 3)?);
-        }
-        let more = books.len() > limit;
-        books.truncate(limit);
-        let next = books.last().filter(|_| more).map(|book| Rank { chars: chars(&book.title), id: book.id });
+        let (asof, books, next) =
+            page(&found, limit, |last| Rank { chars: chars(&last.title), id: last.id })?;
         Ok(Snapshot { asof, value: QueryPage { books, next } })
     }
 
@@ -194,4 +181,22 @@ impl Store {
     pub async fn close(self) {
         self.pool.close().await;
     }
+}
+
+/// The books of `found`, at most `limit`, and the place of the last of them if there are more: one row too
+/// many says so.
+fn page<P>(
+    found: &[SqliteRow],
+    limit: usize,
+    place: impl FnOnce(&Book) -> P,
+) -> Result<(Version, Vec<Book>, Option<P>), StoreError> {
+    let asof = rows::version(found.first().ok_or_else(rows::empty_log)?, 0)?;
+    let mut books = Vec::with_capacity(found.len());
+    for row in found {
+        books.extend(rows::book(row, 3)?);
+    }
+    let more = books.len() > limit;
+    books.truncate(limit);
+    let next = books.last().filter(|_| more).map(place);
+    Ok((asof, books, next))
 }

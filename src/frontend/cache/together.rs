@@ -101,11 +101,9 @@ fn are_objects(books: &[Option<Box<RawValue>>], count: usize) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::client::BaseUrl;
+    use crate::client::fake::{FakeAnswer, FakePeer, answers, refuses};
     use crate::domain::Epoch;
     use crate::member::Member;
-    use crate::wire::Problem;
-    use actix_web::{App, HttpResponse, HttpServer, http::StatusCode, web};
     use parking_lot::Mutex;
     use serde_json::{Value, json};
     use std::sync::Arc;
@@ -114,34 +112,22 @@ mod tests {
 
     /// A node that answers whatever it is told to.
     #[derive(Clone, Default)]
-    struct Node(Arc<Mutex<(u16, Value)>>);
+    struct Node(Arc<Mutex<FakeAnswer>>);
 
     impl Node {
-        async fn start() -> (Self, Together) {
+        fn start() -> (Self, Together) {
             let node = Self::default();
-            let answers = node.clone();
-            let server = HttpServer::new(move || {
-                let answers = answers.clone();
-                App::new().route(
-                    "/books",
-                    web::get().to(move || {
-                        let (status, body) = answers.0.lock().clone();
-                        async move { HttpResponse::build(StatusCode::from_u16(status).unwrap()).json(body) }
-                    }),
-                )
-            });
-            let server = server.workers(1).disable_signals().bind(("127.0.0.1", 0)).unwrap();
-            let url = BaseUrl::from_addr(server.addrs()[0]);
-            actix_web::rt::spawn(server.run());
-            (node, Together::to(&Peer::new(url, &Member::of_nothing())))
+            let told = Arc::clone(&node.0);
+            let peer = FakePeer::start(move |_| told.lock().clone());
+            (node, Together::to(&Peer::new(peer.url, &Member::of_nothing())))
         }
 
-        fn answers(&self, status: u16, body: Value) {
-            *self.0.lock() = (status, body);
+        fn answers(&self, answer: FakeAnswer) {
+            *self.0.lock() = answer;
         }
 
         fn states(&self, master: bool, books: Value) {
-            self.answers(200, json!({ "asof": at(3), "master": master, "value": books }));
+            self.answers(answers(json!({ "asof": at(3), "master": master, "value": books })));
         }
     }
 
@@ -155,7 +141,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_node_that_is_behind_what_a_reader_needs_has_not_answered_it_unless_it_is_the_master() {
-        let (node, way) = Node::start().await;
+        let (node, way) = Node::start();
         let before = clock::now();
         node.states(false, json!([{ "bookTitle": "}", "id": 9 }]));
         assert!(book(&way, 4).await.is_none());
@@ -170,7 +156,7 @@ mod tests {
 
     #[actix_web::test]
     async fn what_is_no_answer_for_each_book_is_none_for_any() {
-        let (node, way) = Node::start().await;
+        let (node, way) = Node::start();
         for books in [json!([]), json!([null, null]), json!([{}]), json!([9]), json!(["{\"}"]), json!([[]])] {
             node.states(true, books);
             assert!(matches!(book(&way, 3).await, Some(Err(CallError::NoAnswer { .. }))));
@@ -179,11 +165,10 @@ mod tests {
 
     #[actix_web::test]
     async fn who_knows_no_such_request_is_asked_for_one_book_at_a_time() {
-        let (node, way) = Node::start().await;
-        let problem = |code| serde_json::to_value(Problem::from(code)).unwrap();
-        node.answers(404, problem(ErrorCode::NotFound));
+        let (node, way) = Node::start();
+        node.answers(refuses(ErrorCode::NotFound));
         assert!(book(&way, 3).await.is_none());
-        node.answers(ErrorCode::Behind.status(), problem(ErrorCode::Behind));
+        node.answers(refuses(ErrorCode::Behind));
         let refused = book(&way, 3).await.unwrap().err().unwrap();
         assert_eq!(refused.code(), Some(ErrorCode::Behind));
     }
