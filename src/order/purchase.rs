@@ -16,8 +16,8 @@ use tokio::time::Instant;
 /// Purchases that wait for the request under way; with more the answer is a quick 503.
 const QUEUE: usize = 2048;
 
-/// Requests to the master under way. The second leaves when it has its share of the buyers there are: then
-/// batches do not get smaller by it.
+/// Requests to the master under way. Those beside the first leave when they have their share of the buyers there are:
+/// then batches do not get smaller by it.
 const REQUESTS: usize = 4;
 
 /// From a purchase's arrival to its answer: longer than a lease and a master's restart take.
