@@ -56,6 +56,9 @@ const LOG_BYTES: u64 = 1 << 20;
 const EXPORT_CHUNK: usize = 64 << 10;
 const EXPORT_CHUNKS: usize = 4;
 
+/// How long an export waits for whoever reads it to take a chunk: its snapshot keeps the WAL from being reused.
+const EXPORT_PATIENCE: Duration = Duration::from_secs(30);
+
 /// The unit in which a snapshot is sent.
 const SNAPSHOT_CHUNK: usize = 64 << 10;
 
@@ -406,8 +409,11 @@ async fn export<N: Node>(node: web::Data<N>) -> Answer {
                 return Ok(());
             }
             let chunk = std::mem::replace(&mut lines, Vec::with_capacity(2 * EXPORT_CHUNK));
-            let sent = chunks.send(bytes::Bytes::from(chunk)).await;
-            Ok(sent.map_err(|_| std::io::Error::other("nobody reads it"))?)
+            let sent = tokio::time::timeout(EXPORT_PATIENCE, chunks.send(bytes::Bytes::from(chunk))).await;
+            match sent {
+                Ok(Ok(())) => Ok(()),
+                _ => Err(std::io::Error::other("nobody reads it").into()),
+            }
         });
         match exported.await {
             Ok((end, books)) => {

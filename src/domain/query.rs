@@ -14,7 +14,7 @@ impl Words {
     pub const MAX_CHARS: usize = 300;
 
     /// More words than this are refused: each is looked up on its own.
-    pub const MAX_WORDS: usize = 32;
+    pub const MAX_WORDS: usize = 16;
 
     /// Shorter beginnings stand for themselves: half the catalog begins with any two letters.
     const MIN_PREFIX_CHARS: usize = 3;

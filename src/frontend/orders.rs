@@ -25,9 +25,12 @@ const ATTEMPT: Duration = Duration::from_secs(6);
 /// Before purchases go to another order node.
 const RETRY_PAUSE: Duration = Duration::from_millis(50);
 
+/// Purchases under way in a frontend; with more the answer is a quick 503. Each holds a few kilobytes.
+pub const MAX_PURCHASES: usize = 1024;
+
 /// Of one thread. With two requests under way 32 buyers made an eighth fewer purchases, because they waited here
 /// and not at the master, where batches are made; more than four made no difference.
-const BOUNDS: Bounds = Bounds { batch: MAX_BATCH, calls: 4, waiting: super::shop::MAX_PURCHASES };
+const BOUNDS: Bounds = Bounds { batch: MAX_BATCH, calls: 4, waiting: MAX_PURCHASES };
 
 /// The order nodes, as a customer's purchase sees them.
 pub struct Orders {
@@ -122,7 +125,13 @@ impl<'a> Delivery<'a> {
         let open = self.open();
         let body: PurchasesBody = open.iter().map(|&index| &self.batch[index]).collect();
         let left = self.until.saturating_duration_since(Instant::now());
-        let told = node.peer.post(PURCHASES, &body, self.request_id(), left.min(ATTEMPT)).await;
+        let told = tokio::select! {
+            told = node.peer.post(PURCHASES, &body, self.request_id(), left.min(ATTEMPT)) => told,
+            // One that hangs must not hold up those who wait behind this request for as long as an attempt.
+            () = node.ill(), if node.is_well() => {
+                return Err(node.peer.nonsense("it went out of the balance"));
+            }
+        };
         let told = match told {
             Ok(Answers { answers }) if answers.len() == open.len() => answers,
             Ok(_) => return Err(node.peer.nonsense("it did not tell about each of the purchases")),
@@ -190,6 +199,27 @@ mod tests {
     /// What becomes of purchases that are made together.
     async fn buy(orders: &Orders, books: &[i64]) -> Vec<PurchaseAnswer> {
         join_all(books.iter().map(|&book| orders.buy(purchase_of(book).purchase, "test".into()))).await
+    }
+
+    #[actix_web::test]
+    async fn purchases_at_a_node_that_hangs_go_to_another_as_soon_as_that_is_noticed() {
+        // It takes connections and says nothing.
+        let silent = TcpListener::bind("127.0.0.1:0").unwrap();
+        let hangs = BaseUrl::from_addr(silent.local_addr().unwrap());
+        let well = order_node(|books| books.iter().map(|_| refused(Refusal::OutOfStock)).collect());
+        let orders = Arc::new(orders(&[&hangs, &well.url()]).await);
+        let rounds: Vec<_> = (0..20)
+            .map(|_| {
+                let orders = Arc::clone(&orders);
+                actix_web::rt::spawn(async move { buy(&orders, &[1]).await })
+            })
+            .collect();
+        let stop = crate::shutdown::Shutdown::new();
+        let probing = actix_web::rt::spawn(Arc::clone(&orders.pool).keep(stop.clone()));
+        let bought = tokio::time::timeout(ATTEMPT / 2, join_all(rounds)).await.expect("long before an attempt is over");
+        assert!(bought.into_iter().all(|answers| answers.unwrap() == [refused(Refusal::OutOfStock)]));
+        stop.cancel();
+        probing.await.unwrap();
     }
 
     #[actix_web::test]

@@ -3,7 +3,7 @@
 use super::balance::Pool;
 use super::cache::{Cache, Reach, Served, Want};
 use super::demand::{Demand, Level};
-use super::orders::Orders;
+use super::orders::{MAX_PURCHASES, Orders};
 use crate::clock;
 use crate::coherence::Moment;
 use crate::domain::{IdempotencyKey, Order, OrderId, Outcome, PublicVersion, Purchase, Receipt, Refusal};
@@ -14,9 +14,6 @@ use crate::wire::{ErrorCode, Problem};
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
-
-/// Purchases under way; with more the answer is a quick 503. Each holds a few kilobytes.
-pub const MAX_PURCHASES: usize = 1024;
 
 /// For one look-up of an order.
 const LOOKUP_DEADLINE: Duration = Duration::from_secs(1);

@@ -191,7 +191,7 @@ impl Checker {
                     receipt.version
                 ));
             }
-            Some(Fact { version: Some(least), .. }) if reached(receipt.version) < reached(least) => {
+            Some(Fact { version: Some(least), .. }) if reached(receipt.version) <= reached(least) => {
                 self.violated(format!(
                     "book {book}: order {order} has version {}, although one that was acknowledged before it was sent \
                      has {least}",

@@ -77,6 +77,10 @@ impl Shelf {
 
 fn parse<T: DeserializeOwned>(store: &Connection, answer: &Answer) -> Result<T, LoadError> {
     let no_shelf = |cause: String| LoadError::NoShelf(store.store().clone(), cause);
+    if answer.says_stale() {
+        // What is checked begins with the stock that there is.
+        return Err(no_shelf("its answers may be stale, because its write master is away".into()));
+    }
     match answer.status.is_success() {
         true => serde_json::from_slice(&answer.body).map_err(|error| no_shelf(error.to_string())),
         false => Err(no_shelf(answer.problem().map_or_else(

@@ -8,7 +8,7 @@
 //! returns, unless it takes longer than [`DRAIN`].
 
 use super::drain::UnderWay;
-use super::{DRAIN, HEAD_TIMEOUT, KEEP_ALIVE, MAX_CONNECTIONS, Site, doorway};
+use super::{DISCONNECT_TIMEOUT, DRAIN, HEAD_TIMEOUT, KEEP_ALIVE, MAX_CONNECTIONS, Site, doorway};
 use crate::shutdown::Shutdown;
 use actix_http::HttpService;
 use actix_service::{Service, ServiceFactory, map_config};
@@ -37,6 +37,7 @@ pub async fn serve_here<C: FnOnce(&mut ServiceConfig) + 'static>(
     let service = HttpService::build()
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
+        .client_disconnect_timeout(DISCONNECT_TIMEOUT)
         .local_addr(addr)
         .finish(map_config(doorway, |()| AppConfig::default()))
         .tcp()

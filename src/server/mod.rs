@@ -43,6 +43,9 @@ const KEEP_ALIVE: Duration = Duration::from_secs(75);
 /// For the head of a request; slower is a slow-loris.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// For a peer to read an answer that it gets before it has sent all of its body, and to hang up.
+const DISCONNECT_TIMEOUT: Duration = Duration::from_secs(1);
+
 /// For the body of a request.
 const BODY_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -101,6 +104,7 @@ pub async fn serve<C: FnOnce(&mut ServiceConfig) + 'static>(
         .max_connections(MAX_CONNECTIONS)
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
+    .client_disconnect_timeout(DISCONNECT_TIMEOUT)
         .disable_signals()
         .listen(listener)?
         .run();

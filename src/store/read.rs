@@ -4,13 +4,16 @@
 //! joins the last log row, since a transaction around several would cost a round trip to the
 //! connection's thread for each.
 
-use super::{StoreError, rows};
+use super::{StoreError, connection, rows};
 use crate::domain::{
     Book, BookId, BookPage, Order, OrderId, QueryPage, Rank, Title, Topic, TopicCount, Version, Words,
 };
 use sqlx::sqlite::SqliteRow;
-use sqlx::{Row, SqlitePool};
+use sqlx::{Connection, Row, SqliteConnection, SqlitePool};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+use tokio::sync::Mutex;
 
 /// The index is walked from the row behind the one given, and only as far as the limit; each of its rows ends in
 /// the number of its book.
@@ -21,6 +24,16 @@ const BOOKS_WITH_WORDS: &str =
                 ORDER BY rowid LIMIT ?3) AS t
      LEFT JOIN books AS b ON b.id = t.rank & 9007199254740991
      ORDER BY t.rank";
+
+/// How long a search may take: one that finds more than it can look through by then is given up. With
+/// [`SEARCH_PATIENCE`] less than a frontend waits for a node.
+const SEARCH_DEADLINE: Duration = Duration::from_millis(250);
+
+/// How long a search waits for those before it.
+const SEARCH_PATIENCE: Duration = Duration::from_millis(200);
+
+/// Steps of SQLite's machine between two looks at the clock: some microseconds.
+const SEARCH_STEPS: i32 = 1000;
 
 /// The row of the full-text index that a rank stands for: the schema has the same arithmetic.
 fn title_row(rank: Rank) -> i64 {
@@ -76,11 +89,14 @@ pub struct Snapshot<T> {
 pub struct Store {
     pub(super) pool: SqlitePool,
     path: PathBuf,
+    /// For searches, opened by the first one. They take the longer the more titles have their words, so they have
+    /// one connection among them, and never keep the others from reading.
+    searcher: Arc<Mutex<Option<SqliteConnection>>>,
 }
 
 impl Store {
     pub(super) fn new(pool: SqlitePool, path: PathBuf) -> Self {
-        Self { pool, path }
+        Self { pool, path, searcher: Arc::default() }
     }
 
     pub(super) fn path(&self) -> &Path {
@@ -135,19 +151,39 @@ impl Store {
     }
 
     /// At most `limit` of the books whose titles have all the `words`, in order of their rank, those behind
-    /// the rank `after`.
+    /// the rank `after`. [`StoreError::Busy`] where that takes too long.
     pub async fn books_with_words(
         &self,
         words: &Words,
         after: Option<Rank>,
         limit: u32,
     ) -> Result<Snapshot<QueryPage>, StoreError> {
+        self.search(words, after, limit, SEARCH_DEADLINE).await
+    }
+
+    /// The same, given up after `deadline`.
+    pub(super) async fn search(
+        &self,
+        words: &Words,
+        after: Option<Rank>,
+        limit: u32,
+        deadline: Duration,
+    ) -> Result<Snapshot<QueryPage>, StoreError> {
         let limit = limit.max(1) as usize;
+        let in_turn = tokio::time::timeout(SEARCH_PATIENCE, self.searcher.lock()).await;
+        let mut searcher = in_turn.map_err(|_| sqlx::Error::PoolTimedOut)?;
+        let connection = match &mut *searcher {
+            Some(connection) => connection,
+            none => none.insert(connection::reader(&self.path).await?),
+        };
+        // Each search sets its own, also behind one whose caller has gone away.
+        let until = Instant::now() + deadline;
+        connection.lock_handle().await?.set_progress_handler(SEARCH_STEPS, move || Instant::now() < until);
         let found = sqlx::query(BOOKS_WITH_WORDS)
             .bind(words.to_fts5())
             .bind(after.map_or(0, title_row))
             .bind(limit as i64 + 1)
-            .fetch_all(&self.pool)
+            .fetch_all(&mut *connection)
             .await?;
         let (asof, books, next) =
             page(&found, limit, |last| Rank { chars: chars(&last.title), id: last.id })?;
@@ -179,6 +215,9 @@ impl Store {
 
     /// Waits for running reads and closes the connections of all clones.
     pub async fn close(self) {
+        if let Some(searcher) = self.searcher.lock().await.take() {
+            searcher.close().await.ok();
+        }
         self.pool.close().await;
     }
 }

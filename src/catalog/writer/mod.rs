@@ -1,15 +1,16 @@
-//! The master's single writer: queue → batch → fence → commit, then over to the feed for replicate →
-//! acknowledge, which overlaps with the next batch.
+//! The master's single writer: queue → decide → write and fence at once → commit, then over to the feed for
+//! replicate → acknowledge, which overlaps with the next batch.
 //!
 //! Invariants: one task owns the one writer connection. Nothing is acknowledged before all that it rests
-//! on is committed, and replicated as `--ack` says. After a fence only COMMIT can follow. If the disk
-//! refuses that, the batch is rolled back and answered with 503, and the next one may fit again; if it
-//! fails in any other way, the process ends, and the next start reads what is there.
+//! on is committed, and replicated as `--ack` says. Nothing is committed before everybody has
+//! acknowledged its fence. If the disk refuses COMMIT, the batch is rolled back and answered with 503, and the
+//! next one may fit again; if it fails in any other way, the process ends, and the next start reads what is
+//! there.
 //!
 //! | file | what it does |
 //! |---|---|
 //! | `queue` | what callers see: requests, a seal, a digest, and their answers |
-//! | `batch` | decides, fences and commits requests |
+//! | `batch` | decides, writes, fences and commits requests |
 //! | `import` | the same for a part of an import, on its own |
 //! | `last` | seals the log; writes digests |
 //! | `house` | forgets old answers and trims the log in between |

@@ -14,6 +14,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
+use tokio::sync::Notify;
 
 /// Between two rounds of looking names up and probing.
 const ROUND: Duration = Duration::from_secs(1);
@@ -46,6 +47,8 @@ pub struct Node<W = ()> {
     /// Which candidate it belongs to.
     candidate: usize,
     well: AtomicBool,
+    /// It was taken out.
+    fell_ill: Notify,
     /// Whether it answered as the write master last, or is configured as a candidate for it.
     master: AtomicBool,
 }
@@ -56,6 +59,18 @@ impl<W> Node<W> {
         let out = !matches!(error, CallError::Refused { .. });
         if out && self.well.swap(false, Ordering::Relaxed) {
             log::warn!("{} is out of the balance: {error}", self.peer.url());
+            self.fell_ill.notify_waiters();
+        }
+    }
+
+    /// Returns when it is out of the balance.
+    pub async fn ill(&self) {
+        loop {
+            let fell_ill = self.fell_ill.notified();
+            if !self.is_well() {
+                return;
+            }
+            fell_ill.await;
         }
     }
 
@@ -172,7 +187,14 @@ impl<W: Way> Pool<W> {
                 None => {
                     let peer = Peer::new(url, &self.member);
                     let master = AtomicBool::new(candidate < self.masters);
-                    Arc::new(Node { way: W::to(&peer), peer, candidate, well: AtomicBool::new(true), master })
+                    Arc::new(Node {
+                        way: W::to(&peer),
+                        peer,
+                        candidate,
+                        well: AtomicBool::new(true),
+                        fell_ill: Notify::new(),
+                        master,
+                    })
                 }
             })
             .collect();

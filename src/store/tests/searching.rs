@@ -44,6 +44,19 @@ async fn assert_in_step(node: &Node) {
 }
 
 #[tokio::test]
+async fn a_search_that_takes_too_long_is_given_up_and_the_next_one_is_not() {
+    let mut node = Node::master().await;
+    let many: Vec<Request> = (0..1000).map(|n| create(&format!("Physics {n}"), "science")).collect();
+    node.write(&many).await;
+    let words = Words::parse("physics").unwrap();
+    let given_up = node.store.search(&words, None, 1000, std::time::Duration::ZERO).await;
+    assert!(matches!(given_up, Err(StoreError::Busy(_))), "{given_up:?}");
+    assert_eq!(node.store.books_with_words(&words, None, 1000).await.unwrap().value.books.len(), 1000);
+    // And the others read on meanwhile and after.
+    assert!(node.store.book(id(3)).await.unwrap().value.is_some());
+}
+
+#[tokio::test]
 async fn words_find_titles_in_any_order_case_and_accent_the_shortest_title_first() {
     let mut node = Node::master().await;
     node.write(&[

@@ -1007,7 +1007,7 @@ impl World {
 
     fn commit(&mut self, node: usize) {
         if !self.nodes[node].writes() {
-            // After a fence only COMMIT can follow; deposed, it ends instead.
+            // Harsher than the store, which rolls back and answers reads as a replica would.
             let who = self.node_name(node);
             self.kill(node, false);
             self.say(&who, || "is deposed, and ends instead of committing".into());
