@@ -207,7 +207,7 @@ mod tests {
         let silent = TcpListener::bind("127.0.0.1:0").unwrap();
         let hangs = BaseUrl::from_addr(silent.local_addr().unwrap());
         let well = order_node(|books| books.iter().map(|_| refused(Refusal::OutOfStock)).collect());
-        let orders = Arc::new(orders(&[&hangs, &well.url()]).await);
+        let orders = Arc::new(orders(&[&hangs, &well.url]).await);
         let rounds: Vec<_> = (0..20)
             .map(|_| {
                 let orders = Arc::clone(&orders);
@@ -216,7 +216,9 @@ mod tests {
             .collect();
         let stop = crate::shutdown::Shutdown::new();
         let probing = actix_web::rt::spawn(Arc::clone(&orders.pool).keep(stop.clone()));
-        let bought = tokio::time::timeout(ATTEMPT / 2, join_all(rounds)).await.expect("long before an attempt is over");
+        let bought = tokio::time::timeout(ATTEMPT / 2, join_all(rounds))
+            .await
+            .expect("long before an attempt is over");
         assert!(bought.into_iter().all(|answers| answers.unwrap() == [refused(Refusal::OutOfStock)]));
         stop.cancel();
         probing.await.unwrap();

@@ -104,7 +104,7 @@ pub async fn serve<C: FnOnce(&mut ServiceConfig) + 'static>(
         .max_connections(MAX_CONNECTIONS)
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
-    .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+        .client_disconnect_timeout(DISCONNECT_TIMEOUT)
         .disable_signals()
         .listen(listener)?
         .run();

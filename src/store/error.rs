@@ -77,7 +77,9 @@ impl From<sqlx::Error> for StoreError {
                 | libsqlite3_sys::SQLITE_CANTOPEN,
             ) => Self::Full(error),
             Some(
-                libsqlite3_sys::SQLITE_BUSY | libsqlite3_sys::SQLITE_LOCKED | libsqlite3_sys::SQLITE_INTERRUPT,
+                libsqlite3_sys::SQLITE_BUSY
+                | libsqlite3_sys::SQLITE_LOCKED
+                | libsqlite3_sys::SQLITE_INTERRUPT,
             ) => Self::Busy(error),
             Some(libsqlite3_sys::SQLITE_CORRUPT | libsqlite3_sys::SQLITE_NOTADB) => {
                 Self::Corrupt(error.to_string())

@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::domain::{Rank, Words};
+use crate::store::StoreError;
 
 async fn found(store: &Store, text: &str) -> Vec<i64> {
     let words = Words::parse(text).unwrap();
