@@ -9,9 +9,12 @@ use bazar::domain::{
     Title, Topic, Version,
 };
 use bazar::store::{DataDir, NewEpoch, Writer};
+use bazar::wire::splice::finish;
+use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
 use std::hint::black_box;
 use std::sync::Arc;
+use std::time::Duration;
 use tempfile::TempDir;
 use tokio::runtime::{Builder, Runtime};
 
@@ -28,7 +31,7 @@ const NOW_MS: i64 = 1_700_000_000_000;
 const EPOCH: Epoch = Epoch { number: 1, identity: 1 };
 const LEASE_TERM_MS: u64 = 1_000;
 
-criterion_group!(hot_paths, serving, floors, ledger, store);
+criterion_group!(hot_paths, serving, splicing, floors, ledger, store);
 criterion_main!(hot_paths);
 
 /// May this entry answer this request?
@@ -41,6 +44,20 @@ fn serving(criterion: &mut Criterion) {
         assert_eq!(stamp.judge(&lease, Moment(1)), Verdict::Serve);
         group.bench_function(BenchmarkId::new("books", books), |bencher| {
             bencher.iter(|| black_box(&stamp).judge(black_box(&lease), black_box(Moment(1))));
+        });
+    }
+    group.finish();
+}
+
+/// What is made of an entry's bytes for each answer.
+fn splicing(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("splice");
+    // A book, a short page, a full default page.
+    for bytes in [120, 240, 12_000] {
+        let open = Bytes::from(vec![b'x'; bytes]);
+        group.throughput(Throughput::Bytes(bytes as u64));
+        group.bench_function(BenchmarkId::new("bytes", bytes), |bencher| {
+            bencher.iter(|| finish(black_box(&open), true, black_box(Duration::from_micros(14))));
         });
     }
     group.finish();

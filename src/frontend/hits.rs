@@ -14,6 +14,7 @@ use super::demand::Demand;
 use crate::clock;
 use crate::server::Shortcut;
 use crate::wire::headers;
+use crate::wire::splice::finish;
 use actix_web::dev::{RequestHead, Response};
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::http::{Method, StatusCode, Uri};
@@ -90,7 +91,7 @@ impl Shortcut for Hits {
         if !is_plain(&request.headers) || !self.0.cache.still_serves(&known.entry, came_in) {
             return None;
         }
-        let body = answer::finish(known.entry.body(), true, came_in.until(clock::now()));
+        let body = finish(known.entry.body(), true, came_in.until(clock::now()));
         let mut response = Response::with_body(StatusCode::OK, body);
         let own = response.headers_mut();
         own.insert(header::CONTENT_TYPE, answer::JSON);

@@ -9,5 +9,6 @@ pub mod headers;
 pub mod order;
 pub mod public;
 pub mod shopper;
+pub mod splice;
 
 pub use error::{ErrorCode, Problem};
