@@ -1,5 +1,6 @@
 //! The promises, as rules over what a customer sees. No I/O, no clock: events come in the order in which
-//! they were seen, and each request brings the place at which it was sent.
+//! they were seen, and each request brings the place at which it was sent. The caller says what time it is
+//! ([`Checker::at`]), for the words alone: what is judged is the order.
 //!
 //! What an answer proved holds for every request that is sent after that answer came (linearizability):
 //!
@@ -18,14 +19,15 @@ use crate::domain::{BookId, PublicVersion, Stock};
 use crate::wire::shopper::PurchaseRead;
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
+use std::time::Duration;
 
 /// What is remembered of one book while a request is under way. A request that is older than that is not
 /// judged, and counted.
 const MAX_FACTS: usize = 1024;
 
-/// The place of a request among all events.
+/// The place of a request among all events, and its time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Sent(u64);
+pub struct Sent(u64, Duration);
 
 /// Who answered with what: for the words of a violation.
 #[derive(Clone, Copy)]
@@ -50,6 +52,7 @@ enum Proof {
 #[derive(Debug, Clone, Copy)]
 struct Fact {
     since: u64,
+    at: Duration,
     /// There are at most so many.
     stock: Stock,
     by: Proof,
@@ -64,6 +67,22 @@ struct Known {
     facts: VecDeque<Fact>,
     /// Of acknowledged purchases.
     copies: u64,
+}
+
+/// A read that showed less than was known before it was sent.
+#[derive(Debug, Clone)]
+pub struct Stale {
+    book: BookId,
+    /// The kind of read and the frontend that answered.
+    what: String,
+    by: String,
+    sent: Duration,
+    answered: Duration,
+    stock: Stock,
+    version: Option<PublicVersion>,
+    known: Fact,
+    /// It is the stock that is too high; otherwise the version is too low.
+    rose: bool,
 }
 
 /// Counts of what was judged.
@@ -81,25 +100,30 @@ pub struct Judged {
 pub struct Checker {
     allow_restock: bool,
     now: u64,
+    clock: Duration,
     under_way: BTreeSet<Sent>,
     books: HashMap<BookId, Known>,
     judged: Judged,
     first: Option<String>,
+    first_stale: Option<Stale>,
 }
 
 impl Checker {
     pub fn new(books: &[shelf::Book], allow_restock: bool) -> Self {
         let known = |book: &shelf::Book| {
-            let start = Fact { since: 0, stock: book.stock, by: Proof::Start, version: None };
+            let (at, stock) = (Duration::ZERO, book.stock);
+            let start = Fact { since: 0, at, stock, by: Proof::Start, version: None };
             (book.id, Known { at_start: book.stock, facts: VecDeque::from([start]), copies: 0 })
         };
         Self {
             allow_restock,
             now: 0,
+            clock: Duration::ZERO,
             under_way: BTreeSet::new(),
             books: books.iter().map(known).collect(),
             judged: Judged::default(),
             first: None,
+            first_stale: None,
         }
     }
 
@@ -112,6 +136,16 @@ impl Checker {
         self.first.as_deref()
     }
 
+    /// The first read that was stale.
+    pub fn first_stale(&self) -> Option<&Stale> {
+        self.first_stale.as_ref()
+    }
+
+    /// It is so long after the start.
+    pub fn at(&mut self, clock: Duration) {
+        self.clock = clock;
+    }
+
     /// Whether no copy can be left, as far as is known.
     pub fn is_sold_out(&self, book: BookId) -> bool {
         !self.allow_restock && self.books.get(&book).is_some_and(|known| known.newest().stock.get() == 0)
@@ -121,7 +155,7 @@ impl Checker {
     /// [`sold_out`](Self::sold_out) or [`unanswered`](Self::unanswered).
     pub fn sent(&mut self) -> Sent {
         self.now += 1;
-        let sent = Sent(self.now);
+        let sent = Sent(self.now, self.clock);
         self.under_way.insert(sent);
         sent
     }
@@ -131,43 +165,52 @@ impl Checker {
         self.under_way.remove(&sent);
     }
 
-    /// A read was answered with these books.
-    pub fn read(&mut self, sent: Sent, shown: Shown<'_>, books: impl IntoIterator<Item = (BookId, Stock)>) {
+    /// A read was answered with these books. Returns whether the answer was stale without saying so.
+    pub fn read(
+        &mut self,
+        sent: Sent,
+        shown: Shown<'_>,
+        books: impl IntoIterator<Item = (BookId, Stock)>,
+    ) -> bool {
+        let mut stale = false;
         if shown.says_stale {
             self.judged.flagged += 1;
         } else {
             for (book, stock) in books {
-                self.read_book(sent, shown, book, stock);
+                stale |= self.read_book(sent, shown, book, stock);
             }
         }
         self.under_way.remove(&sent);
+        stale
     }
 
-    fn read_book(&mut self, sent: Sent, shown: Shown<'_>, book: BookId, stock: Stock) {
+    fn read_book(&mut self, sent: Sent, shown: Shown<'_>, book: BookId, stock: Stock) -> bool {
         // A book that is not on the shelf was beyond its bound, or is new.
-        let Some(known) = self.books.get(&book) else { return };
+        let Some(known) = self.books.get(&book) else { return false };
         let Some(fact) = known.at(sent).copied() else {
             self.judged.unjudged += 1;
-            return;
+            return false;
         };
         self.judged.books += 1;
-        if !self.allow_restock && stock > fact.stock {
-            let (what, by, version) = (shown.what, shown.by, Named(shown.version));
-            self.violated(format!(
-                "book {book}: {what}, sent {}, showed {} (version {version}, from {by})",
-                fact.in_words(),
-                stock.get(),
-            ));
-        } else if let (Some(least), Some(version)) = (fact.version, shown.version)
-            && reached(version) < reached(least)
-        {
-            let (what, by) = (shown.what, shown.by);
-            self.violated(format!(
-                "book {book}: {what}, sent after a purchase at version {least} had been acknowledged, showed version \
-                 {version} (from {by})"
-            ));
+        let rose = !self.allow_restock && stock > fact.stock;
+        let stale = rose || fact.version.zip(shown.version).is_some_and(|(a, b)| reached(b) < reached(a));
+        if stale {
+            let stale = Stale {
+                book,
+                what: shown.what.into(),
+                by: shown.by.to_string(),
+                sent: sent.1,
+                answered: self.clock,
+                stock,
+                version: shown.version,
+                known: fact,
+                rose,
+            };
+            self.violated(stale.in_versions());
+            self.first_stale.get_or_insert(stale);
         }
         self.learn(book, stock, Proof::Read, None);
+        stale
     }
 
     /// A purchase of `copies` of `book` was acknowledged with `receipt`.
@@ -248,7 +291,8 @@ impl Checker {
             return;
         }
         let (stock, by) = if lower { (stock, by) } else { (least, by_before) };
-        known.facts.push_back(Fact { since: self.now, stock, by, version: later.or(before) });
+        let (since, at) = (self.now, self.clock);
+        known.facts.push_back(Fact { since, at, stock, by, version: later.or(before) });
         known.forget(oldest);
     }
 
@@ -292,6 +336,56 @@ impl Fact {
                 )
             }
         }
+    }
+}
+
+impl Stale {
+    /// The address of the frontend that answered.
+    pub fn by(&self) -> &str {
+        &self.by
+    }
+
+    /// By versions, for who has the log of the store beside it.
+    fn in_versions(&self) -> String {
+        let Self { book, what, by, known, .. } = self;
+        let version = Named(self.version);
+        match known.version {
+            Some(least) if !self.rose => format!(
+                "book {book}: {what}, sent after a purchase at version {least} had been acknowledged, showed version \
+                 {version} (from {by})"
+            ),
+            _ => format!(
+                "book {book}: {what}, sent {}, showed {} (version {version}, from {by})",
+                known.in_words(),
+                self.stock.get(),
+            ),
+        }
+    }
+
+    /// By the clock, for who was not there; `frontend` is what the one that answered is called.
+    pub fn in_time(&self, frontend: &str) -> String {
+        let Self { book, stock, known, .. } = self;
+        let before = self.sent.saturating_sub(known.at).as_secs_f64() * 1e3;
+        let left = known.stock.get();
+        let but = match (known.by, known.version) {
+            (_, Some(least)) if !self.rose => format!(
+                "as of version {}, but a purchase at version {least} had been acknowledged",
+                Named(self.version)
+            ),
+            (Proof::Start, _) => return format!(
+                "at {:.3} s {frontend} said {} copies of book {book}, but there never were more than {left}",
+                self.answered.as_secs_f64(),
+                stock.get()
+            ),
+            (Proof::Read, _) => format!("but {left} had been shown"),
+            (Proof::SoldOut, _) => "but it had been refused as sold out".into(),
+            (Proof::Purchase, _) => format!("but a purchase that left {left} had been acknowledged"),
+        };
+        format!(
+            "at {:.3} s {frontend} said {} copies of book {book}, {but} {before:.1} ms before it was asked",
+            self.answered.as_secs_f64(),
+            stock.get()
+        )
     }
 }
 
@@ -363,7 +457,9 @@ mod tests {
         for event in history {
             match *event {
                 Send(name) => drop(sent.insert(name, checker.sent())),
-                Read(name, count, seq) => checker.read(sent[&name], shown(seq), [(book(9), stock(count))]),
+                Read(name, count, seq) => {
+                    checker.read(sent[&name], shown(seq), [(book(9), stock(count))]);
+                }
                 Bought(name, left, seq) => checker.bought(sent[&name], book(9), 1, &receipt(left, seq)),
                 SoldOut(name) => checker.sold_out(sent[&name], book(9)),
                 Left(count) => checker.left(book(9), stock(count)),
@@ -405,6 +501,37 @@ mod tests {
             "book 9: a look at it, sent after a purchase had been acknowledged with 14 left at version 1.2, showed 15 \
              (version 1.1, from http://shop:1)"
         );
+    }
+
+    #[test]
+    fn the_first_stale_read_is_told_by_the_clock() {
+        let ms = Duration::from_millis;
+        let mut checker = checker(false);
+        let mut told = Vec::new();
+        checker.at(ms(1_000));
+        let sent = checker.sent();
+        checker.at(ms(1_100));
+        checker.bought(sent, book(9), 1, &receipt(13, 2));
+        for (copies, seq) in [(13, 2), (14, 1), (13, 1)] {
+            checker.at(ms(1_180));
+            let sent = checker.sent();
+            checker.at(ms(1_234));
+            let stale = checker.read(sent, shown(seq), [(book(9), stock(copies))]);
+            told.push(stale.then(|| checker.first_stale.take().unwrap().in_time("frontend 2")));
+        }
+        assert_eq!(told, [
+            None,
+            Some(
+                "at 1.234 s frontend 2 said 14 copies of book 9, but a purchase that left 13 had been acknowledged \
+                 80.0 ms before it was asked"
+                    .into()
+            ),
+            Some(
+                "at 1.234 s frontend 2 said 13 copies of book 9, as of version 1.1, but a purchase at version 1.2 had \
+                 been acknowledged 80.0 ms before it was asked"
+                    .into()
+            ),
+        ]);
     }
 
     #[test]

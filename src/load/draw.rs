@@ -6,7 +6,7 @@ use rand::rngs::SmallRng;
 use rand_distr::{Distribution, Zipf};
 
 /// What a customer does next; the numbers are places on the [`Shelf`].
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Next {
     Search(usize),
     Info(usize),

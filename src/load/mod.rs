@@ -9,6 +9,7 @@
 //! | `checker` | the promises, as rules over what was answered |
 //! | `orders` | which orders are looked up at the end |
 //! | `tally` | counts and latency histograms |
+//! | `timeline` | the same from slice to slice of the time, for who draws it |
 //! | `live`, `report` | what people see meanwhile and at the end |
 //!
 //! Invariants: one thread, so that the order in which things are noted is the order in which they were
@@ -23,6 +24,7 @@ mod pace;
 mod report;
 mod shelf;
 mod tally;
+mod timeline;
 mod worker;
 
 use crate::client::BaseUrl;
@@ -34,13 +36,16 @@ use orders::Sample;
 use pace::Pace;
 use rand::{SeedableRng, rngs::SmallRng};
 use shelf::Shelf;
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 use std::time::Duration;
 use tally::Tally;
 use worker::Worker;
 
-pub use report::Report;
+pub use checker::Stale;
+pub use report::{Latency, Report};
+pub use tally::Latencies;
+pub use timeline::{Pause, Slice, Timeline};
 
 /// The longest that one attempt is waited for: longer than the store takes for any answer.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -67,6 +72,14 @@ pub struct Config {
     pub json: bool,
 }
 
+/// All that a run saw.
+#[derive(Debug)]
+pub struct Measured {
+    pub report: Report,
+    pub timeline: Timeline,
+    pub first_stale: Option<Stale>,
+}
+
 /// Why there is no report.
 #[derive(Debug, thiserror::Error)]
 pub enum LoadError {
@@ -88,47 +101,84 @@ struct Bench {
     draw: RefCell<Draw>,
     checker: RefCell<Checker>,
     tally: RefCell<Tally>,
+    timeline: RefCell<Timeline>,
     orders: RefCell<Sample>,
 }
 
+impl Bench {
+    /// With its clock set.
+    fn checker(&self) -> RefMut<'_, Checker> {
+        let mut checker = self.checker.borrow_mut();
+        checker.at(self.pace.start().elapsed());
+        checker
+    }
+}
+
 impl Config {
-    /// Loads the store until the time is over or `stop`, then looks its orders up.
+    /// Loads the store until the time is over or `stop`, then looks its orders up. Shows meanwhile how it
+    /// goes.
     pub async fn run(self, stop: Shutdown) -> Result<Report, LoadError> {
+        let bench = self.prepare(None).await?;
+        let live = actix_web::rt::spawn(live::show(bench.clone()));
+        let loaded = load(&bench, stop).await;
+        live.abort();
+        live::clear();
+        loaded?;
+        Ok(judge(&bench).await)
+    }
+
+    /// The same in silence, and in slices of the time.
+    pub async fn measure(self, slice: Duration, stop: Shutdown) -> Result<Measured, LoadError> {
+        let bench = self.prepare(Some(slice)).await?;
+        load(&bench, stop).await?;
+        let report = judge(&bench).await;
+        let first_stale = bench.checker.borrow().first_stale().cloned();
+        Ok(Measured { report, timeline: bench.timeline.take(), first_stale })
+    }
+
+    async fn prepare(self, slice: Option<Duration>) -> Result<Rc<Bench>, LoadError> {
         let mut first = Connection::new(self.stores[0].clone(), DEADLINE);
         let mut rng = SmallRng::seed_from_u64(self.seed);
         let shelf = Shelf::discover(&mut first, &mut rng).await?;
-        let bench = Rc::new(Bench {
+        let pace = Pace::new(self.rate, self.warm_up, self.duration);
+        Ok(Rc::new(Bench {
             checker: RefCell::new(Checker::new(&shelf.books, self.allow_restock)),
             draw: RefCell::new(Draw::new(&shelf, &self, rng)),
-            pace: Pace::new(self.rate, self.warm_up, self.duration),
             tally: RefCell::new(Tally::new()),
+            timeline: RefCell::new(Timeline::new(pace.start(), slice)),
             orders: RefCell::new(Sample::new(self.seed)),
+            pace,
             shelf,
             config: self,
-        });
-        let mut workers = Vec::new();
-        for number in 0..bench.config.connections {
-            workers.push(actix_web::rt::spawn(Worker::new(bench.clone(), number)?.run()));
-        }
-        let live = actix_web::rt::spawn(live::show(bench.clone()));
-        let on_time = async {
-            for worker in workers {
-                // A worker that panicked has said so on standard error.
-                let _ = worker.await;
-            }
-        };
-        let mut on_time = std::pin::pin!(on_time);
-        tokio::select! {
-            () = &mut on_time => {}
-            () = stop.cancelled() => {
-                bench.pace.stop_now();
-                on_time.await;
-            }
-        }
-        live.abort();
-        live::clear();
-        worker::count_unsent(&bench);
-        let proof = orders::look_up(&bench).await;
-        Ok(Report::new(&bench, &proof))
+        }))
     }
+}
+
+/// Until the time is over or `stop`.
+async fn load(bench: &Rc<Bench>, stop: Shutdown) -> Result<(), LoadError> {
+    let mut workers = Vec::new();
+    for number in 0..bench.config.connections {
+        workers.push(actix_web::rt::spawn(Worker::new(bench.clone(), number)?.run()));
+    }
+    let on_time = async {
+        for worker in workers {
+            // A worker that panicked has said so on standard error.
+            let _ = worker.await;
+        }
+    };
+    let mut on_time = std::pin::pin!(on_time);
+    tokio::select! {
+        () = &mut on_time => {}
+        () = stop.cancelled() => {
+            bench.pace.stop_now();
+            on_time.await;
+        }
+    }
+    worker::count_unsent(bench);
+    Ok(())
+}
+
+async fn judge(bench: &Rc<Bench>) -> Report {
+    let proof = orders::look_up(bench).await;
+    Report::new(bench, &proof)
 }

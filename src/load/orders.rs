@@ -108,9 +108,9 @@ async fn judge(bench: &Bench, store: &mut Connection, wanted: &Wanted) -> bool {
         Wanted::Order(receipt) => order_path(receipt.order_id),
         Wanted::Left(book) => info_path(*book),
     };
-    let sent = bench.checker.borrow_mut().sent();
+    let sent = bench.checker().sent();
     let answer = answered(store, &path).await;
-    let mut checker = bench.checker.borrow_mut();
+    let mut checker = bench.checker();
     match (wanted, answer) {
         (Wanted::Order(receipt), Some(answer)) => {
             checker.unanswered(sent);

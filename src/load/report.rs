@@ -13,69 +13,76 @@ use std::time::Duration;
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
-    stores: Vec<String>,
+    pub stores: Vec<String>,
     /// `closed` or `open`.
     pub r#loop: &'static str,
-    connections: usize,
+    pub connections: usize,
     #[serde(skip_serializing_if = "Option::is_none")]
-    rate: Option<f64>,
-    buy: f64,
-    searches: f64,
-    zipf: f64,
-    seed: u64,
-    seconds: f64,
-    topics: usize,
-    books: usize,
+    pub rate: Option<f64>,
+    pub buy: f64,
+    pub searches: f64,
+    pub zipf: f64,
+    pub seed: u64,
+    pub seconds: f64,
+    pub topics: usize,
+    pub books: usize,
     /// Whether the store has more topics or books than these.
-    partial: bool,
-    reads: Latency,
-    hits: Latency,
-    misses: Latency,
-    bypasses: u64,
+    pub partial: bool,
+    pub reads: Latency,
+    pub hits: Latency,
+    pub misses: Latency,
+    pub bypasses: u64,
+    /// Reads that showed less than was known, and did not say so.
+    pub stale_reads: u64,
     /// Of the answered reads; absent when there were none.
     #[serde(skip_serializing_if = "Option::is_none")]
-    hit_ratio: Option<f64>,
-    purchases: Latency,
-    bought: u64,
-    sold_out: u64,
-    outcome_unknown: u64,
-    repeated: u64,
-    errors: BTreeMap<String, u64>,
+    pub hit_ratio: Option<f64>,
+    pub purchases: Latency,
+    pub bought: u64,
+    pub sold_out: u64,
+    pub outcome_unknown: u64,
+    pub repeated: u64,
+    pub errors: BTreeMap<String, u64>,
     /// Open loop: due, and never sent. They count as reads or purchases that took until the end.
-    unsent: u64,
-    checked_books: u64,
-    not_judged: u64,
-    flagged_stale: u64,
-    allow_restock: bool,
-    orders_acknowledged: u64,
-    orders_looked_up: u64,
-    look_ups_unanswered: u64,
-    violations: u64,
+    pub unsent: u64,
+    pub checked_books: u64,
+    pub not_judged: u64,
+    pub flagged_stale: u64,
+    pub allow_restock: bool,
+    pub orders_acknowledged: u64,
+    pub orders_looked_up: u64,
+    pub look_ups_unanswered: u64,
+    pub violations: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
-    first_violation: Option<String>,
+    pub first_violation: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// Of one kind of request.
+#[derive(Debug, Clone, Copy, Serialize)]
 #[serde(rename_all = "camelCase")]
-struct Latency {
-    count: u64,
-    per_second: f64,
-    mean_ms: f64,
-    p50_ms: f64,
-    p90_ms: f64,
-    p99_ms: f64,
-    p999_ms: f64,
-    max_ms: f64,
+pub struct Latency {
+    pub count: u64,
+    pub per_second: f64,
+    pub mean_ms: f64,
+    pub standard_deviation_ms: f64,
+    pub min_ms: f64,
+    pub p50_ms: f64,
+    pub p90_ms: f64,
+    pub p99_ms: f64,
+    pub p999_ms: f64,
+    pub max_ms: f64,
 }
 
 impl Latency {
-    fn new(latencies: &Latencies, measured: Duration) -> Self {
+    pub fn new(latencies: &Latencies, measured: Duration) -> Self {
         let at = |percent| in_millis(latencies.percentile(percent));
         let seconds = measured.as_secs_f64();
         Self {
             count: latencies.count(),
             per_second: if seconds > 0.0 { latencies.count() as f64 / seconds } else { 0.0 },
             mean_ms: in_millis(latencies.mean()),
+            standard_deviation_ms: in_millis(latencies.standard_deviation()),
+            min_ms: in_millis(latencies.min()),
             p50_ms: at(50.0),
             p90_ms: at(90.0),
             p99_ms: at(99.0),
@@ -124,6 +131,7 @@ impl Report {
             hits: latency(&tally.hits),
             misses: latency(&tally.misses),
             bypasses: tally.bypasses,
+            stale_reads: tally.stale,
             hit_ratio: (answered > 0).then(|| tally.hits.count() as f64 / answered as f64),
             purchases: latency(&tally.purchases),
             bought: tally.bought,

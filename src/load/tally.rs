@@ -16,6 +16,12 @@ const DIGITS: u8 = 3;
 #[derive(Debug, Clone)]
 pub struct Latencies(Histogram<u64>);
 
+impl Default for Latencies {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Latencies {
     pub fn new() -> Self {
         let histogram = Histogram::new_with_bounds(FASTEST, SLOWEST, DIGITS);
@@ -35,8 +41,16 @@ impl Latencies {
         Duration::from_nanos(self.0.value_at_percentile(percent))
     }
 
+    pub fn min(&self) -> Duration {
+        Duration::from_nanos(self.0.min())
+    }
+
     pub fn max(&self) -> Duration {
         Duration::from_nanos(self.0.max())
+    }
+
+    pub fn standard_deviation(&self) -> Duration {
+        Duration::from_nanos(self.0.stdev() as u64)
     }
 
     pub fn mean(&self) -> Duration {
@@ -57,6 +71,8 @@ pub struct Tally {
     pub misses: Latencies,
     /// Reads that nothing cached, before or after.
     pub bypasses: u64,
+    /// Reads that showed less than was known, and did not say so.
+    pub stale: u64,
     /// Purchases with an outcome: bought or sold out.
     pub purchases: Latencies,
     pub bought: u64,
@@ -90,6 +106,7 @@ impl Tally {
             hits: Latencies::new(),
             misses: Latencies::new(),
             bypasses: 0,
+            stale: 0,
             purchases: Latencies::new(),
             bought: 0,
             sold_out: 0,

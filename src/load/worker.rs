@@ -3,6 +3,7 @@
 use super::checker::Shown;
 use super::draw::Next;
 use super::pace::{Alarm, Due};
+use super::timeline::ReadSeen;
 use super::{Bench, DEADLINE};
 use crate::domain::{BookId, IdempotencyKey, Quantity, Stock};
 use crate::shopper::{Answer, Attempts, Bought, Cache, Connection, Failure, NewPurchase, buy};
@@ -30,6 +31,8 @@ enum Read {
 
 pub struct Worker {
     bench: Rc<Bench>,
+    /// Which of the stores it is connected to.
+    store: usize,
     connection: Connection,
     alarm: Alarm,
     /// Names this run and connection in the keys of its purchases.
@@ -40,9 +43,10 @@ pub struct Worker {
 impl Worker {
     pub fn new(bench: Rc<Bench>, number: usize) -> io::Result<Self> {
         let stores = &bench.config.stores;
-        let connection = Connection::new(stores[number % stores.len()].clone(), DEADLINE);
+        let store = number % stores.len();
+        let connection = Connection::new(stores[store].clone(), DEADLINE);
         let name = format!("bazar-load-{:016x}-{number}", rand::random::<u64>());
-        Ok(Self { alarm: Alarm::new()?, bench, connection, name, purchases: 0 })
+        Ok(Self { alarm: Alarm::new()?, bench, store, connection, name, purchases: 0 })
     }
 
     /// Until the time is over.
@@ -59,8 +63,8 @@ impl Worker {
             let bench = self.bench.clone();
             let next = draw(&bench);
             let answered = match next {
-                Next::Search(topic) => self.read(due, Read::Search, &bench.shelf.topics[topic]).await,
-                Next::Info(book) => self.read(due, Read::Info, &bench.shelf.books[book].path).await,
+                Next::Search(topic) => self.read(due, next, Read::Search, &bench.shelf.topics[topic]).await,
+                Next::Info(book) => self.read(due, next, Read::Info, &bench.shelf.books[book].path).await,
                 Next::Buy(book) => self.buy(due, bench.shelf.books[book].id).await,
             };
             if !answered {
@@ -70,19 +74,24 @@ impl Worker {
     }
 
     /// Whether there was any answer.
-    async fn read(&mut self, due: Due, read: Read, path: &str) -> bool {
-        let sent = self.bench.checker.borrow_mut().sent();
+    async fn read(&mut self, due: Due, next: Next, read: Read, path: &str) -> bool {
+        let sent = self.bench.checker().sent();
+        let familiar = self.bench.timeline.borrow().is_familiar(self.store, next);
         let answer = self.connection.get(path).await;
         let latency = due.at.elapsed();
-        let (mut checker, mut tally) = (self.bench.checker.borrow_mut(), self.bench.tally.borrow_mut());
+        let (mut checker, mut tally) = (self.bench.checker(), self.bench.tally.borrow_mut());
+        let mut timeline = self.bench.timeline.borrow_mut();
         let failed = match &answer {
             Ok(answer) if answer.status.is_success() => match read.stocks(answer) {
                 Some(books) => {
                     let (version, says_stale) = (answer.version(), answer.says_stale());
                     let shown =
                         Shown { what: read.in_words(), by: self.connection.store(), version, says_stale };
-                    checker.read(sent, shown, books);
-                    count_read(&mut tally, answer.cache(), latency, due.measured);
+                    let stale = checker.read(sent, shown, books);
+                    let cache = answer.cache();
+                    count_read(&mut tally, cache, latency, due.measured);
+                    tally.stale += u64::from(stale && due.measured);
+                    timeline.read(self.store, next, ReadSeen { cache, familiar, stale, says_stale });
                     return true;
                 }
                 None => "not understood".into(),
@@ -91,6 +100,7 @@ impl Worker {
             Err(failure) => failure_code(failure).into(),
         };
         checker.unanswered(sent);
+        timeline.failed();
         tally.error(failed, due.measured);
         answer.is_ok()
     }
@@ -98,17 +108,18 @@ impl Worker {
     /// Whether there was any answer.
     async fn buy(&mut self, due: Due, book_id: BookId) -> bool {
         let Some(purchase) = self.purchase(book_id) else { return false };
-        let sent = self.bench.checker.borrow_mut().sent();
+        let sent = self.bench.checker().sent();
         let bench = self.bench.clone();
         let repeated = || bench.tally.borrow_mut().repeated += u64::from(due.measured);
         let bought = buy(&mut self.connection, &purchase, ATTEMPTS, repeated).await;
         let latency = due.at.elapsed();
-        let (mut checker, mut tally) = (self.bench.checker.borrow_mut(), self.bench.tally.borrow_mut());
+        let (mut checker, mut tally) = (self.bench.checker(), self.bench.tally.borrow_mut());
         let measured = due.measured;
         match bought {
             Bought::Yes(receipt, _) => {
                 checker.bought(sent, book_id, purchase.quantity.get(), &receipt);
                 self.bench.orders.borrow_mut().add(receipt);
+                self.bench.timeline.borrow_mut().bought();
                 tally.lately.bought += 1;
                 tally.bought += u64::from(measured);
             }
@@ -123,12 +134,14 @@ impl Worker {
             }
             Bought::Unknown(_) => {
                 checker.unanswered(sent);
+                self.bench.timeline.borrow_mut().failed();
                 tally.unknown += u64::from(measured);
                 tally.error("purchase without outcome".into(), measured);
                 return false;
             }
             Bought::NotSent(failure) => {
                 checker.unanswered(sent);
+                self.bench.timeline.borrow_mut().failed();
                 tally.error(failure_code(&failure).into(), measured);
                 return false;
             }
