@@ -61,6 +61,8 @@ pub enum Command {
     Orders(shopping::OrdersArgs),
     /// Load a running store, measure it, and check every answer
     Load(shopping::LoadArgs),
+    /// Run the experiments: measure what the store claims, judge it, and write a report
+    Experiment(shopping::ExperimentArgs),
     /// Load a catalog from a file, through the write master, into the running store
     #[command(after_help = IMPORT_HELP)]
     Import(ImportArgs),

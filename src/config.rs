@@ -3,7 +3,7 @@
 
 mod shopping;
 
-pub use shopping::{buy, info, load, orders, search};
+pub use shopping::{buy, experiment, info, load, orders, search};
 
 use crate::access::Access;
 use crate::catalog::{self, Ack, Keep, Kind, MasterConfig, ReplicaConfig};

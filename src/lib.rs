@@ -4,6 +4,8 @@
 //!
 //! ```text
 //! cli, config, up              what the user typed, checked; the whole store in one process
+//! experiment                   what the store claims, measured and judged: on load and shopper, with stores of
+//!                              its own as child processes
 //! terminal, load               the store from outside: a customer's commands, the load generator; shopper: what
 //!                              both speak to it through
 //! import, export, generate     a keeper's commands; access: how they find the store of `up`
@@ -29,6 +31,7 @@ pub mod clock;
 pub mod coherence;
 pub mod config;
 pub mod domain;
+pub mod experiment;
 pub mod export;
 pub mod frontend;
 pub mod generate;

@@ -4,6 +4,7 @@ use bazar::catalog::CatalogError;
 use bazar::cli::{CatalogArgs, CatalogCommand, Cli, Command};
 use bazar::client::BaseUrl;
 use bazar::config::{self, Checked, Mistakes};
+use bazar::experiment;
 use bazar::generate;
 use bazar::load;
 use bazar::server;
@@ -61,6 +62,11 @@ fn main() -> ExitCode {
         Command::Buy(args) => shop(config::buy(args)),
         Command::Orders(args) => shop(config::orders(args)),
         Command::Load(args) => load(config::load(args)),
+        Command::Experiment(args) if args.list => {
+            print!("{}", experiment::list());
+            ExitCode::SUCCESS
+        }
+        Command::Experiment(args) => experiment(config::experiment(args)),
         Command::Import(args) => start(config::import(args), async |config, token, stop| {
             eprintln!("{}", config.run(token, stop).await?);
             Ok(())
@@ -125,6 +131,24 @@ fn load(checked: Result<load::Config, Mistakes>) -> ExitCode {
         let report = config.run(shutdown::on_signals()?).await?;
         match json {
             true => println!("{}", serde_json::to_string_pretty(&report)?),
+            false => println!("{report}"),
+        }
+        report.complaint().map_or(Ok(()), |complaint| Err(complaint.into()))
+    }))
+}
+
+/// Exit code 1 if a claim does not hold.
+fn experiment(checked: Result<experiment::Config, Mistakes>) -> ExitCode {
+    let config = match checked {
+        Ok(config) => config,
+        Err(mistakes) => return wrong(&mistakes),
+    };
+    server::raise_connection_limit();
+    let json = config.json;
+    exit_code(actix_web::rt::System::new().block_on(async move {
+        let report = config.run(shutdown::on_signals()?).await?;
+        match json {
+            true => println!("{}", report.json()?),
             false => println!("{report}"),
         }
         report.complaint().map_or(Ok(()), |complaint| Err(complaint.into()))

@@ -1,6 +1,7 @@
-//! The commands that use a running store from outside: a customer's, and the load generator.
+//! The commands that use a store from outside: a customer's, the load generator, the experiments.
 
 use clap::Args;
+use std::path::PathBuf;
 
 /// Where `bazar up` listens unless told otherwise.
 pub const URL: &str = "http://127.0.0.1:8083";
@@ -129,6 +130,45 @@ pub struct LoadArgs {
     #[arg(long, value_name = "N", env = "BAZAR_SEED")]
     pub seed: Option<String>,
     /// Print the report as JSON
+    #[arg(long, env = "BAZAR_JSON")]
+    pub json: bool,
+}
+
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Each experiment asserts something and says PASS or FAIL, with what it saw. Without --url it starts \
+                        stores of its own, as child processes with temporary data (below --out, so on its disk), and \
+                        ends them. All experiments together take some 70 seconds with the default --seconds.\n\n\
+                        With --url it uses a store that runs, and really buys there: cache and freshness buy single \
+                        copies, oversell sells one book out that has at most 100 copies left. The other experiments \
+                        need stores of their own, and say why.\n\n\
+                        It writes report.html (self-contained: open it in a browser), experiments.csv, \
+                        experiments.json, and each picture as SVG.\n\n\
+                        Examples:\n  bazar experiment\n  bazar experiment recipes --seconds 5\n  bazar experiment --list\n  \
+                        bazar experiment freshness --url http://127.0.0.1:8083,http://127.0.0.1:8084\n\n\
+                        Exit codes: 0 every claim holds; 1 one does not, or an experiment could not be done; 2 wrong \
+                        usage."
+)]
+pub struct ExperimentArgs {
+    /// Which experiments [default: all that can be done]
+    #[arg(value_name = "NAME")]
+    pub names: Vec<String>,
+    /// Say which experiments there are, and end
+    #[arg(long, env = "BAZAR_LIST")]
+    pub list: bool,
+    /// Frontends of a store that runs [default: stores of its own]
+    #[arg(long, value_name = "URL[,URL...]", env = "BAZAR_URL")]
+    pub url: Option<String>,
+    /// Directory for the report; made if it is not there
+    #[arg(long, value_name = "DIR", default_value = "./bazar-experiment", env = "BAZAR_OUT")]
+    pub out: PathBuf,
+    /// Length of each measurement in seconds, 0.1 to 60
+    #[arg(long, value_name = "N", default_value = "3", env = "BAZAR_SECONDS")]
+    pub seconds: String,
+    /// What is drawn (books, reads or purchases) follows from this number
+    #[arg(long, value_name = "N", default_value = "1", env = "BAZAR_SEED")]
+    pub seed: String,
+    /// Print experiments.json instead of tables
     #[arg(long, env = "BAZAR_JSON")]
     pub json: bool,
 }

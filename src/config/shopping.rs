@@ -1,10 +1,11 @@
 //! The commands that use a running store from outside: [`cli::shopping`](crate::cli::shopping), checked.
 
 use super::{Check, Mistakes};
-use crate::cli::shopping::{BuyArgs, InfoArgs, LoadArgs, OrdersArgs, SearchArgs, Store};
+use crate::cli::shopping::{BuyArgs, ExperimentArgs, InfoArgs, LoadArgs, OrdersArgs, SearchArgs, Store};
 use crate::domain::{BookId, Cents, IdempotencyKey, Invalid, OrderId, Quantity, Topic};
+use crate::experiment::{self, Experiment};
 use crate::load;
-use crate::shopper::NewPurchase;
+use crate::shopper::{NewPurchase, quoted};
 use crate::terminal::{self, Errand, Found};
 use crate::wire::public::MAX_LIMIT;
 use std::time::Duration;
@@ -17,6 +18,9 @@ const RATE: std::ops::RangeInclusive<f64> = 1.0 / 60.0..=1_000_000.0;
 
 /// Beyond ten, whatever is not first is never drawn.
 const ZIPF: std::ops::RangeInclusive<f64> = 0.0..=10.0;
+
+/// Of one measurement: shorter is noise, and longer belongs to `bazar load`.
+const SECONDS: std::ops::RangeInclusive<f64> = 0.1..=60.0;
 
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
@@ -109,6 +113,45 @@ pub fn load(args: LoadArgs) -> Result<load::Config, Mistakes> {
             check.mistake(format!("{flag} must be at most 7days"));
         }
     }
+    check.all(config)
+}
+
+pub fn experiment(args: ExperimentArgs) -> Result<experiment::Config, Mistakes> {
+    let mut check = Check::default();
+    let stores = args.url.as_deref().map_or_else(Vec::new, |urls| check.urls("--url", Some(urls)));
+    let mut named = Vec::new();
+    for name in &args.names {
+        match Experiment::parse(name) {
+            Some(experiment) => named.push(experiment),
+            None => {
+                let known = Experiment::ALL.map(Experiment::as_str).join(", ");
+                check.mistake(format!("NAME: \"{name}\" is none of {known}"));
+            }
+        }
+    }
+    if args.url.is_some() {
+        for (experiment, why) in named.iter().filter_map(|named| Some((named, named.needs_its_own()?))) {
+            check.mistake(format!("{} cannot be done with --url: {why}", experiment.as_str()));
+        }
+    }
+    let wanted = |experiment: &Experiment| match named.is_empty() {
+        true => args.url.is_none() || experiment.needs_its_own().is_none(),
+        false => named.contains(experiment),
+    };
+    let experiments = Experiment::ALL.into_iter().filter(wanted).collect();
+    let bazar = std::env::current_exe().map_err(|error| format!("this executable cannot be found: {error}"));
+    let config = experiment::Config {
+        experiments,
+        stores,
+        out: args.out,
+        duration: Duration::from_secs_f64(check.within("--seconds", &args.seconds, SECONDS, "a number")),
+        seed: check.within("--seed", &args.seed, 0..=u64::MAX, "a whole number"),
+        json: args.json,
+        bazar: check.or_note(bazar, Default::default()),
+        command: std::env::args()
+            .skip(1)
+            .fold("bazar".into(), |line, word| format!("{line} {}", quoted(&word))),
+    };
     check.all(config)
 }
 

@@ -372,11 +372,13 @@ impl Stale {
                 "as of version {}, but a purchase at version {least} had been acknowledged",
                 Named(self.version)
             ),
-            (Proof::Start, _) => return format!(
-                "at {:.3} s {frontend} said {} copies of book {book}, but there never were more than {left}",
-                self.answered.as_secs_f64(),
-                stock.get()
-            ),
+            (Proof::Start, _) => {
+                return format!(
+                    "at {:.3} s {frontend} said {} copies of book {book}, but there never were more than {left}",
+                    self.answered.as_secs_f64(),
+                    stock.get()
+                );
+            }
             (Proof::Read, _) => format!("but {left} had been shown"),
             (Proof::SoldOut, _) => "but it had been refused as sold out".into(),
             (Proof::Purchase, _) => format!("but a purchase that left {left} had been acknowledged"),

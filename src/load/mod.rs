@@ -28,6 +28,7 @@ mod timeline;
 mod worker;
 
 use crate::client::BaseUrl;
+use crate::domain::BookId;
 use crate::shopper::{Connection, Failure};
 use crate::shutdown::Shutdown;
 use checker::Checker;
@@ -103,6 +104,13 @@ struct Bench {
     tally: RefCell<Tally>,
     timeline: RefCell<Timeline>,
     orders: RefCell<Sample>,
+}
+
+/// Numbers of the books that `store` sells, in an order that follows from `seed`.
+pub async fn books(store: &BaseUrl, seed: u64) -> Result<Vec<BookId>, LoadError> {
+    let mut connection = Connection::new(store.clone(), DEADLINE);
+    let shelf = Shelf::discover(&mut connection, &mut SmallRng::seed_from_u64(seed)).await?;
+    Ok(shelf.books.iter().map(|book| book.id).collect())
 }
 
 impl Bench {

@@ -48,6 +48,10 @@ impl Asset {
         })
     }
 
+    pub fn content(&self) -> &'static str {
+        self.content
+    }
+
     /// Serves it.
     pub fn configure(&'static self, config: &mut ServiceConfig) {
         config.service(resource(self.path(), "GET", web::get().to(move || async { self.answer() })));

@@ -21,6 +21,11 @@ use actix_web::HttpRequest;
 use actix_web::http::header;
 use actix_web::web::ServiceConfig;
 
+/// The style sheet of every page, for a page that is a file of its own.
+pub fn style() -> &'static str {
+    layout::STYLE.content()
+}
+
 /// Serves what every page uses.
 pub fn configure(config: &mut ServiceConfig) {
     for asset in [&layout::STYLE, &layout::ICON] {

@@ -11,7 +11,7 @@ mod shown;
 
 pub use buy::{Attempts, Bought, NewPurchase, buy};
 pub use connection::{Answer, Cache, Connection, Failure, Line};
-pub use shown::{Columns, dollars, pairs, plain, quoted};
+pub use shown::{Columns, dollars, numbers, pairs, plain, quoted};
 
 use crate::domain::{BookId, OrderId};
 use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};

@@ -77,6 +77,17 @@ impl<const N: usize> Columns<N> {
     }
 }
 
+/// A whole table: the first column names the row, the others are numbers.
+pub fn numbers(columns: &[String], rows: &[Vec<String>]) -> String {
+    let mut table = borderless();
+    table.set_header(columns);
+    table.add_rows(rows);
+    for column in table.column_iter_mut().skip(1) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    trimmed(&table)
+}
+
 fn borderless() -> Table {
     let mut table = Table::new();
     table.load_style(presets::NOTHING);

@@ -1,0 +1,109 @@
+//! Freshness under fire: readers and buyers through all frontends, every answer judged.
+
+use super::outcome::{Curve, Outcome, Picture, Table, count, ms, percent};
+use super::picture::{self, Line, Tone};
+use super::recipes::tell;
+use super::store::{Shelf, Up};
+use super::{Lab, SLICE, Trouble};
+use crate::load::Slice;
+
+const FRONTENDS: usize = 2;
+
+pub async fn run(lab: &Lab) -> Result<Outcome, Trouble> {
+    let own = match lab.stores.is_empty() {
+        true => Some(Up::start(lab, FRONTENDS, None, Shelf::HOT).await?),
+        false => None,
+    };
+    let stores = own.as_ref().map_or(&lab.stores, |own| &own.urls);
+    let measured = lab.load(stores).measure(SLICE, lab.stop.clone()).await?;
+    let report = &measured.report;
+    let mut outcome = Outcome::default();
+
+    let seen = format!("{} of {} answers were stale", count(report.stale_reads), count(report.reads.count));
+    let told = measured.first_stale.as_ref().map(|first| tell(first, stores));
+    outcome.claim(
+        report.stale_reads == 0 && report.reads.count > 0,
+        "no answer is older than what was known when it was asked for",
+        told.map_or(seen.clone(), |told| format!("{seen}; the first: {told}")),
+    );
+    let (looked_up, acknowledged) = (report.orders_looked_up, report.orders_acknowledged);
+    let broken = report.violations.saturating_sub(report.stale_reads);
+    let mut seen = format!("{} of {} looked up", count(looked_up), count(acknowledged));
+    if let Some(complaint) = report.complaint().filter(|_| report.stale_reads == 0) {
+        seen = format!("{seen}; {complaint}");
+    }
+    // Of a read with several stale books each counts as a violation, so only without any is the rest exact.
+    let lost = report.stale_reads == 0 && broken > 0;
+    outcome.claim(
+        acknowledged > 0 && looked_up > 0 && report.look_ups_unanswered == 0 && !lost,
+        "every acknowledged order is there at the end, just as it was acknowledged",
+        seen,
+    );
+    outcome.tables.push(Table {
+        title: "What was asked".into(),
+        columns: ["ms", "count", "per second", "p50", "p90", "p99", "max"].map(Into::into).to_vec(),
+        rows: [("reads", &report.reads), ("purchases", &report.purchases)]
+            .map(|(name, latency)| {
+                let times = [latency.p50_ms, latency.p90_ms, latency.p99_ms, latency.max_ms].map(ms);
+                [
+                    vec![name.into(), count(latency.count), format!("{:.0}", latency.per_second)],
+                    times.to_vec(),
+                ]
+                .concat()
+            })
+            .to_vec(),
+    });
+    for (name, latency) in [("reads", &report.reads), ("purchases", &report.purchases)] {
+        outcome.figure(name, "count", "", latency.count as f64);
+        outcome.figure(name, "per second", "/s", latency.per_second);
+        outcome.figure(name, "p50", "ms", latency.p50_ms);
+        outcome.figure(name, "p99", "ms", latency.p99_ms);
+    }
+    outcome.figure("reads", "stale", "", report.stale_reads as f64);
+    outcome.figure("reads", "books judged", "", report.checked_books as f64);
+    outcome.figure("reads", "hit ratio", "", report.hit_ratio.unwrap_or_default());
+    outcome.note(format!(
+        "Closed loop, {} connections over {} frontends, {} purchases; {} books in answers were judged, {} of the \
+         reads were hits.",
+        report.connections,
+        stores.len(),
+        percent((report.buy * 100.0) as u64, 100),
+        count(report.checked_books),
+        percent(report.hits.count, report.reads.count)
+    ));
+    if report.flagged_stale > 0 {
+        let flagged = count(report.flagged_stale);
+        outcome.note(format!(
+            "{flagged} answers said of themselves that they may be stale, and were not judged."
+        ));
+    }
+
+    let per_second = |of: fn(&Slice) -> u64| {
+        let width = measured.timeline.width().as_secs_f64();
+        let slices = measured.timeline.slices().iter().enumerate();
+        slices.map(|(place, slice)| (place as f64 * width, of(slice) as f64 / width)).collect::<Vec<_>>()
+    };
+    let series: [(&str, fn(&Slice) -> u64, Tone); 3] = [
+        ("reads", |slice| slice.reads, Tone::Plain),
+        ("purchases", |slice| slice.bought, Tone::Plain),
+        ("stale answers", |slice| slice.stale, Tone::Bad),
+    ];
+    let mut lines = Vec::new();
+    for (name, of, tone) in series {
+        let points = per_second(of);
+        let curve =
+            Curve { series: name.into(), measure: "per second".into(), unit: "/s", points: points.clone() };
+        outcome.curves.push(curve);
+        lines.push(Line { name: name.into(), points, tone });
+    }
+    let title = "Reads, purchases and stale answers";
+    outcome.pictures.push(Picture {
+        title: title.into(),
+        in_words: format!(
+            "Lines over the time: reads and purchases in a second, and {} stale answers.",
+            count(report.stale_reads)
+        ),
+        svg: picture::lines(title, ("seconds", "per second"), &lines, &[])?,
+    });
+    Ok(outcome)
+}
