@@ -27,14 +27,18 @@ pub const OTHERS: [RGBColor; 5] = [
 ];
 
 const FONT: &str = "sans-serif";
-const TITLE_SIZE: u32 = 19;
-const TEXT_SIZE: u32 = 14;
+const TITLE_SIZE: u32 = 20;
+const TEXT_SIZE: u32 = 15;
+const MARGIN: i32 = 16;
+/// A character of a name or a label, generously.
+const LETTER: i32 = 8;
 
-/// Of a chart.
-const CHART: (u32, u32) = (760, 380);
+/// Of a chart; its title and the names of its lines stand above it.
+const CHART: (u32, u32) = (860, 440);
+const CHART_TOP: u32 = 78;
 
-/// Above the highest value: the names of the lines stand there.
-const ROOM_FOR_NAMES: f64 = 1.35;
+/// Above the highest value.
+const HEADROOM: f64 = 1.08;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Tone {
@@ -72,18 +76,15 @@ pub fn panels(title: &str, names: &[&str], panels: &[Panel<'_>]) -> Result<Strin
     drawn((PANELS_WIDTH as u32, height as u32), |area| draw_panels(area, title, names, panels))
 }
 
-const PANELS_WIDTH: i32 = 960;
+const PANELS_WIDTH: i32 = 860;
 const PANELS_TOP: i32 = 92;
 const ROW: i32 = 46;
 const BAR: i32 = 24;
-const MARGIN: i32 = 16;
-const NAMES_WIDTH: i32 = 168;
-const GAP: i32 = 14;
-/// A character of a label, generously.
-const LETTER: i32 = 8;
+const NAMES_WIDTH: i32 = 158;
+const GAP: i32 = 12;
 
 fn draw_panels(area: &Area<'_>, title: &str, names: &[&str], panels: &[Panel<'_>]) -> Drawn {
-    area.draw(&Text::new(title.to_owned(), (MARGIN, MARGIN + 8), bold(TITLE_SIZE, &INK, HPos::Left)))?;
+    area.draw(&Text::new(title.to_owned(), (MARGIN, MARGIN + 8), bold(TITLE_SIZE, &INK)))?;
     let middle = |row: usize| PANELS_TOP + ROW * i32::try_from(row).unwrap_or(0) + ROW / 2;
     for (row, name) in names.iter().enumerate() {
         let y = middle(row);
@@ -92,7 +93,7 @@ fn draw_panels(area: &Area<'_>, title: &str, names: &[&str], panels: &[Panel<'_>
             area.draw(&PathElement::new(line, GRID.stroke_width(1)))?;
         }
         let good = panels.iter().any(|panel| panel.bars.get(row).is_some_and(|bar| bar.tone == Tone::Good));
-        let style = if good { bold(TEXT_SIZE, &INK, HPos::Left) } else { plain(&INK, HPos::Left) };
+        let style = if good { bold(TEXT_SIZE, &INK) } else { plain(&INK) };
         area.draw(&Text::new((*name).to_owned(), (MARGIN, y), style))?;
     }
     let shares: u32 = panels.iter().map(|panel| panel.share).sum::<u32>().max(1);
@@ -100,7 +101,7 @@ fn draw_panels(area: &Area<'_>, title: &str, names: &[&str], panels: &[Panel<'_>
     let mut left = MARGIN + NAMES_WIDTH;
     for panel in panels {
         let wide = width * i32::try_from(panel.share).unwrap_or(1) / i32::try_from(shares).unwrap_or(1);
-        area.draw(&Text::new(panel.title.to_owned(), (left, PANELS_TOP - 18), plain(&SOFT, HPos::Left)))?;
+        area.draw(&Text::new(panel.title.to_owned(), (left, PANELS_TOP - 18), plain(&SOFT)))?;
         let letters = panel.bars.iter().map(|bar| bar.label.chars().count()).max().unwrap_or(0);
         let longest = wide - GAP - 8 - LETTER * i32::try_from(letters).unwrap_or(0);
         let most = panel.bars.iter().map(|bar| bar.value).fold(f64::MIN_POSITIVE, f64::max);
@@ -114,11 +115,7 @@ fn draw_panels(area: &Area<'_>, title: &str, names: &[&str], panels: &[Panel<'_>
                 area.draw(&Rectangle::new(corners, colour.filled()))?;
             }
             let ink = if bar.tone == Tone::Plain { INK } else { colour };
-            let style = if bar.tone == Tone::Good {
-                bold(TEXT_SIZE, &ink, HPos::Left)
-            } else {
-                plain(&ink, HPos::Left)
-            };
+            let style = if bar.tone == Tone::Good { bold(TEXT_SIZE, &ink) } else { plain(&ink) };
             let indent = if long > 0 { 8 } else { 0 };
             area.draw(&Text::new(bar.label.clone(), (left + long + indent, y), style))?;
         }
@@ -138,7 +135,7 @@ pub fn lines(
     let last = points().map(|(x, _)| *x).fold(0.1, f64::max);
     let highest = points().map(|(_, y)| *y).fold(0.0, f64::max);
     let highest = if highest > 0.0 { highest } else { 1.0 };
-    let y = 0.0..highest * ROOM_FOR_NAMES;
+    let y = 0.0..highest * HEADROOM;
     drawn(CHART, |area| {
         chart(area, title, axes, Across { x: 0.0..last, y, label: &|x: &f64| number(*x) }, lines, marks)
     })
@@ -166,12 +163,16 @@ pub fn quantiles(title: &str, series: &[(&str, &Latencies, Tone)]) -> Result<Str
         2 => "99 %".into(),
         _ => "99.9 %".to_owned(),
     };
-    let y = (least * 0.7..most * 6.0).log_scale();
+    let y = (least * 0.7..most * 1.4).log_scale();
     let across = Across { x: (1.0..1_000.0).log_scale(), y, label: &label };
     drawn(CHART, |area| {
         chart(area, title, ("of the requests", "are answered within ms"), across, &lines, &[])
     })
 }
+
+/// The names of the lines, below the title: each behind a bit of its line.
+const NAMES_Y: i32 = 58;
+const NAMES_LINE: i32 = 22;
 
 struct Across<'a, X, Y> {
     x: X,
@@ -193,8 +194,9 @@ where
     Y: AsRangedCoord<Value = f64>,
     Y::CoordDescType: ValueFormatter<f64>,
 {
-    let mut chart = ChartBuilder::on(area)
-        .caption(title, bold(TITLE_SIZE, &INK, HPos::Left))
+    area.draw(&Text::new(title.to_owned(), (MARGIN, MARGIN + 8), bold(TITLE_SIZE, &INK)))?;
+    let (head, body) = area.split_vertically(CHART_TOP);
+    let mut chart = ChartBuilder::on(&body)
         .margin(12)
         .margin_right(28)
         .x_label_area_size(46)
@@ -206,45 +208,33 @@ where
         .y_desc(axes.1)
         .x_label_formatter(across.label)
         .y_label_formatter(&|y| number(*y))
-        .label_style(plain(&SOFT, HPos::Left))
-        .axis_desc_style(plain(&SOFT, HPos::Left))
+        .label_style(plain(&SOFT))
+        .axis_desc_style(plain(&SOFT))
         .axis_style(SOFT)
         .bold_line_style(GRID)
         .light_line_style(TRANSPARENT)
         .draw()?;
-    let mut others = 0;
+    let (mut others, mut left) = (0, MARGIN);
     for line in lines {
         let colour = colour(line.tone, others);
         others += usize::from(line.tone == Tone::Plain);
         let style = colour.stroke_width(if line.tone == Tone::Good { 4 } else { 2 });
-        chart
-            .draw_series(LineSeries::new(line.points.iter().copied(), style))?
-            .label(line.name.as_str())
-            .legend(move |(x, y)| PathElement::new([(x, y), (x + 18, y)], style));
+        chart.draw_series(LineSeries::new(line.points.iter().copied(), style))?;
+        head.draw(&PathElement::new([(left, NAMES_Y), (left + NAMES_LINE, NAMES_Y)], style))?;
+        left += NAMES_LINE + 6;
+        head.draw(&Text::new(line.name.clone(), (left, NAMES_Y), plain(&INK)))?;
+        left += LETTER * i32::try_from(line.name.chars().count()).unwrap_or(0) + GAP;
     }
     let (_, ys) = chart.plotting_area().get_pixel_range();
+    let some_y = lines.iter().flat_map(|line| &line.points).next().map_or(1.0, |(_, y)| *y);
     for (x, name) in marks {
-        // In pixels: a mark is as high as the chart, whatever its values.
-        let (x, _) = chart.backend_coord(&(*x, lowest(lines)));
+        // In pixels: a mark is as high as the chart, whatever its scale.
+        let (x, _) = chart.backend_coord(&(*x, some_y));
         area.draw(&PathElement::new([(x, ys.start), (x, ys.end)], BAD.stroke_width(1)))?;
-        let beside = (x + 5, ys.end - 14);
-        area.draw(&Text::new(name.clone(), beside, plain(&BAD, HPos::Left)))?;
-    }
-    if lines.len() > 1 {
-        chart
-            .configure_series_labels()
-            .position(SeriesLabelPosition::UpperLeft)
-            .label_font(plain(&INK, HPos::Left))
-            .background_style(SHEET)
-            .border_style(GRID)
-            .draw()?;
+        let beside = (x + 5, ys.start + 10);
+        area.draw(&Text::new(name.clone(), beside, plain(&BAD)))?;
     }
     Ok(())
-}
-
-/// Some value that lies on the chart.
-fn lowest(lines: &[Line]) -> f64 {
-    lines.iter().flat_map(|line| &line.points).map(|(_, y)| *y).fold(f64::INFINITY, f64::min).min(1.0)
 }
 
 fn drawn(size: (u32, u32), draw: impl FnOnce(&Area<'_>) -> Drawn) -> Result<String, Trouble> {
@@ -268,12 +258,12 @@ fn colour(tone: Tone, number: usize) -> RGBColor {
     }
 }
 
-fn plain(colour: &RGBColor, side: HPos) -> TextStyle<'static> {
-    (FONT, TEXT_SIZE).into_font().color(colour).pos(Pos::new(side, VPos::Center))
+fn plain(colour: &RGBColor) -> TextStyle<'static> {
+    (FONT, TEXT_SIZE).into_font().color(colour).pos(Pos::new(HPos::Left, VPos::Center))
 }
 
-fn bold(size: u32, colour: &RGBColor, side: HPos) -> TextStyle<'static> {
-    (FONT, size, FontStyle::Bold).into_font().color(colour).pos(Pos::new(side, VPos::Center))
+fn bold(size: u32, colour: &RGBColor) -> TextStyle<'static> {
+    (FONT, size, FontStyle::Bold).into_font().color(colour).pos(Pos::new(HPos::Left, VPos::Center))
 }
 
 /// As short as it can be said.
@@ -281,7 +271,7 @@ fn number(value: f64) -> String {
     match value.abs() {
         large if large >= 100.0 || large == 0.0 => format!("{value:.0}"),
         medium if medium >= 1.0 => format!("{value:.1}").trim_end_matches(".0").to_owned(),
-        _ => format!("{value:.2}"),
+        _ => format!("{value:.2}").trim_end_matches('0').to_owned(),
     }
 }
 

@@ -3,11 +3,11 @@
 //! An open loop, so that all five get the same requests at the same times, whatever they do with them.
 
 use super::outcome::{Curve, Outcome, Picture, Table, count, ms, percent, share};
-use super::picture::{self, Bar, Panel, Tone};
+use super::picture::{self, Bar, Line, Panel, Tone};
 use super::store::{Shelf, Up};
 use super::{Lab, SLICE, Trouble};
 use crate::client::BaseUrl;
-use crate::load::{self, Measured, Stale};
+use crate::load::{self, Measured, Slice, Stale};
 use crate::recipe::Recipe;
 
 /// Requests due in a second: less than a debug build can do on two cores that it shares with the load.
@@ -76,7 +76,7 @@ fn judge(sides: &[Side]) -> Result<Outcome, Trouble> {
         match side.recipe {
             Some(recipe) => {
                 let told = side.measured.first_stale.as_ref().map(|first| tell(first, &side.urls));
-                let seen = told.map_or_else(|| seen.clone(), |told| format!("{seen}; the first: {told}"));
+                let seen = told.map_or_else(|| seen.clone(), |told| format!("{seen}. The first: {told}"));
                 outcome.claim(stale > 0, format!("{} ({recipe}) is caught", side.name()), seen);
             }
             None => {
@@ -124,11 +124,8 @@ fn figures(outcome: &mut Outcome, side: &Side) {
         }
     }
     outcome.figure(name, "purchases", "", report.bought as f64);
-    let width = side.measured.timeline.width().as_secs_f64();
-    let slices = side.measured.timeline.slices().iter().enumerate();
-    let points = slices.map(|(place, slice)| (place as f64 * width, slice.stale as f64)).collect();
-    let measure = "stale answers per slice".into();
-    outcome.curves.push(Curve { series: name.into(), measure, unit: "", points });
+    let measure = "stale answers".into();
+    outcome.curves.push(Curve { series: name.into(), measure, unit: "%", points: stale_share(side) });
 }
 
 fn table(sides: &[Side]) -> Table {
@@ -200,24 +197,53 @@ fn slide(sides: &[Side]) -> Result<Picture, Trouble> {
     })
 }
 
+/// In each slice, in percent.
+fn stale_share(side: &Side) -> Vec<(f64, f64)> {
+    let share = |slice: &Slice| (slice.reads > 0).then(|| 100.0 * share(slice.stale, slice.reads));
+    side.measured.timeline.points(share)
+}
+
 fn over_time(sides: &[Side]) -> Result<Picture, Trouble> {
-    let lines: Vec<_> = sides
-        .iter()
-        .map(|side| {
-            let timeline = &side.measured.timeline;
-            let width = timeline.width().as_secs_f64();
-            let slices = timeline.slices().iter().enumerate();
-            let points = slices
-                .map(|(place, slice)| (place as f64 * width, 100.0 * share(slice.stale, slice.reads)))
-                .collect();
-            let tone = if side.recipe.is_none() { Tone::Good } else { Tone::Plain };
-            picture::Line { name: side.name().into(), points, tone }
-        })
-        .collect();
+    let line = |side: &Side| Line {
+        name: side.name().into(),
+        points: stale_share(side),
+        tone: if side.recipe.is_none() { Tone::Good } else { Tone::Plain },
+    };
+    let lines: Vec<Line> = sides.iter().map(line).collect();
     let title = "Stale answers over the time";
     Ok(Picture {
         title: title.into(),
         in_words: "Lines: the share of stale answers in each tenth of a second, for each of the five.".into(),
         svg: picture::lines(title, ("seconds", "% of the answers"), &lines, &[])?,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::load::{Latency, Report, Timeline};
+
+    fn side(recipe: Option<Recipe>, stale_reads: u64, first_violation: Option<&str>) -> Side {
+        let reads = Latency { count: 10, ..Latency::default() };
+        let first_violation = first_violation.map(Into::into);
+        let report = Report { stale_reads, reads, first_violation, ..Report::default() };
+        let measured = Measured { report, timeline: Timeline::default(), first_stale: None };
+        Side { recipe, urls: Vec::new(), measured }
+    }
+
+    fn verdict(side: Side) -> (bool, String) {
+        let claim = judge(&[side]).unwrap().claims.remove(0);
+        (claim.holds, claim.seen)
+    }
+
+    #[test]
+    fn a_recipe_that_is_not_caught_fails_and_so_does_a_protocol_that_is() {
+        assert!(verdict(side(Some(Recipe::Ttl), 3, None)).0);
+        assert!(!verdict(side(Some(Recipe::Ttl), 0, None)).0);
+        let (holds, seen) = verdict(side(None, 0, None));
+        assert!(holds && seen == "0 of 10 answers were stale", "{seen}");
+        assert!(!verdict(side(None, 1, None)).0);
+        let (holds, seen) = verdict(side(None, 0, Some("an order is gone")));
+        assert!(!holds && seen.contains("an order is gone"), "{seen}");
+    }
 }

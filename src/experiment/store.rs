@@ -35,7 +35,7 @@ pub struct Shelf {
 
 impl Shelf {
     /// Few books that everybody wants: the hardest case for a cache.
-    pub const HOT: Shelf = Shelf { books: 20, topics: 4, copies: 1_000_000 };
+    pub const HOT: Shelf = Shelf { books: 20, topics: 4, copies: 10_000 };
 
     fn write(&self, path: &Path) -> std::io::Result<()> {
         let mut file = BufWriter::new(File::create(path)?);

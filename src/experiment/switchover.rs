@@ -6,7 +6,7 @@ use super::recipes::tell;
 use super::store::{Roles, Shelf, Spread};
 use super::{DEADLINE, Lab, SLICE, Trouble};
 use crate::domain::BookId;
-use crate::load::{self, Measured, Pause, Slice};
+use crate::load::{self, Measured, Slice, Timeline};
 use crate::shopper::{Connection, info_path};
 use crate::wire::shopper::StockRead;
 use std::time::{Duration, Instant};
@@ -140,17 +140,14 @@ fn judge(
     ] {
         outcome.figure(&name, "at", "s", at.as_secs_f64());
     }
-    let row = |name: &str, pause: Pause| {
-        vec![
-            name.to_owned(),
-            format!("{:.2}", pause.began.as_secs_f64()),
-            format!("{:.2}", pause.length.as_secs_f64()),
-        ]
-    };
+    let pauses = Pauses { timeline };
     outcome.tables.push(Table {
-        title: "The longest time without a success".into(),
-        columns: ["s", "from", "length"].map(Into::into).to_vec(),
-        rows: vec![row("fresh reads", timeline.reads), row("purchases", pause)],
+        title: "How long nothing came, by tenths of a second".into(),
+        columns: ["s", "at", "fresh reads", "purchases"].map(Into::into).to_vec(),
+        rows: vec![
+            pauses.row("kill -9 and start", moments.killed, moments.handed_over),
+            pauses.row("handover", moments.handed_over, Duration::MAX),
+        ],
     });
     outcome.figure("fresh reads", "longest pause", "ms", in_ms(timeline.reads.length));
     outcome.figure("purchases", "longest pause", "ms", in_ms(pause.length));
@@ -165,10 +162,7 @@ fn judge(
     ];
     let mut lines = Vec::new();
     for (name, of, tone) in series {
-        let width = timeline.width().as_secs_f64();
-        let slices = timeline.slices().iter().enumerate();
-        let points: Vec<(f64, f64)> =
-            slices.map(|(place, slice)| (place as f64 * width, of(slice) as f64)).collect();
+        let points = timeline.points(|slice| Some(of(slice) as f64));
         let measure = "per tenth of a second".into();
         outcome.curves.push(Curve { series: name.into(), measure, unit: "", points: points.clone() });
         lines.push(Line { name: name.into(), points, tone });
@@ -190,6 +184,32 @@ fn judge(
         svg: picture::lines(title, ("seconds", "answers"), &lines, &marks)?,
     });
     Ok(outcome)
+}
+
+/// What came after each of the moments.
+struct Pauses<'a> {
+    timeline: &'a Timeline,
+}
+
+impl Pauses<'_> {
+    fn row(&self, name: &str, from: Duration, to: Duration) -> Vec<String> {
+        let fresh = self.longest(from, to, |slice| slice.reads > slice.flagged);
+        let bought = self.longest(from, to, |slice| slice.bought > 0);
+        let seconds = |time: Duration| format!("{:.1}", time.as_secs_f64());
+        [vec![name.to_owned()], [from, fresh, bought].map(seconds).to_vec()].concat()
+    }
+
+    /// The longest run of slices between two moments in which nothing came.
+    fn longest(&self, from: Duration, to: Duration, came: impl Fn(&Slice) -> bool) -> Duration {
+        let width = self.timeline.width();
+        let (from, to) = (from.as_secs_f64() - width.as_secs_f64(), to.as_secs_f64());
+        let (mut longest, mut run) = (0, 0);
+        for (at, came) in self.timeline.points(|slice| Some(f64::from(u8::from(came(slice))))) {
+            run = if came == 0.0 && at > from && at < to { run + 1 } else { 0 };
+            longest = longest.max(run);
+        }
+        width * longest
+    }
 }
 
 fn in_ms(time: Duration) -> f64 {

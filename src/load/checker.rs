@@ -91,6 +91,8 @@ pub struct Judged {
     /// Books in answers.
     pub books: u64,
     pub violations: u64,
+    /// Those of them that are reads which showed less than was known.
+    pub stale: u64,
     /// Answers that said that they may be stale.
     pub flagged: u64,
     /// Books in answers to requests that were under way for too long to be judged.
@@ -206,6 +208,7 @@ impl Checker {
                 known: fact,
                 rose,
             };
+            self.judged.stale += 1;
             self.violated(stale.in_versions());
             self.first_stale.get_or_insert(stale);
         }

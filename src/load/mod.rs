@@ -46,7 +46,7 @@ use worker::Worker;
 pub use checker::Stale;
 pub use report::{Latency, Report};
 pub use tally::Latencies;
-pub use timeline::{Pause, Slice, Timeline};
+pub use timeline::{Slice, Timeline};
 
 /// The longest that one attempt is waited for: longer than the store takes for any answer.
 const DEADLINE: Duration = Duration::from_secs(15);
@@ -153,7 +153,7 @@ impl Config {
             checker: RefCell::new(Checker::new(&shelf.books, self.allow_restock)),
             draw: RefCell::new(Draw::new(&shelf, &self, rng)),
             tally: RefCell::new(Tally::new()),
-            timeline: RefCell::new(Timeline::new(pace.start(), slice)),
+            timeline: RefCell::new(Timeline::new(pace.start(), slice, self.warm_up + self.duration)),
             orders: RefCell::new(Sample::new(self.seed)),
             pace,
             shelf,

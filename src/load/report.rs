@@ -10,7 +10,7 @@ use std::fmt;
 use std::time::Duration;
 
 /// Times in milliseconds, rates in a second.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Report {
     pub stores: Vec<String>,
@@ -53,12 +53,14 @@ pub struct Report {
     pub orders_looked_up: u64,
     pub look_ups_unanswered: u64,
     pub violations: u64,
+    /// Those of them that are books in reads which showed less than was known.
+    pub stale_books: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_violation: Option<String>,
 }
 
 /// Of one kind of request.
-#[derive(Debug, Clone, Copy, Serialize)]
+#[derive(Debug, Clone, Copy, Default, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Latency {
     pub count: u64,
@@ -148,6 +150,7 @@ impl Report {
             orders_looked_up: proof.looked_up,
             look_ups_unanswered: proof.unanswered,
             violations: judged.violations,
+            stale_books: judged.stale,
             first_violation: checker.first().map(str::to_owned),
         }
     }

@@ -32,6 +32,11 @@ impl Latencies {
         self.0.saturating_record(u64::try_from(latency.as_nanos()).unwrap_or(SLOWEST));
     }
 
+    pub fn add(&mut self, others: &Latencies) {
+        // Both have the same bounds.
+        let _ = self.0.add(&others.0);
+    }
+
     pub fn count(&self) -> u64 {
         self.0.len()
     }

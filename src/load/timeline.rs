@@ -50,6 +50,8 @@ pub struct ReadSeen {
 pub struct Timeline {
     start: Option<Instant>,
     width: Duration,
+    /// When nothing more is due.
+    end: Duration,
     slices: Vec<Slice>,
     answered: HashSet<(usize, Next)>,
     /// Between two reads that promise to be fresh, and between two purchases.
@@ -58,9 +60,9 @@ pub struct Timeline {
 }
 
 impl Timeline {
-    pub fn new(start: Instant, width: Option<Duration>) -> Self {
+    pub fn new(start: Instant, width: Option<Duration>, end: Duration) -> Self {
         let width = width.filter(|width| !width.is_zero());
-        Self { start: width.map(|_| start), width: width.unwrap_or_default(), ..Self::default() }
+        Self { start: width.map(|_| start), width: width.unwrap_or_default(), end, ..Self::default() }
     }
 
     /// How wide a slice is.
@@ -71,6 +73,15 @@ impl Timeline {
     /// From the start on, none missing.
     pub fn slices(&self) -> &[Slice] {
         &self.slices
+    }
+
+    /// When each slice begins, in seconds, and its value; without what came behind the end, which is a rest
+    /// and no slice, and without what has no value.
+    pub fn points(&self, value: impl Fn(&Slice) -> Option<f64>) -> Vec<(f64, f64)> {
+        let whole = (self.end.as_nanos() / self.width.as_nanos().max(1)) as usize;
+        let begins = |place: usize| place as f64 * self.width.as_secs_f64();
+        let slices = self.slices.iter().take(whole).enumerate();
+        slices.filter_map(|(place, slice)| Some((begins(place), value(slice)?))).collect()
     }
 
     /// Whether that frontend has answered this read before.
@@ -134,29 +145,41 @@ mod tests {
 
     const SEEN: ReadSeen = ReadSeen { cache: Cache::Hit, familiar: true, stale: false, says_stale: false };
 
-    fn ago(millis: u64) -> Instant {
-        Instant::now().checked_sub(Duration::from_millis(millis)).unwrap()
+    /// One that began so many milliseconds ago.
+    fn begun(ago: u64, width: Duration) -> Timeline {
+        let since = Duration::from_millis(ago);
+        Timeline::new(Instant::now().checked_sub(since).unwrap(), Some(width), since)
     }
 
     #[test]
     fn what_comes_is_counted_where_it_comes_and_behind_the_end_in_the_last_slice() {
-        let mut timeline = Timeline::new(ago(250), Some(Duration::from_millis(100)));
+        let mut timeline = begun(250, Duration::from_millis(100));
         timeline.read(0, Next::Info(1), SEEN);
         timeline.bought();
         assert_eq!(timeline.slices().iter().map(|slice| slice.reads).collect::<Vec<_>>(), [0, 0, 1]);
         assert_eq!(timeline.slices()[2].bought, 1);
-        let mut timeline = Timeline::new(ago(1_000), Some(Duration::from_nanos(1)));
+        let mut timeline = begun(1_000, Duration::from_nanos(1));
         timeline.failed();
         assert_eq!((timeline.slices().len(), timeline.slices()[MAX_SLICES - 1].failed), (MAX_SLICES, 1));
     }
 
     #[test]
+    fn the_rest_behind_the_end_and_slices_without_a_value_are_no_points() {
+        let mut timeline = begun(250, Duration::from_millis(100));
+        timeline.slice(Duration::from_millis(150)).reads = 7;
+        timeline.read(0, Next::Info(1), SEEN);
+        assert_eq!(timeline.slices().len(), 3);
+        let points = timeline.points(|slice| (slice.reads > 0).then_some(slice.reads as f64));
+        assert_eq!(points, [(0.1, 7.0)]);
+    }
+
+    #[test]
     fn a_frontend_is_familiar_with_what_itself_has_answered() {
-        let mut timeline = Timeline::new(ago(0), Some(Duration::from_secs(1)));
+        let mut timeline = begun(0, Duration::from_secs(1));
         timeline.read(0, Next::Info(1), ReadSeen { familiar: false, cache: Cache::Miss, ..SEEN });
         let familiar = [(0, Next::Info(1)), (1, Next::Info(1)), (0, Next::Search(1))];
         assert_eq!(familiar.map(|(store, next)| timeline.is_familiar(store, next)), [true, false, false]);
-        let mut off = Timeline::new(ago(0), None);
+        let mut off = Timeline::new(Instant::now(), None, Duration::ZERO);
         off.read(0, Next::Info(1), SEEN);
         assert!(off.slices().is_empty() && !off.is_familiar(0, Next::Info(1)));
     }

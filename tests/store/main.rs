@@ -9,6 +9,7 @@ mod crash;
 mod disk;
 mod edits;
 mod examples;
+mod experiment;
 mod freshness;
 mod handover;
 mod harness;

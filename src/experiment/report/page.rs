@@ -1,7 +1,7 @@
 //! The report as one HTML file: nothing is loaded, no script runs, and it follows the reader's light or dark.
 
 use super::{Done, Report};
-use crate::experiment::outcome::{Claim, Picture, Table};
+use crate::experiment::outcome::{Picture, Table};
 use crate::experiment::picture::{BAD, GOOD, GRID, INK, OTHERS, SHEET, SOFT};
 use crate::pages;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
@@ -68,6 +68,14 @@ fn summary(report: &Report, claims: usize, failed: usize) -> Markup {
             }
             span.soft { " · " (report.begun()) " · " (format!("{:.0} s", report.took.as_secs_f64())) }
         }
+        p.soft {
+            code { (report.command) }
+            @for name in ["processor", "cores", "bazar"] {
+                @for (_, value) in report.machine.iter().filter(|(known, _)| *known == name) {
+                    " · " @if name != "processor" { (name) " " } (value)
+                }
+            }
+        }
     }
 }
 
@@ -76,16 +84,20 @@ fn verdicts(report: &Report) -> Markup {
         section.card aria-labelledby="verdicts" {
             h2 #verdicts { "Verdicts" }
             div.scroll tabindex="0" role="region" aria-labelledby="verdicts" {
-                table.verdicts {
-                    thead { tr { th { "Verdict" } th { "Experiment" } th { "Claim" } th { "Seen" } } }
+                table {
+                    thead {
+                        tr { th scope="col" { "Experiment" } th scope="col" { "Verdict" } th.number scope="col" { "Claims" } }
+                    }
                     tbody {
                         @for Done { experiment, outcome, .. } in &report.done {
-                            @for claim in &outcome.claims {
-                                tr {
-                                    td { (badge(claim)) }
-                                    td { a href={ "#" (experiment.as_str()) } { (experiment.as_str()) } }
-                                    td { (claim.claim) }
-                                    td { (claim.seen) }
+                            @let claims = &outcome.claims;
+                            tr {
+                                th.row scope="row" {
+                                    a href={ "#" (experiment.as_str()) } { (experiment.title()) }
+                                }
+                                td { (badge(outcome.holds())) }
+                                td.number {
+                                    (claims.iter().filter(|claim| claim.holds).count()) " of " (claims.len())
                                 }
                             }
                         }
@@ -99,9 +111,9 @@ fn verdicts(report: &Report) -> Markup {
     }
 }
 
-fn badge(claim: &Claim) -> Markup {
+fn badge(holds: bool) -> Markup {
     html! {
-        @if claim.holds { span.badge.good { "PASS" } } @else { span.badge.bad { "FAIL" } }
+        @if holds { span.badge.good { "PASS" } } @else { span.badge.bad { "FAIL" } }
     }
 }
 
@@ -112,12 +124,12 @@ fn experiment(done: &Done) -> Markup {
         section.card #(name) aria-labelledby={ (name) "-title" } {
             h2 #{ (name) "-title" } { (experiment.title()) }
             p.lead { (experiment.about()) }
+            @for shown in &outcome.pictures { (picture(shown)) }
             ul.claims {
                 @for claim in &outcome.claims {
-                    li { (badge(claim)) " " strong { (claim.claim) } " " span.soft { (claim.seen) } }
+                    li { (badge(claim.holds)) div { strong { (claim.claim) } br; span.soft { (claim.seen) } } }
                 }
             }
-            @for shown in &outcome.pictures { (picture(shown)) }
             @for (number, shown) in outcome.tables.iter().enumerate() {
                 (table(shown, &format!("{name}-table-{}", number + 1)))
             }

@@ -28,12 +28,16 @@ pub fn progress(number: usize, of: usize, experiment: Experiment) -> ProgressBar
     bar
 }
 
-/// The verdicts of one experiment, as it ends.
+/// How one experiment ended; what did not hold, in full.
 pub fn tell(experiment: Experiment, outcome: &Outcome, took: Duration) {
-    for claim in &outcome.claims {
-        eprintln!("{}", verdict(experiment, claim));
+    let failed = || outcome.claims.iter().filter(|claim| !claim.holds);
+    let (claims, held) = (outcome.claims.len(), outcome.claims.len() - failed().count());
+    let word = if outcome.holds() { "PASS" } else { "FAIL" };
+    let name = experiment.as_str();
+    eprintln!("{word}  {name}: {held} of {claims} claims hold ({:.1} s)", took.as_secs_f64());
+    for claim in failed() {
+        eprintln!("      {}", verdict(experiment, claim));
     }
-    eprintln!("      {:.1} s", took.as_secs_f64());
 }
 
 fn verdict(experiment: Experiment, claim: &Claim) -> String {

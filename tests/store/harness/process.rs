@@ -223,6 +223,12 @@ impl Fed {
         self.0.0.wait().unwrap();
     }
 
+    /// SIGINT, as of Ctrl-C, and gives its exit code.
+    pub fn interrupt(self) -> Option<i32> {
+        kill_process(Pid::from_child(&self.0.0), Signal::INT).unwrap();
+        self.end()
+    }
+
     /// Ends its input, and gives its exit code.
     pub fn end(mut self) -> Option<i32> {
         drop(self.0.0.stdin.take());
