@@ -20,7 +20,7 @@ pub async fn run(lab: &Lab) -> Result<Outcome, Trouble> {
     let load =
         load::Config { rate: Some(RATE), buy: 0.0, searches: 0.0, zipf: ZIPF, ..lab.load(&store.urls) };
     let measured = load.measure(SLICE, lab.stop.clone()).await?;
-    let mut outcome = judge(measured.timeline.slices());
+    let mut outcome = judge(measured.timeline.whole());
     outcome.pictures.push(draw(&mut outcome.curves, &measured.timeline)?);
     outcome.note(format!(
         "Open loop: {RATE} reads/s of single books through {FRONTENDS} frontends, each with a cache of its own; {} \

@@ -91,8 +91,8 @@ pub struct Judged {
     /// Books in answers.
     pub books: u64,
     pub violations: u64,
-    /// Those of them that are reads which showed less than was known.
-    pub stale: u64,
+    /// Those of them that are orders which were not what they had been.
+    pub orders: u64,
     /// Answers that said that they may be stale.
     pub flagged: u64,
     /// Books in answers to requests that were under way for too long to be judged.
@@ -208,7 +208,6 @@ impl Checker {
                 known: fact,
                 rose,
             };
-            self.judged.stale += 1;
             self.violated(stale.in_versions());
             self.first_stale.get_or_insert(stale);
         }
@@ -258,6 +257,7 @@ impl Checker {
 
     /// An acknowledged order, looked up, is not what it was; `found` says what it is.
     pub fn order_differs(&mut self, receipt: &PurchaseRead, found: &str) {
+        self.judged.orders += 1;
         self.violated(format!(
             "order {} (book {}, version {}) was acknowledged, and {found}",
             receipt.order_id, receipt.book_id, receipt.version

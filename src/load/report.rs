@@ -51,10 +51,10 @@ pub struct Report {
     pub allow_restock: bool,
     pub orders_acknowledged: u64,
     pub orders_looked_up: u64,
+    /// Those of them that were not what they had been.
+    pub orders_wrong: u64,
     pub look_ups_unanswered: u64,
     pub violations: u64,
-    /// Those of them that are books in reads which showed less than was known.
-    pub stale_books: u64,
     #[serde(skip_serializing_if = "Option::is_none")]
     pub first_violation: Option<String>,
 }
@@ -148,9 +148,9 @@ impl Report {
             allow_restock: *allow_restock,
             orders_acknowledged: proof.acknowledged,
             orders_looked_up: proof.looked_up,
+            orders_wrong: judged.orders,
             look_ups_unanswered: proof.unanswered,
             violations: judged.violations,
-            stale_books: judged.stale,
             first_violation: checker.first().map(str::to_owned),
         }
     }

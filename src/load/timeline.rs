@@ -75,12 +75,16 @@ impl Timeline {
         &self.slices
     }
 
-    /// When each slice begins, in seconds, and its value; without what came behind the end, which is a rest
-    /// and no slice, and without what has no value.
+    /// The same without what came behind the end, which is a rest and no slice.
+    pub fn whole(&self) -> &[Slice] {
+        let whole = self.end.as_nanos() / self.width.as_nanos().max(1);
+        &self.slices[..self.slices.len().min(whole as usize)]
+    }
+
+    /// When each whole slice begins, in seconds, and its value if it has one.
     pub fn points(&self, value: impl Fn(&Slice) -> Option<f64>) -> Vec<(f64, f64)> {
-        let whole = (self.end.as_nanos() / self.width.as_nanos().max(1)) as usize;
         let begins = |place: usize| place as f64 * self.width.as_secs_f64();
-        let slices = self.slices.iter().take(whole).enumerate();
+        let slices = self.whole().iter().enumerate();
         slices.filter_map(|(place, slice)| Some((begins(place), value(slice)?))).collect()
     }
 
