@@ -9,6 +9,7 @@
 //! | `demand` | what a reader demands of one answer: its level, its least version |
 //! | `shop` | what a customer can do |
 //! | `orders` | the way to the order nodes |
+//! | `live/` | stock on open pages, as it changes |
 //! | `cache/` | reads: memory, Redis, a catalog node; the lease |
 //! | `balance/` | which node is next, and who is ill |
 
@@ -17,6 +18,7 @@ mod balance;
 mod cache;
 mod demand;
 mod hits;
+mod live;
 mod orders;
 mod routes;
 mod shop;
@@ -32,6 +34,7 @@ use actix_web::web;
 use balance::Pool;
 use cache::{Cache, LeaseKeeper, Local, Redis, RedisKeeper, Ttl};
 use hits::Hits;
+use live::Live;
 use shop::Shop;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
@@ -174,6 +177,11 @@ impl App {
         if let Some(redis) = self.redis {
             tasks.push(actix_web::rt::spawn(redis.run(behind.clone())));
         }
+        let live = Arc::new(Live::new(Arc::clone(&cache), shutdown.clone()));
+        tasks.push(actix_web::rt::spawn({
+            let live = Arc::clone(&live);
+            async move { live.follow().await }
+        }));
         let internal = {
             let (leases, shop) = (Arc::clone(&cache.leases), Arc::clone(&self.shop));
             let member = self.member.clone();
@@ -187,10 +195,11 @@ impl App {
         let shop = Arc::clone(&self.shop);
         let label = cache.recipe.map(Recipe::header);
         let public = move || {
-            let (shop, hits) = (Arc::clone(&shop), Hits::new(Arc::clone(&shop.cache)));
+            let (shop, live) = (Arc::clone(&shop), Arc::clone(&live));
+            let hits = Hits::new(Arc::clone(&shop.cache));
             let shortcut: Rc<dyn Shortcut> = Rc::new(hits.clone());
             Site {
-                configure: |config: &mut web::ServiceConfig| routes::public(config, shop, hits),
+                configure: |config: &mut web::ServiceConfig| routes::public(config, shop, live, hits),
                 label: label.clone(),
                 shortcut: Some(shortcut),
             }
