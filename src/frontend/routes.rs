@@ -12,6 +12,7 @@ use crate::coherence::Moment;
 use crate::coherence::lease::{Fence, FenceAnswer};
 use crate::domain::{BookId, IdempotencyKey, Invalid, OrderId, Topic, Words};
 use crate::member::Member;
+use crate::pages;
 use crate::server::{ApiError, healthz, read_body, read_json, request_id, require_token, resource};
 use crate::wire::frontend::{HOLDER, HolderAnswer, INVALIDATE};
 use crate::wire::public::{DEFAULT_LIMIT, MAX_LIMIT, OrderView, PurchaseBody, PurchaseView};
@@ -35,6 +36,8 @@ type Answer = Result<HttpResponse, ApiError>;
 
 pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>, live: Arc<Live>, hits: Hits) {
     config.app_data(Data::from(shop)).app_data(Data::from(live)).app_data(hits);
+    pages::configure(config);
+    live::configure(config);
     // The router tries them in turn, and those with a parameter by a regular expression: they come last.
     for prefix in ["", "/order-service"] {
         config.service(resource(&format!("{prefix}/purchase"), "POST", web::post().to(purchase)));
@@ -47,7 +50,6 @@ pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>, live: Arc<Live>, hits
         "GET",
         web::get().to(readyz),
     ));
-    config.service(resource("/events", "GET", web::get().to(live::events)));
     for prefix in ["", "/catalog-service"] {
         config
             .service(resource(&format!("{prefix}/search"), "GET", web::get().to(query)))

@@ -31,6 +31,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(test)]
+pub use entry::Content;
 pub use entry::{Entry, Want};
 use fetch::Flight;
 use flights::{Fetched, Flights, Origin, Route};

@@ -97,3 +97,114 @@ impl<S: Store> Follower<S> {
         self.owed.is_empty()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::shown::tests::shown;
+    use super::super::watchers::Watcher;
+    use super::*;
+    use crate::domain::Epoch;
+    use parking_lot::Mutex;
+    use std::collections::VecDeque;
+    use tokio::task::LocalSet;
+
+    const EPOCH: Epoch = Epoch { number: 1, identity: 7 };
+    const BOOK: i64 = 9;
+
+    /// A store in which each millisecond has a version and sells a copy.
+    #[derive(Clone, Default)]
+    struct Busy(Arc<Mutex<Script>>);
+
+    #[derive(Default)]
+    struct Script {
+        asked: Vec<Option<Version>>,
+        read: usize,
+        /// What becomes of the next requests and reads; those behind them succeed.
+        answers: VecDeque<bool>,
+        reads: VecDeque<bool>,
+        began: Option<Instant>,
+    }
+
+    impl Busy {
+        fn version(&self) -> Version {
+            let mut script = self.0.lock();
+            let began = *script.began.get_or_insert_with(Instant::now);
+            Version::new(EPOCH, u64::try_from(began.elapsed().as_millis()).unwrap())
+        }
+
+        fn watched() -> (Arc<Watchers>, Watcher) {
+            let watchers = Arc::new(Watchers::default());
+            let watcher = watchers.watch(&[BookId::new(BOOK).unwrap()].into()).unwrap();
+            (watchers, watcher)
+        }
+    }
+
+    impl Store for Busy {
+        async fn changes(&mut self, after: Option<Version>) -> Option<Changes> {
+            let upto = self.version();
+            let mut script = self.0.lock();
+            script.asked.push(after);
+            let book = BookId::new(BOOK).unwrap();
+            let books = after.map_or(Changed::Any, |_| Changed::Books([book].into()));
+            script.answers.pop_front().unwrap_or(true).then_some(Changes { upto, books })
+        }
+
+        async fn read(&self, id: BookId) -> Option<Arc<Shown>> {
+            let seq = self.version().seq;
+            let mut script = self.0.lock();
+            script.read += 1;
+            let well = script.reads.pop_front().unwrap_or(true);
+            well.then(|| shown(id.get(), seq, u32::try_from(1_000_000 - seq).unwrap()))
+        }
+    }
+
+    /// Lets a follower run for so long.
+    async fn follow(store: &Busy, watchers: &Arc<Watchers>, time: Duration) {
+        let following = Follower::new(store.clone(), Arc::clone(watchers)).run();
+        let _ = LocalSet::new().run_until(tokio::time::timeout(time, following)).await;
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn however_much_is_sold_it_costs_ten_requests_and_reads_a_second() {
+        let (store, (watchers, watcher)) = (Busy::default(), Busy::watched());
+        follow(&store, &watchers, Duration::from_secs(10)).await;
+        let script = store.0.lock();
+        assert!((99..=101).contains(&script.asked.len()), "{}", script.asked.len());
+        assert_eq!(script.asked.len(), script.read);
+        // Each asks for what is behind the last one.
+        assert!(script.asked.windows(2).all(|two| two[1].map(|at| at.seq) > two[0].map(|at| at.seq)));
+        drop(script);
+        assert!(String::from_utf8(watcher.news().await.to_vec()).unwrap().contains("\"numberOfItems\":990"));
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn nobody_is_asked_while_nobody_looks() {
+        let store = Busy::default();
+        follow(&store, &Arc::default(), Duration::from_secs(10)).await;
+        assert!(store.0.lock().asked.is_empty());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_book_that_could_not_be_read_is_owed_until_it_was() {
+        let (store, (watchers, watcher)) = (Busy::default(), Busy::watched());
+        // The second round fails, and so do the requests from then on: no change is told any more.
+        store.0.lock().reads = [true, false, false].into();
+        store.0.lock().answers = [true, true].into_iter().chain([false; 100]).collect();
+        follow(&store, &watchers, Duration::from_secs(2)).await;
+        let told = String::from_utf8(watcher.news().await.to_vec()).unwrap();
+        let script = store.0.lock();
+        assert_eq!(script.read, 4);
+        // Read when the fourth round came: nothing older.
+        assert!(told.contains("id: 1.400\n"), "{told}");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn failures_in_a_row_are_waited_for_longer_and_longer() {
+        let (store, (watchers, _watcher)) = (Busy::default(), Busy::watched());
+        store.0.lock().answers = [false; 1000].into();
+        follow(&store, &watchers, Duration::from_secs(20)).await;
+        let asked = store.0.lock().asked.len();
+        // After 100, 200, 400, 800 and 1600 milliseconds, and every 2 seconds from then on.
+        assert!((13..=15).contains(&asked), "{asked}");
+    }
+}

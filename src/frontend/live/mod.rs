@@ -16,6 +16,7 @@
 //! | `follower` | the one task that follows what changes, and reads it |
 //! | `nearest` | which catalog node it follows |
 //! | `shown` | what a page shows of a book |
+//! | `live.js` | the other end, in the browser |
 
 mod events;
 mod follower;
@@ -28,15 +29,24 @@ use super::demand::{Demand, Level};
 use crate::clock;
 use crate::domain::BookId;
 use crate::frontend::cache::Want;
+use crate::pages::Asset;
+use crate::server::resource;
 use crate::shutdown::Shutdown;
 use crate::wire::Problem;
+use actix_web::web::{self, ServiceConfig};
 use follower::Follower;
 use nearest::Nearest;
 use shown::Shown;
 use std::sync::Arc;
 use watchers::Watchers;
 
-pub use events::events;
+/// Updates the books of an open page; every page with such books wants it.
+pub static SCRIPT: Asset = Asset::js("live", include_str!("live.js"));
+
+pub fn configure(config: &mut ServiceConfig) {
+    config.service(resource("/events", "GET", web::get().to(events::events)));
+    SCRIPT.configure(config);
+}
 
 /// What the routes see.
 pub struct Live {

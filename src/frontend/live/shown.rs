@@ -66,3 +66,52 @@ fn unlike_a_book(id: BookId, error: &serde_json::Error) -> Problem {
     log::error!("the object of book {id} cannot be read: {error}");
     ErrorCode::Internal.into()
 }
+
+#[cfg(test)]
+pub mod tests {
+    use super::*;
+    use crate::coherence::Moment;
+    use crate::domain::Epoch;
+    use crate::frontend::cache::{Content, Want};
+    use std::sync::Arc;
+    use std::time::Duration;
+
+    const EPOCH: Epoch = Epoch { number: 1, identity: 7 };
+
+    fn read(id: i64, version: Version, body: Option<&str>) -> Result<Arc<Shown>, Problem> {
+        let id = BookId::new(id).unwrap();
+        let found = body.is_some();
+        let books = body.iter().map(|_| id).collect();
+        let body = body.unwrap_or("{}").to_owned().into();
+        let content = Content { asof: version, books, found, body };
+        let entry = Entry::new(&Want::Book(id), content, Moment(0), Duration::from_secs(1));
+        Shown::of(id, &entry).map(Arc::new)
+    }
+
+    /// A book of which there are `stock`, at 28 dollars.
+    pub fn shown(id: i64, seq: u64, stock: u32) -> Arc<Shown> {
+        let body = format!(r#"{{"id":{id},"bookTitle":"}}","numberOfItems":{stock},"bookCost":28"#);
+        read(id, Version::new(EPOCH, seq), Some(&body)).unwrap()
+    }
+
+    pub fn gone(id: i64, seq: u64) -> Arc<Shown> {
+        read(id, Version::new(EPOCH, seq), None).unwrap()
+    }
+
+    #[test]
+    fn a_price_is_told_as_it_is_written() {
+        let body = r#"{"id":9,"bookTitle":"t","bookTopic":"x","numberOfItems":0,"bookCost":19.99"#;
+        let shown = read(9, Version::new(EPOCH, 17), Some(body)).unwrap();
+        let expected = "event: stock\nid: 1.17\ndata: {\"id\":9,\"numberOfItems\":0,\"bookCost\":19.99}\n\n";
+        assert_eq!(shown.event(), expected.as_bytes());
+        assert!(read(9, Version::new(EPOCH, 17), Some(r#"{"id":9"#)).is_err());
+    }
+
+    #[test]
+    fn a_later_epoch_is_newer_whatever_its_versions_count_to() {
+        let later = Version::new(Epoch { number: 2, identity: 8 }, 3);
+        let (old, new) = (shown(9, 50, 3), read(9, later, None).unwrap());
+        assert!(new.is_newer_than(&old) && !old.is_newer_than(&new));
+        assert!(!old.is_newer_than(&old) && !new.looks_like(&old) && old.looks_like(&shown(9, 51, 3)));
+    }
+}

@@ -169,3 +169,77 @@ impl Mailbox {
         Some(all.freeze())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::shown::tests::{gone, shown};
+    use super::*;
+    use futures_util::FutureExt;
+
+    fn ids<const N: usize>(books: [i64; N]) -> BTreeSet<BookId> {
+        books.map(|id| BookId::new(id).unwrap()).into()
+    }
+
+    fn id(book: i64) -> BookId {
+        BookId::new(book).unwrap()
+    }
+
+    /// What there is to tell now.
+    fn news(watcher: &Watcher) -> Option<String> {
+        watcher.news().now_or_never().map(|news| String::from_utf8(news.to_vec()).unwrap())
+    }
+
+    #[test]
+    fn who_looks_is_told_the_latest_of_each_book_and_nothing_in_between() {
+        let watchers = Arc::new(Watchers::default());
+        let watcher = watchers.watch(&ids([7, 9])).unwrap();
+        for stock in (3..15).rev() {
+            watchers.tell(id(9), &shown(9, u64::from(20 - stock), stock));
+        }
+        watchers.tell(id(7), &shown(7, 1, 5));
+        watchers.tell(id(8), &shown(8, 1, 5));
+        assert_eq!(
+            news(&watcher).unwrap(),
+            "event: stock\nid: 1.1\ndata: {\"id\":7,\"numberOfItems\":5,\"bookCost\":28}\n\n\
+             event: stock\nid: 1.17\ndata: {\"id\":9,\"numberOfItems\":3,\"bookCost\":28}\n\n"
+        );
+        assert_eq!(news(&watcher), None);
+    }
+
+    #[test]
+    fn nobody_is_told_an_older_state_behind_a_newer_one_or_the_same_twice() {
+        let watchers = Arc::new(Watchers::default());
+        let watcher = watchers.watch(&ids([9])).unwrap();
+        watchers.tell(id(9), &shown(9, 8, 14));
+        assert!(news(&watcher).unwrap().contains("\"numberOfItems\":14"));
+        // A read that was slower than another one, and one that found nothing new.
+        watcher.tell(id(9), &shown(9, 7, 15));
+        watchers.tell(id(9), &shown(9, 9, 14));
+        assert_eq!(news(&watcher), None);
+        watcher.tell(id(9), &shown(9, 8, 14));
+        watchers.tell(id(9), &gone(9, 10));
+        assert_eq!(news(&watcher).unwrap(), "event: stock\nid: 1.10\ndata: {\"id\":9,\"gone\":true}\n\n");
+    }
+
+    #[test]
+    fn books_are_looked_at_as_long_as_somebody_does() {
+        let watchers = Arc::new(Watchers::default());
+        assert!(watchers.somebody().now_or_never().is_none());
+        let (one, other) = (watchers.watch(&ids([7, 9])).unwrap(), watchers.watch(&ids([9])).unwrap());
+        assert!(watchers.somebody().now_or_never().is_some());
+        assert_eq!(watchers.among(&ids([7, 8, 9])), ids([7, 9]));
+        drop(one);
+        assert_eq!(watchers.books(), ids([9]));
+        drop(other);
+        assert!(watchers.books().is_empty() && watchers.somebody().now_or_never().is_none());
+    }
+
+    #[test]
+    fn who_comes_when_there_are_too_many_is_turned_away_until_one_has_gone() {
+        let watchers = Arc::new(Watchers::default());
+        let mut all: Vec<Watcher> = (0..MAX_WATCHERS).map(|_| watchers.watch(&ids([9])).unwrap()).collect();
+        assert!(watchers.watch(&ids([9])).is_none());
+        all.pop();
+        assert!(watchers.watch(&ids([9])).is_some());
+    }
+}
