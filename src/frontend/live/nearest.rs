@@ -54,7 +54,7 @@ impl Store for Nearest {
     async fn changes(&mut self, after: Option<Version>) -> Option<Changes> {
         let node = self.next()?;
         let path = after.map_or_else(|| CHANGES.to_owned(), |after| format!("{CHANGES}?after={after}"));
-        log::debug!(request_id = REQUEST_ID; "changes behind {after:?} at {}", node.peer.url());
+        log::debug!(request_id = REQUEST_ID; "asking {} what has changed", node.peer.url());
         let asked = node.peer.get(&path, REQUEST_ID, CHANGES_HOLD + ATTEMPT);
         let told: Result<Changes, CallError> = tokio::select! {
             told = asked => told,

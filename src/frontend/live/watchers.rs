@@ -77,6 +77,7 @@ impl Watchers {
             looking.books.entry(id).or_default().insert(number, Arc::clone(&mailbox));
         }
         drop(looking);
+        log::debug!("{} pages are open", *self.count.borrow());
         Some(Watcher { all: Arc::clone(self), number, mailbox })
     }
 
@@ -134,7 +135,9 @@ impl Drop for Watcher {
                 }
             }
         }
+        drop(looking);
         self.all.count.send_modify(|count| *count -= 1);
+        log::debug!("{} pages are open", *self.all.count.borrow());
     }
 }
 
