@@ -35,6 +35,7 @@ pub mod handover;
 pub mod import;
 pub mod load;
 pub mod member;
+pub mod metrics;
 pub mod order;
 pub mod recipe;
 pub mod server;
