@@ -1,5 +1,6 @@
 //! The write master's start, and what its routes work with.
 
+use super::account::Account;
 use super::feed::{Ack, Feed};
 use super::handover::Handover;
 use super::holders::Leases;
@@ -12,6 +13,7 @@ use crate::clock;
 use crate::coherence::mastership::{Past, may_start, not_before};
 use crate::domain::NodeId;
 use crate::member::Member;
+use crate::metrics::Registry;
 use crate::recipe::{Recipe, protocol};
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, NewEpoch, Standing, Writer};
@@ -30,6 +32,8 @@ pub struct Master {
     pub feed: Arc<Feed>,
     pub mastership: Arc<Mastership>,
     pub handover: Arc<Handover>,
+    pub registry: Registry,
+    pub account: Arc<Account>,
     /// Where a snapshot is written before it is sent.
     pub data: PathBuf,
     /// Each export is a whole copy of the file.
@@ -120,11 +124,14 @@ pub async fn start(
     let feed = Arc::new(Feed::new(start, config.ack, member.clone(), file, former));
     let end = Shutdown::new();
     let pins = Arc::new(Pins::default());
+    let registry = Registry::default();
+    let account = Arc::new(Account::new(&registry));
     let behind = writer::Behind {
         leases: Arc::clone(&leases),
         feed: Arc::clone(&feed),
         mastership: Arc::clone(&mastership),
         pins: Arc::clone(&pins),
+        account: Arc::clone(&account),
         recipe,
     };
     let may_draw_again = config.force;
@@ -146,6 +153,8 @@ pub async fn start(
         feed,
         mastership,
         handover: Arc::new(handover),
+        registry,
+        account,
         data,
         exporting: Semaphore::new(1),
         pins,

@@ -22,7 +22,7 @@ pub use http::{HTTP_DURATION, PUBLIC, Requests, ThreadsRequests};
 pub use reads::{AnsweredBy, Bought, MISSES, Miss, PURCHASES, READS, Reads, STALE, ThreadsReads};
 pub use writes::{BATCH_DURATION, BATCH_SIZE, COMMIT, FENCE, FENCE_WAIT, REPLICATION, Timed, Writes};
 
-use crate::wire::status::{Distribution, Figures, Series};
+use crate::wire::status::{Distribution, Figures, Role, Series, Status};
 use prometheus::core::Collector;
 use prometheus::proto::{Metric, MetricType};
 use prometheus::{Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, Opts};
@@ -45,6 +45,7 @@ const SIZES: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 51
 #[derive(Debug, Clone)]
 pub struct Registry {
     families: prometheus::Registry,
+    /// Drawn when it was made: where it changes, totals begin at zero again.
     instance: u64,
     started: Instant,
 }
@@ -56,17 +57,19 @@ impl Default for Registry {
 }
 
 impl Registry {
-    /// Drawn when it was made: where it changes, totals begin at zero again.
-    pub fn instance(&self) -> u64 {
-        self.instance
+    /// What a role says of itself, with what is counted so far.
+    pub fn status(&self, role: Role, unsafe_coherence: Option<String>) -> Status {
+        Status {
+            instance: self.instance,
+            release: env!("CARGO_PKG_VERSION").into(),
+            uptime_ms: u64::try_from(self.started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            unsafe_coherence,
+            role,
+            figures: self.figures(),
+        }
     }
 
-    pub fn uptime(&self) -> Duration {
-        self.started.elapsed()
-    }
-
-    /// What is counted so far.
-    pub fn figures(&self) -> Figures {
+    fn figures(&self) -> Figures {
         let families = self.families.gather().into_iter();
         Figures(
             families

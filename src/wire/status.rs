@@ -112,9 +112,9 @@ pub struct HolderStatus {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FenceSeen {
     pub version: Version,
-    /// The first of the keys, or none of them where everything was announced.
+    /// The first of the keys.
     pub keys: Vec<String>,
-    /// How many keys there are besides.
+    /// How many there are besides.
     pub more: usize,
     /// To how many holders of leases.
     pub holders: usize,

@@ -24,6 +24,7 @@ mod last;
 mod queue;
 
 use super::CatalogError;
+use super::account::Account;
 use super::feed::Feed;
 use super::holders::Leases;
 use super::housekeeping::{Forgetting, Keep, Pins};
@@ -58,6 +59,7 @@ pub struct Behind {
     pub feed: Arc<Feed>,
     pub mastership: Arc<Mastership>,
     pub pins: Arc<Pins>,
+    pub account: Arc<Account>,
     /// Instead of the store's own protocol.
     pub recipe: Option<Recipe>,
 }
@@ -81,7 +83,7 @@ pub fn new(
     end: Shutdown,
 ) -> (Queue, Tasks) {
     let (queue, jobs) = queue::new(Arc::clone(&behind.mastership));
-    let (committed, acknowledger) = acknowledger::new(Arc::clone(&behind.feed));
+    let (committed, acknowledger) = acknowledger::new(Arc::clone(&behind.feed), Arc::clone(&behind.account));
     let writer = WriterTask {
         dir,
         store,
