@@ -28,6 +28,7 @@ pub mod client;
 pub mod clock;
 pub mod coherence;
 pub mod config;
+pub mod dashboard;
 pub mod domain;
 pub mod export;
 pub mod frontend;

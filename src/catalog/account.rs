@@ -42,7 +42,13 @@ impl Account {
     }
 
     /// So many holders have acknowledged a fence, or their leases have run out.
-    pub fn fenced(&self, version: Version, Announced { keys, more }: Announced, holders: usize, took: Duration) {
+    pub fn fenced(
+        &self,
+        version: Version,
+        Announced { keys, more }: Announced,
+        holders: usize,
+        took: Duration,
+    ) {
         self.writes.fence_took(took);
         let took_us = u64::try_from(took.as_micros()).unwrap_or(u64::MAX);
         remember(&self.fences, [FenceSeen { version, keys, more, holders, took_us }]);

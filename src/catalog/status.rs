@@ -33,7 +33,8 @@ pub async fn master(
         fences: master.account.fences(),
         sales: master.account.sales(),
     };
-    Ok(HttpResponse::Ok().json(master.registry.status(Role::Master(of), recipe.map(|recipe| recipe.to_string()))))
+    Ok(HttpResponse::Ok()
+        .json(master.registry.status(Role::Master(of), recipe.map(|recipe| recipe.to_string()))))
 }
 
 pub async fn replica(replica: web::Data<Replica>, recipe: web::Data<Option<Recipe>>) -> HttpResponse {
@@ -43,5 +44,6 @@ pub async fn replica(replica: web::Data<Replica>, recipe: web::Data<Option<Recip
         follows: replica.follows(),
         wrong: replica.reads.are_wrong(),
     };
-    HttpResponse::Ok().json(replica.registry.status(Role::Replica(of), recipe.map(|recipe| recipe.to_string())))
+    HttpResponse::Ok()
+        .json(replica.registry.status(Role::Replica(of), recipe.map(|recipe| recipe.to_string())))
 }

@@ -10,6 +10,7 @@
 //! | `shop` | what a customer can do |
 //! | `orders` | the way to the order nodes |
 //! | `status` | what it says of itself to those who watch |
+//! | `surroundings` | where its dashboard finds the store |
 //! | `cache/` | reads: memory, Redis, a catalog node; the lease |
 //! | `balance/` | which node is next, and who is ill |
 
@@ -22,8 +23,10 @@ mod orders;
 mod routes;
 mod shop;
 mod status;
+mod surroundings;
 
 use crate::client::{BaseUrl, Masters};
+use crate::dashboard::Dashboard;
 use crate::member::Member;
 use crate::metrics::{Reads, Registry, Requests};
 use crate::recipe::{self, Recipe};
@@ -41,6 +44,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use surroundings::Around;
 use tokio::sync::watch;
 
 /// With 1, the in-process level of the cache is off, so that what lies behind it can be measured.
@@ -185,6 +189,12 @@ impl App {
         if let Some(redis) = self.redis {
             tasks.push(actix_web::rt::spawn(redis.run(behind.clone())));
         }
+        let around = Arc::new(Around::new(Arc::clone(&self.shop), self.internal.1));
+        let dashboard = Dashboard::new(around, &self.member, shutdown.clone());
+        tasks.push(actix_web::rt::spawn({
+            let dashboard = dashboard.clone();
+            async move { dashboard.keep().await }
+        }));
         let internal = {
             let (own, shop, member) = (self.own, Arc::clone(&self.shop), self.member.clone());
             move |config: &mut web::ServiceConfig| {
@@ -200,10 +210,13 @@ impl App {
         let requests = self.requests.public();
         let public = move || {
             let hits = Hits::new(Arc::clone(&shop.cache), requests.clone(), &shop.cache.counts);
-            let shop = Arc::clone(&shop);
+            let (shop, dashboard) = (Arc::clone(&shop), dashboard.clone());
             let shortcut: Rc<dyn Shortcut> = Rc::new(hits.clone());
             Site {
-                configure: |config: &mut web::ServiceConfig| routes::public(config, shop, hits),
+                configure: move |config: &mut web::ServiceConfig| {
+                    routes::public(config, shop, hits);
+                    dashboard.configure(config);
+                },
                 label: label.clone(),
                 shortcut: Some(shortcut),
                 requests: requests.clone(),

@@ -20,10 +20,11 @@ impl Own {
     pub fn status(&self, shop: &Shop) -> Status {
         let now = clock::now();
         let cache = &shop.cache;
-        let lease = cache.leases.lease().as_ref().filter(|lease| lease.valid_at(now)).map(|lease| LeaseHeld {
-            epoch: lease.epoch().number,
-            remaining_ms: u64::try_from(now.until(lease.deadline()).as_millis()).unwrap_or(u64::MAX),
-        });
+        let lease =
+            cache.leases.lease().as_ref().filter(|lease| lease.valid_at(now)).map(|lease| LeaseHeld {
+                epoch: lease.epoch().number,
+                remaining_ms: u64::try_from(now.until(lease.deadline()).as_millis()).unwrap_or(u64::MAX),
+            });
         let connected = cache.redis.as_ref().is_some_and(|redis| redis.is_connected());
         let of = FrontendStatus {
             listen: self.listen.to_string(),

@@ -34,8 +34,9 @@ pub const FLUSH: Duration = Duration::from_millis(100);
 /// Upper bounds of durations, in seconds: from what a cached read takes to what no request may take. Five for
 /// each power of ten, so a percentile that is read from them is off by a quarter at most.
 const DURATIONS: [f64; 36] = [
-    1e-6, 2e-6, 3e-6, 5e-6, 7.5e-6, 1e-5, 2e-5, 3e-5, 5e-5, 7.5e-5, 1e-4, 2e-4, 3e-4, 5e-4, 7.5e-4, 1e-3, 2e-3,
-    3e-3, 5e-3, 7.5e-3, 1e-2, 2e-2, 3e-2, 5e-2, 7.5e-2, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0,
+    1e-6, 2e-6, 3e-6, 5e-6, 7.5e-6, 1e-5, 2e-5, 3e-5, 5e-5, 7.5e-5, 1e-4, 2e-4, 3e-4, 5e-4, 7.5e-4, 1e-3,
+    2e-3, 3e-3, 5e-3, 7.5e-3, 1e-2, 2e-2, 3e-2, 5e-2, 7.5e-2, 0.1, 0.2, 0.3, 0.5, 0.75, 1.0, 2.0, 3.0, 5.0,
+    7.5, 10.0,
 ];
 
 /// Upper bounds of batches, up to the largest there is.
@@ -117,7 +118,8 @@ fn series(kind: MetricType, metric: &Metric) -> Series {
             let histogram = metric.get_histogram();
             let counted = histogram.get_bucket().iter();
             let counted = counted.map(|bucket| (bucket.upper_bound(), bucket.cumulative_count()));
-            let counted = Distribution::new(counted, histogram.get_sample_count(), histogram.get_sample_sum());
+            let counted =
+                Distribution::new(counted, histogram.get_sample_count(), histogram.get_sample_sum());
             Series { labels, total: None, distribution: Some(counted) }
         }
         _ => Series { labels, total: Some(metric.get_counter().get_value()), distribution: None },

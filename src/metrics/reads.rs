@@ -52,7 +52,8 @@ pub enum Miss {
 }
 
 impl Miss {
-    pub const ALL: [Self; 5] = [Self::Absent, Self::BelowFloor, Self::OtherEpoch, Self::NoLease, Self::TooOld];
+    pub const ALL: [Self; 5] =
+        [Self::Absent, Self::BelowFloor, Self::OtherEpoch, Self::NoLease, Self::TooOld];
 
     pub const fn label(self) -> &'static str {
         match self {

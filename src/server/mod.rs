@@ -5,6 +5,7 @@
 
 mod door;
 mod drain;
+mod events;
 mod here;
 
 use crate::domain::Epoch;
@@ -30,6 +31,7 @@ use std::time::Duration;
 use std::{fmt, io};
 
 pub use door::{Label, Shortcut};
+pub use events::{event, stream_events};
 pub use here::serve_here;
 
 /// How long requests under way may take once a stop was asked for.

@@ -251,7 +251,9 @@ impl Distribution {
         self.count += other.count;
         self.sum += other.sum;
         for &(from, to, count) in &other.buckets {
-            match self.buckets.binary_search_by(|bucket| (bucket.0, bucket.1).partial_cmp(&(from, to)).unwrap_or(std::cmp::Ordering::Equal)) {
+            match self.buckets.binary_search_by(|bucket| {
+                (bucket.0, bucket.1).partial_cmp(&(from, to)).unwrap_or(std::cmp::Ordering::Equal)
+            }) {
                 Ok(index) => self.buckets[index].2 += count,
                 Err(index) => self.buckets.insert(index, (from, to, count)),
             }
