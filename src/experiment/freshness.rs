@@ -1,11 +1,10 @@
 //! Freshness under fire: readers and buyers through all frontends, every answer judged.
 
-use super::outcome::{Curve, Outcome, Picture, Table, count, ms, percent};
-use super::picture::{self, Line, Tone};
+use super::outcome::{Outcome, Picture, Series, Table, count, ms, percent};
+use super::picture::{self, Tone};
 use super::recipes::tell;
 use super::store::{Shelf, Up};
 use super::{Lab, SLICE, Trouble};
-use crate::load::Slice;
 
 const FRONTENDS: usize = 2;
 
@@ -79,23 +78,12 @@ pub async fn run(lab: &Lab) -> Result<Outcome, Trouble> {
         ));
     }
 
-    let per_second = |of: fn(&Slice) -> u64| {
-        let width = measured.timeline.width().as_secs_f64();
-        measured.timeline.points(|slice| Some(of(slice) as f64 / width))
-    };
-    let series: [(&str, fn(&Slice) -> u64, Tone); 3] = [
-        ("reads", |slice| slice.reads, Tone::Plain),
-        ("purchases", |slice| slice.bought, Tone::Plain),
-        ("stale answers", |slice| slice.stale, Tone::Bad),
+    let series = [
+        Series { name: "reads", value: |slice| per_second(slice.reads), tone: Tone::Plain },
+        Series { name: "purchases", value: |slice| per_second(slice.bought), tone: Tone::Plain },
+        Series { name: "stale answers", value: |slice| per_second(slice.stale), tone: Tone::Bad },
     ];
-    let mut lines = Vec::new();
-    for (name, of, tone) in series {
-        let points = per_second(of);
-        let curve =
-            Curve { series: name.into(), measure: "per second".into(), unit: "/s", points: points.clone() };
-        outcome.curves.push(curve);
-        lines.push(Line { name: name.into(), points, tone });
-    }
+    let lines = outcome.lines(&measured.timeline, ("per second", "/s"), &series);
     let title = "Reads, purchases and stale answers";
     outcome.pictures.push(Picture {
         title: title.into(),
@@ -106,4 +94,8 @@ pub async fn run(lab: &Lab) -> Result<Outcome, Trouble> {
         svg: picture::lines(title, ("seconds", "per second"), &lines, &[])?,
     });
     Ok(outcome)
+}
+
+fn per_second(count: u64) -> Option<f64> {
+    Some(count as f64 / SLICE.as_secs_f64())
 }

@@ -1,7 +1,8 @@
 //! What an experiment found: claims with their verdicts, and what people and programs are shown of it. The
 //! same values go to the terminal, the page, the CSV and the JSON.
 
-use crate::load::{Latencies, Latency};
+use super::picture::{Line, Tone};
+use crate::load::{Latencies, Latency, Slice, Timeline};
 use serde::Serialize;
 use std::time::Duration;
 
@@ -50,6 +51,14 @@ pub struct Curve {
     pub points: Vec<(f64, f64)>,
 }
 
+/// What becomes a line of a picture, and a curve.
+pub struct Series {
+    pub name: &'static str,
+    /// Of a slice that has any.
+    pub value: fn(&Slice) -> Option<f64>,
+    pub tone: Tone,
+}
+
 #[derive(Debug, Default)]
 pub struct Outcome {
     pub claims: Vec<Claim>,
@@ -76,6 +85,22 @@ impl Outcome {
 
     pub fn holds(&self) -> bool {
         self.claims.iter().all(|claim| claim.holds)
+    }
+
+    /// The lines of these series, which are kept as curves, too.
+    pub fn lines(
+        &mut self,
+        timeline: &Timeline,
+        (measure, unit): (&str, &'static str),
+        series: &[Series],
+    ) -> Vec<Line> {
+        let mut line = |series: &Series| {
+            let (name, points) = (series.name.to_owned(), timeline.points(series.value));
+            let curve = Curve { series: name.clone(), measure: measure.into(), unit, points: points.clone() };
+            self.curves.push(curve);
+            Line { name, points, tone: series.tone }
+        };
+        series.iter().map(&mut line).collect()
     }
 
     /// A table of latencies, and the same as figures.
@@ -119,7 +144,7 @@ pub fn count(value: u64) -> String {
     let digits = value.to_string();
     let mut text = String::new();
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             text.push(',');
         }
         text.push(digit);

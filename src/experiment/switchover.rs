@@ -1,7 +1,7 @@
 //! A master dies and is started again; later it hands over. Clients go on meanwhile.
 
-use super::outcome::{Curve, Outcome, Picture, Table, count, ms};
-use super::picture::{self, Line, Tone};
+use super::outcome::{Outcome, Picture, Series, Table, count, ms};
+use super::picture::{self, Tone};
 use super::recipes::tell;
 use super::store::{Roles, Shelf, Spread};
 use super::{DEADLINE, Lab, SLICE, Trouble};
@@ -155,18 +155,20 @@ fn judge(
     outcome.figure("purchases", "without outcome", "", report.outcome_unknown as f64);
     outcome.figure("reads", "said that they may be stale", "", flagged as f64);
 
-    let series: [(&str, fn(&Slice) -> u64, Tone); 3] = [
-        ("fresh reads", |slice| slice.reads - slice.flagged, Tone::Plain),
-        ("reads that say \"may be stale\"", |slice| slice.flagged, Tone::Plain),
-        ("purchases acknowledged", |slice| slice.bought, Tone::Good),
+    let series = [
+        Series {
+            name: "fresh reads",
+            value: |slice| Some((slice.reads - slice.flagged) as f64),
+            tone: Tone::Plain,
+        },
+        Series {
+            name: "reads that say \"may be stale\"",
+            value: |slice| Some(slice.flagged as f64),
+            tone: Tone::Plain,
+        },
+        Series { name: "purchases", value: |slice| Some(slice.bought as f64), tone: Tone::Good },
     ];
-    let mut lines = Vec::new();
-    for (name, of, tone) in series {
-        let points = timeline.points(|slice| Some(of(slice) as f64));
-        let measure = "per tenth of a second".into();
-        outcome.curves.push(Curve { series: name.into(), measure, unit: "", points: points.clone() });
-        lines.push(Line { name: name.into(), points, tone });
-    }
+    let lines = outcome.lines(timeline, ("per tenth of a second", ""), &series);
     let marks = [
         (moments.killed.as_secs_f64(), "kill -9, start".to_owned()),
         (moments.handed_over.as_secs_f64(), "handover".to_owned()),

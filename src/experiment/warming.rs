@@ -1,7 +1,7 @@
 //! A cache fills: the hit ratio from slice to slice of the time, beside what any cache could know.
 
-use super::outcome::{Curve, Outcome, Picture, Table, count, percent, share};
-use super::picture::{self, Line, Tone};
+use super::outcome::{Outcome, Picture, Series, Table, count, percent, share};
+use super::picture::{self, Tone};
 use super::store::{Shelf, Up};
 use super::{Lab, SLICE, Trouble};
 use crate::load::{self, Slice, Timeline};
@@ -21,7 +21,8 @@ pub async fn run(lab: &Lab) -> Result<Outcome, Trouble> {
         load::Config { rate: Some(RATE), buy: 0.0, searches: 0.0, zipf: ZIPF, ..lab.load(&store.urls) };
     let measured = load.measure(SLICE, lab.stop.clone()).await?;
     let mut outcome = judge(measured.timeline.whole());
-    outcome.pictures.push(draw(&mut outcome.curves, &measured.timeline)?);
+    let picture = draw(&mut outcome, &measured.timeline)?;
+    outcome.pictures.push(picture);
     outcome.note(format!(
         "Open loop: {RATE} reads/s of single books through {FRONTENDS} frontends, each with a cache of its own; {} \
          books, popular by a Zipf law with exponent {ZIPF}; nobody buys.",
@@ -71,21 +72,16 @@ fn judge(slices: &[Slice]) -> Outcome {
     outcome
 }
 
-fn draw(curves: &mut Vec<Curve>, timeline: &Timeline) -> Result<Picture, Trouble> {
-    let curve = |of: fn(&Slice) -> u64| {
-        timeline.points(|slice| (slice.reads > 0).then(|| 100.0 * share(of(slice), slice.reads)))
-    };
-    let series: [(&str, fn(&Slice) -> u64, Tone); 2] = [
-        ("hits", |slice| slice.hits, Tone::Good),
-        ("familiar: the best there could be", |slice| slice.familiar, Tone::Plain),
+fn draw(outcome: &mut Outcome, timeline: &Timeline) -> Result<Picture, Trouble> {
+    let series = [
+        Series { name: "hits", value: |slice| of_reads(slice.hits, slice), tone: Tone::Good },
+        Series {
+            name: "familiar: the best there could be",
+            value: |slice| of_reads(slice.familiar, slice),
+            tone: Tone::Plain,
+        },
     ];
-    let mut lines = Vec::new();
-    for (name, of, tone) in series {
-        let points: Vec<(f64, f64)> = curve(of);
-        let measure = "share of the reads".into();
-        curves.push(Curve { series: name.into(), measure, unit: "%", points: points.clone() });
-        lines.push(Line { name: name.into(), points, tone });
-    }
+    let lines = outcome.lines(timeline, ("share of the reads", "%"), &series);
     let title = "The hit ratio of a cache that begins empty";
     Ok(Picture {
         title: title.into(),
@@ -95,6 +91,11 @@ fn draw(curves: &mut Vec<Curve>, timeline: &Timeline) -> Result<Picture, Trouble
                 .into(),
         svg: picture::lines(title, ("seconds", "% of the reads"), &lines, &[])?,
     })
+}
+
+/// In percent.
+fn of_reads(some: u64, slice: &Slice) -> Option<f64> {
+    (slice.reads > 0).then(|| 100.0 * share(some, slice.reads))
 }
 
 #[cfg(test)]
