@@ -230,13 +230,17 @@ impl Seen {
             outcome.figure("fence", "mean", "ms", mean(&self.purchases) - mean(&self.unfenced));
             outcome.figure("fence", "median", "ms", fence);
             outcome.figure("fence", "share of a purchase, median", "%", 100.0 * fence / with);
-            outcome.note(format!(
-                "At the median a purchase takes {} ms {} than in a store that tells nobody, which is {:.0} % of it: \
-                 the share of the fence.",
-                ms(fence.abs()),
-                if fence < 0.0 { "less" } else { "more" },
-                100.0 * fence.abs() / with
-            ));
+            outcome.note(match fence > 0.0 {
+                true => format!(
+                    "At the median a purchase takes {} ms more than in a store that tells nobody, which is {:.0} % of \
+                     it: the share of the fence.",
+                    ms(fence),
+                    100.0 * fence / with
+                ),
+                false => "At the median a purchase takes no longer than in a store that tells nobody: the machine's \
+                          noise is larger than the fence."
+                    .into(),
+            });
         } else {
             outcome.note("What the fence costs is not here: it wants a store of its own that does without.");
         }
