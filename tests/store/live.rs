@@ -95,7 +95,7 @@ fn what_changed_while_the_master_was_away_shows_when_it_is_back() {
 }
 
 #[test]
-fn a_page_that_does_not_read_is_told_the_latest_and_keeps_nobody_waiting() {
+fn a_page_that_reads_late_is_told_the_latest_and_keeps_nobody_waiting() {
     let _company = in_company();
     let cluster = Cluster::start(Shape { frontends: 1, ..Shape::default() });
     let unread = Unread::open(cluster.frontends[0].url(), "/events?books=9");
