@@ -9,6 +9,8 @@
 //! | `demand` | what a reader demands of one answer: its level, its least version |
 //! | `shop` | what a customer can do |
 //! | `orders` | the way to the order nodes |
+//! | `storefront/` | the shop for people |
+//! | `path` | what the path of a request names |
 //! | `cache/` | reads: memory, Redis, a catalog node; the lease |
 //! | `balance/` | which node is next, and who is ill |
 
@@ -18,8 +20,10 @@ mod cache;
 mod demand;
 mod hits;
 mod orders;
+mod path;
 mod routes;
 mod shop;
+mod storefront;
 
 use crate::client::{BaseUrl, Masters};
 use crate::member::Member;
@@ -37,6 +41,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use storefront::Storefront;
 use tokio::sync::watch;
 
 /// With 1, the in-process level of the cache is off, so that what lies behind it can be measured.
@@ -185,12 +190,14 @@ impl App {
         let internal = server::serve_here(self.internal.0, behind.clone(), internal);
         let internal = actix_web::rt::spawn(internal);
         let shop = Arc::clone(&self.shop);
+        let storefront = Arc::new(Storefront::new(Arc::clone(&shop), self.member.token()));
         let label = cache.recipe.map(Recipe::header);
         let public = move || {
             let (shop, hits) = (Arc::clone(&shop), Hits::new(Arc::clone(&shop.cache)));
+            let storefront = Arc::clone(&storefront);
             let shortcut: Rc<dyn Shortcut> = Rc::new(hits.clone());
             Site {
-                configure: |config: &mut web::ServiceConfig| routes::public(config, shop, hits),
+                configure: |config: &mut web::ServiceConfig| routes::public(config, shop, hits, storefront),
                 label: label.clone(),
                 shortcut: Some(shortcut),
             }

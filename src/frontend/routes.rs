@@ -4,7 +4,9 @@ use super::answer;
 use super::cache::{By, LeaseKeeper, Want};
 use super::demand::Demand;
 use super::hits::Hits;
+use super::path::last_segment;
 use super::shop::{Decided, Shop};
+use super::storefront::{self, Storefront};
 use crate::abort;
 use crate::clock;
 use crate::coherence::Moment;
@@ -21,7 +23,6 @@ use actix_web::http::header::{self, Header, HeaderValue, IfNoneMatch};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
-use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use std::sync::Arc;
 
@@ -33,7 +34,7 @@ const MAX_FENCE_BODY: usize = 512 << 10;
 
 type Answer = Result<HttpResponse, ApiError>;
 
-pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>, hits: Hits) {
+pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>, hits: Hits, storefront: Arc<Storefront>) {
     config.app_data(Data::from(shop)).app_data(hits);
     pages::configure(config);
     // The router tries them in turn, and those with a parameter by a regular expression: they come last.
@@ -57,6 +58,7 @@ pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>, hits: Hits) {
     for prefix in ["", "/order-service"] {
         config.service(resource(&format!("{prefix}/orders/{{id}}"), "GET", web::get().to(order)));
     }
+    storefront::configure(config, storefront);
 }
 
 pub fn internal(config: &mut ServiceConfig, leases: Arc<LeaseKeeper>, shop: Arc<Shop>, member: Member) {
@@ -268,17 +270,6 @@ fn parse_limit(value: &str) -> Result<u32, Invalid> {
         Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
         _ => Err(sentence()),
     }
-}
-
-/// What follows the last slash of the path, decoded. From the path as it was sent, because a router that
-/// replaces what is no UTF-8 would turn rubbish into a topic.
-fn last_segment(uri: &Uri) -> Result<String, Problem> {
-    let path = uri.path();
-    let segment = path.rsplit_once('/').map_or(path, |(_, last)| last);
-    percent_decode_str(segment)
-        .decode_utf8()
-        .map(Cow::into_owned)
-        .map_err(|_| Problem::new(ErrorCode::InvalidRequest, "the path is not UTF-8"))
 }
 
 #[cfg(test)]
