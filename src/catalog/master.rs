@@ -1,5 +1,6 @@
 //! The write master's start, and what its routes work with.
 
+use super::changes::Changes;
 use super::feed::{Ack, Feed};
 use super::handover::Handover;
 use super::holders::Leases;
@@ -28,6 +29,7 @@ pub struct Master {
     pub queue: Queue,
     pub leases: Arc<Leases>,
     pub feed: Arc<Feed>,
+    pub changes: Arc<Changes>,
     pub mastership: Arc<Mastership>,
     pub handover: Arc<Handover>,
     /// Where a snapshot is written before it is sent.
@@ -118,11 +120,13 @@ pub async fn start(
     let leases = Leases::new(start, config.lease, protocol(recipe), member.clone(), Arc::clone(&mastership));
     let leases = Arc::new(leases);
     let feed = Arc::new(Feed::new(start, config.ack, member.clone(), file, former));
+    let changes = Arc::new(Changes::new(start));
     let end = Shutdown::new();
     let pins = Arc::new(Pins::default());
     let behind = writer::Behind {
         leases: Arc::clone(&leases),
         feed: Arc::clone(&feed),
+        changes: Arc::clone(&changes),
         mastership: Arc::clone(&mastership),
         pins: Arc::clone(&pins),
         recipe,
@@ -144,6 +148,7 @@ pub async fn start(
         queue,
         leases,
         feed,
+        changes,
         mastership,
         handover: Arc::new(handover),
         data,

@@ -14,6 +14,7 @@
 //! | `writer` | the single writer: queue → batch → fence → commit, then lets answers out |
 //! | `holders` | grants leases, sends fences |
 //! | `feed` | pushes records to replicas, keeps the in-sync set, and says when an acknowledgement may go out |
+//! | `changes` | which books changed lately, for whoever follows |
 //! | `recipe` | what a master that runs a well-known recipe announces, and when |
 //! | `housekeeping` | which answers are forgotten, and how far the log is trimmed |
 //! | `verify` | compares the replicas' rows with the master's |
@@ -21,6 +22,7 @@
 //! | `reads` | answers with their version; a replica waits for one it lacks |
 //! | `routes` | the internal HTTP of both kinds of node |
 
+mod changes;
 mod feed;
 mod handover;
 mod holders;
@@ -278,7 +280,12 @@ async fn serve(
 ) -> Result<(), CatalogError> {
     let stop_serving = shutdown.child_token();
     let label = recipe.map(Recipe::header);
-    let site = Site { configure: routes, label, shortcut: None };
+    let stop = web::Data::new(stop_serving.clone());
+    let configure = move |config: &mut web::ServiceConfig| {
+        config.app_data(stop);
+        routes(config);
+    };
+    let site = Site { configure, label, shortcut: None };
     let serving = server::serve_here(listener, stop_serving.clone(), site);
     tokio::pin!(serving);
     let ended = tokio::select! {

@@ -11,6 +11,7 @@
 //! | `orders` | the way to the order nodes |
 //! | `storefront/` | the shop for people |
 //! | `path` | what the path of a request names |
+//! | `live/` | stock on open pages, as it changes |
 //! | `cache/` | reads: memory, Redis, a catalog node; the lease |
 //! | `balance/` | which node is next, and who is ill |
 
@@ -19,6 +20,7 @@ mod balance;
 mod cache;
 mod demand;
 mod hits;
+mod live;
 mod orders;
 mod path;
 mod routes;
@@ -36,6 +38,7 @@ use actix_web::web;
 use balance::Pool;
 use cache::{Cache, LeaseKeeper, Local, Redis, RedisKeeper, Ttl};
 use hits::Hits;
+use live::Live;
 use shop::Shop;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
@@ -179,6 +182,11 @@ impl App {
         if let Some(redis) = self.redis {
             tasks.push(actix_web::rt::spawn(redis.run(behind.clone())));
         }
+        let live = Arc::new(Live::new(Arc::clone(&cache), shutdown.clone()));
+        tasks.push(actix_web::rt::spawn({
+            let live = Arc::clone(&live);
+            async move { live.follow().await }
+        }));
         let internal = {
             let (leases, shop) = (Arc::clone(&cache.leases), Arc::clone(&self.shop));
             let member = self.member.clone();
@@ -193,11 +201,15 @@ impl App {
         let storefront = Arc::new(Storefront::new(Arc::clone(&shop), self.member.token()));
         let label = cache.recipe.map(Recipe::header);
         let public = move || {
-            let (shop, hits) = (Arc::clone(&shop), Hits::new(Arc::clone(&shop.cache)));
+            let (shop, live) = (Arc::clone(&shop), Arc::clone(&live));
+            let hits = Hits::new(Arc::clone(&shop.cache));
             let storefront = Arc::clone(&storefront);
             let shortcut: Rc<dyn Shortcut> = Rc::new(hits.clone());
             Site {
-                configure: |config: &mut web::ServiceConfig| routes::public(config, shop, hits, storefront),
+                configure: |config: &mut web::ServiceConfig| {
+                    routes::public(config, shop, live, hits);
+                    storefront::configure(config, storefront);
+                },
                 label: label.clone(),
                 shortcut: Some(shortcut),
             }

@@ -4,9 +4,9 @@ use super::answer;
 use super::cache::{By, LeaseKeeper, Want};
 use super::demand::Demand;
 use super::hits::Hits;
+use super::live::{self, Live};
 use super::path::last_segment;
 use super::shop::{Decided, Shop};
-use super::storefront::{self, Storefront};
 use crate::abort;
 use crate::clock;
 use crate::coherence::Moment;
@@ -34,9 +34,10 @@ const MAX_FENCE_BODY: usize = 512 << 10;
 
 type Answer = Result<HttpResponse, ApiError>;
 
-pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>, hits: Hits, storefront: Arc<Storefront>) {
-    config.app_data(Data::from(shop)).app_data(hits);
+pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>, live: Arc<Live>, hits: Hits) {
+    config.app_data(Data::from(shop)).app_data(Data::from(live)).app_data(hits);
     pages::configure(config);
+    live::configure(config);
     // The router tries them in turn, and those with a parameter by a regular expression: they come last.
     for prefix in ["", "/order-service"] {
         config.service(resource(&format!("{prefix}/purchase"), "POST", web::post().to(purchase)));
@@ -58,7 +59,6 @@ pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>, hits: Hits, storefron
     for prefix in ["", "/order-service"] {
         config.service(resource(&format!("{prefix}/orders/{{id}}"), "GET", web::get().to(order)));
     }
-    storefront::configure(config, storefront);
 }
 
 pub fn internal(config: &mut ServiceConfig, leases: Arc<LeaseKeeper>, shop: Arc<Shop>, member: Member) {

@@ -18,7 +18,6 @@ use crate::store::{Decided, StoreError};
 use crate::wire::{ErrorCode, Problem};
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::Arc;
 
 impl WriterTask {
     pub(super) async fn write(&mut self, batch: Vec<Write>) -> Result<(), CatalogError> {
@@ -151,7 +150,7 @@ impl WriterTask {
         self.store.commit().await?;
         abort::point(abort::COMMITTED);
         let version = record.version;
-        self.behind.feed.publish(&Arc::new(record));
+        self.behind.publish(record);
         abort::point(abort::PUBLISHED);
         if !after.is_empty() {
             self.behind.leases.fence(version, after).await;

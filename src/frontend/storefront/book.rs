@@ -44,12 +44,18 @@ async fn page(visit: &mut Visit<'_>, uri: &Uri) -> Result<View, Problem> {
 }
 
 /// The book as it is now, under the remark.
-pub async fn view(visit: &mut Visit<'_>, id: BookId, mut form: Form, remark: Remark) -> Result<View, Problem> {
+pub async fn view(
+    visit: &mut Visit<'_>,
+    id: BookId,
+    mut form: Form,
+    remark: Remark,
+) -> Result<View, Problem> {
     let served = visit.read(&Want::Book(id)).await?;
     let (book, shows) = (stock::book(&served)?, served.entry.asof());
     let want = Want::Page { topic: book.topic.clone(), after: None, limit: BESIDE };
     let beside = stock::of_topic(&visit.read(&want).await?)?.books;
-    let beside: Vec<Book> = beside.into_iter().filter(|other| other.id != id).take(BESIDE as usize - 1).collect();
+    let beside: Vec<Book> =
+        beside.into_iter().filter(|other| other.id != id).take(BESIDE as usize - 1).collect();
     match &remark {
         Remark::PriceWas(_) => form.label = format!("Buy at ${}", book.price),
         Remark::Quantity(wrong) => form.wrong = Some(wrong),
@@ -97,6 +103,10 @@ fn markup(
                 h1 { (book.title) }
                 p.offer { (parts::price(book)) " " (parts::stock(book)) }
                 (form.markup(visit, book, shows))
+                dl {
+                    div { dt { "Topic" } dd { a href=(parts::topic_address(book.topic.as_str())) { (parts::capital(book.topic.as_str())) } } }
+                    div { dt { "Book number" } dd { (book.id) } }
+                }
                 p.soft.small { "The price and the count are those of this moment. You are asked again before you pay another price." }
             }
         }
@@ -126,9 +136,11 @@ fn words(remark: &Remark, book: &Book) -> Markup {
             &format!("There were not {} any more.", parts::copies(asked.get())),
             html! { "Nothing was bought. There " @if book.stock.get() == 1 { "is " } @else { "are " } strong { (parts::copies(book.stock.get())) } " now: would you like that instead?" },
         ),
-        Remark::PriceWas(before) if *before == book.price => {
-            notice("warn", "The price was another one for a moment.", html! { "Nothing was bought. It is " strong { "$" (book.price) } " again, as you saw it." })
-        }
+        Remark::PriceWas(before) if *before == book.price => notice(
+            "warn",
+            "The price was another one for a moment.",
+            html! { "Nothing was bought. It is " strong { "$" (book.price) } " again, as you saw it." },
+        ),
         Remark::PriceWas(before) => notice(
             "warn",
             "The price has changed.",

@@ -8,6 +8,9 @@
 //! falls between that read and the purchase, or while the price cannot be asked, is charged as it is: nobody
 //! ever pays more than was shown.
 //!
+//! Whether the form has bought already is looked up first: the store remembers a key for a day, say, and an
+//! order for ever.
+//!
 //! Which key goes with the form that is shown again: a refusal of the store uses up the key, so a fresh one;
 //! whatever was shown without asking the store, the same one, for an attempt before may still be under way.
 
@@ -16,7 +19,7 @@ use super::form::{Form, Sent, fresh};
 use super::parts;
 use super::visit::{View, Visit};
 use super::{Storefront, stock};
-use crate::domain::{Cents, IdempotencyKey, OrderId, Purchase, Quantity, Refusal};
+use crate::domain::{Cents, IdempotencyKey, Order, OrderId, Purchase, Quantity, Refusal};
 use crate::frontend::cache::Want;
 use crate::frontend::demand::{Demand, Level};
 use crate::server::read_body;
@@ -46,8 +49,16 @@ pub async fn post(storefront: Data<Storefront>, request: HttpRequest, payload: P
 
 async fn buy(visit: &mut Visit<'_>, request: &HttpRequest, payload: Payload) -> Result<Next, Problem> {
     let sent = Sent::parse(&read_body(payload, MAX_FORM).await?)?;
-    if !sent.is_ours(visit, request.headers()) {
-        return instead(visit, &sent, sent_again(&sent, fresh()), Remark::Unknown).await;
+    let ours = sent.is_ours(visit, request.headers());
+    // Without an answer the key still sees to it that nothing is bought twice.
+    if let Ok(Some(order)) = placed(visit, sent.order).await {
+        if ours {
+            visit.has_bought(order.order_id, order.version);
+        }
+        return already(visit, &sent, &order).await;
+    }
+    if !ours {
+        return show(visit, &sent, fresh(), Remark::Unknown).await;
     }
     if let Some(version) = sent.seen {
         visit.has_seen(version);
@@ -56,8 +67,8 @@ async fn buy(visit: &mut Visit<'_>, request: &HttpRequest, payload: Payload) -> 
         Ok(asked) => asked,
         Err(wrong) => return show(visit, &sent, sent.order, Remark::Quantity(wrong)).await,
     };
-    if another_price(visit, &sent).await {
-        return instead(visit, &sent, sent_again(&sent, sent.order), Remark::PriceWas(sent.price)).await;
+    if costs_something_else(visit, &sent).await {
+        return show(visit, &sent, sent.order, Remark::PriceWas(sent.price)).await;
     }
     let (order_id, book_id) = (sent.order, sent.book);
     let key = IdempotencyKey::parse(order_id.to_string())?;
@@ -65,7 +76,9 @@ async fn buy(visit: &mut Visit<'_>, request: &HttpRequest, payload: Payload) -> 
     let request_id = visit.request_id.clone();
     let answer = match visit.shop().submit(purchase, request_id).await {
         Ok(decided) => decided.answer,
-        Err(problem) if problem.code == ErrorCode::Unavailable => return Ok(Next::Show(unknown(visit, &sent).await)),
+        Err(problem) if problem.code == ErrorCode::Unavailable => {
+            return Ok(Next::Show(unknown(visit, &sent).await));
+        }
         Err(problem) => return Err(problem),
     };
     match answer {
@@ -77,10 +90,13 @@ async fn buy(visit: &mut Visit<'_>, request: &HttpRequest, payload: Payload) -> 
         Err(Refusal::Underpaid { .. }) => show(visit, &sent, fresh(), Remark::PriceWas(sent.price)).await,
         Err(Refusal::BookNotFound) => Err(ErrorCode::BookNotFound.into()),
         // The same form with another quantity, or at another price.
-        Err(Refusal::IdempotencyMismatch) => {
-            let bought = has_bought(visit, sent.order).await?.then_some(sent.order);
-            show(visit, &sent, fresh(), Remark::Used(bought)).await
-        }
+        Err(Refusal::IdempotencyMismatch) => match placed(visit, sent.order).await? {
+            Some(order) => {
+                visit.has_bought(order.order_id, order.version);
+                already(visit, &sent, &order).await
+            }
+            None => show(visit, &sent, fresh(), Remark::Used(None)).await,
+        },
     }
 }
 
@@ -88,11 +104,13 @@ async fn buy(visit: &mut Visit<'_>, request: &HttpRequest, payload: Payload) -> 
 fn asked(sent: &Sent) -> Result<(Quantity, Cents), &'static str> {
     let copies = sent.copies()?;
     let offer = Cents::new(sent.price.times(copies.get()));
-    offer.map(|offer| (copies, offer)).map_err(|_| "That would cost more than an order may. Please take fewer.")
+    offer
+        .map(|offer| (copies, offer))
+        .map_err(|_| "That would cost more than an order may. Please take fewer.")
 }
 
 /// Whether the book is known to cost something else than the form says.
-async fn another_price(visit: &mut Visit<'_>, sent: &Sent) -> bool {
+async fn costs_something_else(visit: &mut Visit<'_>, sent: &Sent) -> bool {
     match visit.read(&Want::Book(sent.book)).await {
         Ok(served) if !served.stale => stock::book(&served).is_ok_and(|book| book.price != sent.price),
         // The store will say: whoever may not ask the price may still offer it.
@@ -100,28 +118,24 @@ async fn another_price(visit: &mut Visit<'_>, sent: &Sent) -> bool {
     }
 }
 
-/// Shows the page with the remark, unless the form has bought already: then its receipt.
-async fn instead(visit: &mut Visit<'_>, sent: &Sent, form: Form, remark: Remark) -> Result<Next, Problem> {
-    if has_bought(visit, sent.order).await? {
-        visit.has_ordered(sent.order);
-        return Ok(Next::Receipt(sent.order));
-    }
-    Ok(Next::Show(book::view(visit, sent.book, form, remark).await?))
-}
-
-async fn show(visit: &mut Visit<'_>, sent: &Sent, order: OrderId, remark: Remark) -> Result<Next, Problem> {
-    Ok(Next::Show(book::view(visit, sent.book, sent_again(sent, order), remark).await?))
-}
-
-/// A form with what was typed.
-fn sent_again(sent: &Sent, order: OrderId) -> Form {
-    Form { order, quantity: sent.quantity.clone(), ..Form::blank() }
-}
-
-/// Whether there is an order of that number. An order never changes: whoever has it is right.
-async fn has_bought(visit: &Visit<'_>, order: OrderId) -> Result<bool, Problem> {
+/// The order that the form has made. An order never changes: whoever has it is right.
+async fn placed(visit: &Visit<'_>, id: OrderId) -> Result<Option<Order>, Problem> {
     let nearest = Demand { level: Level::Stale, minimum: None };
-    Ok(visit.shop().order(order, nearest, &visit.request_id).await?.0.is_some())
+    Ok(visit.shop().order(id, nearest, &visit.request_id).await?.0)
+}
+
+/// What the form asks for was bought; or something else was, and the visitor may want this besides.
+async fn already(visit: &mut Visit<'_>, sent: &Sent, order: &Order) -> Result<Next, Problem> {
+    match sent.copies() == Ok(order.quantity) && sent.book == order.book_id {
+        true => Ok(Next::Receipt(order.order_id)),
+        false => show(visit, sent, fresh(), Remark::Used(Some(order.order_id))).await,
+    }
+}
+
+/// The page of the book under the remark, with what was typed.
+async fn show(visit: &mut Visit<'_>, sent: &Sent, order: OrderId, remark: Remark) -> Result<Next, Problem> {
+    let form = Form { order, quantity: sent.quantity.clone(), ..Form::blank() };
+    Ok(Next::Show(book::view(visit, sent.book, form, remark).await?))
 }
 
 /// No answer came in time. The purchase may still happen, or have happened: only the same form may be sent.

@@ -172,9 +172,14 @@ mod tests {
     #[test]
     fn what_was_not_made_here_is_nothing() {
         let many = vec![order(1).to_string(); 200].join(".");
-        for cookie in
-            ["bazar-seen=3.17", "bazar-seen=", "bazar-orders=x.y", "bazar-visitor=me", "=;;=", &format!("bazar-orders={many}")]
-        {
+        for cookie in [
+            "bazar-seen=3.17",
+            "bazar-seen=",
+            "bazar-orders=x.y",
+            "bazar-visitor=me",
+            "=;;=",
+            &format!("bazar-orders={many}"),
+        ] {
             assert_eq!(kept(&[cookie]), Kept::default(), "{cookie}");
         }
         let twice = format!("bazar-orders={0}.rubbish.{0}", order(1));

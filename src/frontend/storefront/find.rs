@@ -30,7 +30,10 @@ async fn page(visit: &mut Visit<'_>, uri: &Uri) -> Result<View, Problem> {
         Ok(words) => {
             let want = Want::Query { words: words.clone(), after, limit: parts::PAGE };
             let page = stock::found(&visit.read(&want).await?)?;
-            View::new(format!("Books with “{}”", words.as_str().trim()), markup(&words, after, &page.books, page.next))
+            View::new(
+                format!("Books with “{}”", words.as_str().trim()),
+                markup(&words, after, &page.books, page.next),
+            )
         }
         Err(_) if !typed.contains(char::is_alphanumeric) => View::new("Search", nothing_asked()),
         Err(sentence) => View::new("Search", too_much(&sentence.0)).with_status(StatusCode::BAD_REQUEST),
@@ -39,7 +42,8 @@ async fn page(visit: &mut Visit<'_>, uri: &Uri) -> Result<View, Problem> {
 }
 
 fn markup(words: &Words, after: Option<Rank>, books: &[Book], next: Option<Rank>) -> Markup {
-    let query = url::form_urlencoded::Serializer::new(String::new()).append_pair("q", words.as_str()).finish();
+    let query =
+        url::form_urlencoded::Serializer::new(String::new()).append_pair("q", words.as_str()).finish();
     let address = format!("/find?{query}");
     let next = next.map(|next| format!("{address}&after={next}"));
     html! {

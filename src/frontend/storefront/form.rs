@@ -84,8 +84,11 @@ impl Sent {
             }
         }
         let none_of_ours = || Invalid("the form is not complete".into());
-        let (order, book, price) =
-            (order.ok_or_else(none_of_ours)?, book.ok_or_else(none_of_ours)?, price.ok_or_else(none_of_ours)?);
+        let (order, book, price) = (
+            order.ok_or_else(none_of_ours)?,
+            book.ok_or_else(none_of_ours)?,
+            price.ok_or_else(none_of_ours)?,
+        );
         Ok(Self { order, book, price, quantity, seen, seal })
     }
 
@@ -119,7 +122,8 @@ fn comes_from_elsewhere(headers: &HeaderMap) -> bool {
     if let Some(site) = text(SEC_FETCH_SITE) {
         return !matches!(site, "same-origin" | "none");
     }
-    let authority = |origin: &str| origin.split_once("://").map(|(_, authority)| authority.to_ascii_lowercase());
+    let authority =
+        |origin: &str| origin.split_once("://").map(|(_, authority)| authority.to_ascii_lowercase());
     text("origin").is_some_and(|origin| authority(origin) != text("host").map(str::to_ascii_lowercase))
 }
 
@@ -191,7 +195,9 @@ mod tests {
 
     #[test]
     fn a_form_that_lacks_what_the_page_fills_in_is_none() {
-        for (part, instead) in [("order=0000", "order="), ("book=9", "book=0"), ("price=2800", "price=-1"), ("price=2800", "")] {
+        for (part, instead) in
+            [("order=0000", "order="), ("book=9", "book=0"), ("price=2800", "price=-1"), ("price=2800", "")]
+        {
             assert!(Sent::parse(BODY.replace(part, instead).as_bytes()).is_err(), "{part}");
         }
         let without_version = Sent::parse(BODY.replace("seen=3", "seen=x").as_bytes()).unwrap();

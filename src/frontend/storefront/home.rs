@@ -40,7 +40,8 @@ async fn page(visit: &mut Visit<'_>, all: bool) -> Result<View, Problem> {
 
 /// One of each, then another of each.
 fn in_turn(shelf: Vec<Vec<Book>>) -> Vec<Book> {
-    let mut books: Vec<(usize, Book)> = shelf.into_iter().flat_map(|row| row.into_iter().enumerate()).collect();
+    let mut books: Vec<(usize, Book)> =
+        shelf.into_iter().flat_map(|row| row.into_iter().enumerate()).collect();
     books.sort_by_key(|&(place, _)| place);
     books.into_iter().map(|(_, book)| book).collect()
 }

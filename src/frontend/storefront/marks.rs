@@ -68,8 +68,14 @@ mod tests {
     #[test]
     fn only_the_last_word_and_a_starred_one_may_go_on() {
         assert_eq!(mark("JavaScript Mastery", "javasc"), "<mark>JavaScript</mark> Mastery");
-        assert_eq!(mark("JavaScript Mastery", "javasc* mast"), "<mark>JavaScript</mark> <mark>Mastery</mark>");
-        assert_eq!(mark("Lostling and the lost", "lost the"), "Lostling and <mark>the</mark> <mark>lost</mark>");
+        assert_eq!(
+            mark("JavaScript Mastery", "javasc* mast"),
+            "<mark>JavaScript</mark> <mark>Mastery</mark>"
+        );
+        assert_eq!(
+            mark("Lostling and the lost", "lost the"),
+            "Lostling and <mark>the</mark> <mark>lost</mark>"
+        );
         // Two letters stand for themselves.
         assert_eq!(mark("Into it", "it"), "Into <mark>it</mark>");
     }

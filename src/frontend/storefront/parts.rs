@@ -11,6 +11,11 @@ pub const PAGE: u32 = 24;
 /// With fewer copies the page says that they are the last.
 const FEW: u32 = 4;
 
+/// What is said of a stock; `#` is the count.
+const SOLD_OUT: &str = "Sold out";
+const FEW_LEFT: &str = "Only # left";
+const IN_STOCK: &str = "# in stock";
+
 pub fn is_sold_out(book: &Book) -> bool {
     book.stock.get() == 0
 }
@@ -22,10 +27,19 @@ pub fn stock(book: &Book) -> Markup {
 }
 
 fn stock_in_words(left: u32) -> String {
-    match left {
-        0 => "Sold out".into(),
-        1..FEW => format!("Only {left} left"),
-        _ => format!("{left} in stock"),
+    let words = match left {
+        0 => SOLD_OUT,
+        1..FEW => FEW_LEFT,
+        _ => IN_STOCK,
+    };
+    words.replace('#', &left.to_string())
+}
+
+/// The same words for `live.js`, so that they are written once.
+pub fn stock_words() -> Markup {
+    html! {
+        template #stock-words data-none=(SOLD_OUT) data-few=(FEW_LEFT) data-few-below=(FEW) data-many=(IN_STOCK)
+            data-gone="No longer sold" {}
     }
 }
 

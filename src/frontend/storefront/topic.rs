@@ -38,7 +38,13 @@ async fn page(visit: &mut Visit<'_>, uri: &Uri) -> Result<View, Problem> {
     Ok(View::new(title, markup(&topic, count, after, &page.books, page.next)))
 }
 
-fn markup(topic: &Topic, count: Option<u64>, after: Option<BookId>, books: &[Book], next: Option<BookId>) -> Markup {
+fn markup(
+    topic: &Topic,
+    count: Option<u64>,
+    after: Option<BookId>,
+    books: &[Book],
+    next: Option<BookId>,
+) -> Markup {
     let address = parts::topic_address(topic.as_str());
     let next = next.map(|next| format!("{address}?after={next}"));
     html! {

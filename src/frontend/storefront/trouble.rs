@@ -32,24 +32,40 @@ pub fn view(problem: &Problem) -> View {
 fn words(problem: &Problem) -> (&'static str, Markup) {
     let say = |title, sentence: &str| (title, html! { p { (sentence) } });
     match problem.code {
-        ErrorCode::NotFound => say("There is no such page", "The address may have a slip in it. The search box above finds books by the words of their titles."),
-        ErrorCode::BookNotFound => say("We do not have that book", "It may have left the shop since the link was made."),
+        ErrorCode::NotFound => say(
+            "There is no such page",
+            "The address may have a slip in it. The search box above finds books by the words of their titles.",
+        ),
+        ErrorCode::BookNotFound => {
+            say("We do not have that book", "It may have left the shop since the link was made.")
+        }
         ErrorCode::OrderNotFound => say(
             "There is no order under this address",
             "An order's address has 32 digits and letters: one may be missing. Orders that were made in this browser are under “My orders”.",
         ),
-        ErrorCode::MethodNotAllowed => say("This address is for forms only", "It is where a “Buy” button leads. Nothing was bought by coming here."),
+        ErrorCode::MethodNotAllowed => say(
+            "This address is for forms only",
+            "It is where a “Buy” button leads. Nothing was bought by coming here.",
+        ),
         ErrorCode::InvalidRequest => (
             "That does not read right",
             html! { p { "The shop does not understand what was asked: " (problem.error) "." } },
         ),
-        ErrorCode::PayloadTooLarge => say("That is too much at once", "The form that came was larger than any of ours."),
-        ErrorCode::RequestTimeout => say("The form did not arrive", "It broke off on the way, and nothing was bought by it. Please go back and try again."),
+        ErrorCode::PayloadTooLarge => {
+            say("That is too much at once", "The form that came was larger than any of ours.")
+        }
+        ErrorCode::RequestTimeout => say(
+            "The form did not arrive",
+            "It broke off on the way, and nothing was bought by it. Please go back and try again.",
+        ),
         ErrorCode::Unavailable | ErrorCode::RateLimited => say(
             "The shop is out of reach",
             "A part of it does not answer right now. It usually does again within seconds: please load this page again.",
         ),
-        _ => say("Something went wrong here", "It is not your doing, and it has been written down. Please try again."),
+        _ => say(
+            "Something went wrong here",
+            "It is not your doing, and it has been written down. Please try again.",
+        ),
     }
 }
 
@@ -74,4 +90,3 @@ fn page(problem: &Problem) -> HttpResponse {
     let (title, main, styles, scripts) = (&view.title, view.main, &[&STYLE][..], &[&SCRIPT][..]);
     Page { title, section: Section::Shop, words: "", styles, scripts, main }.answer(view.status)
 }
-

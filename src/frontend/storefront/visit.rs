@@ -5,13 +5,13 @@
 //! be stale. A version that this store cannot know (it was wiped, or restored from a backup) is dropped.
 
 use super::cookies::{Kept, VisitorId};
-use super::trouble;
-use super::{SCRIPT, STYLE, Storefront};
+use super::{SCRIPT, STYLE, Storefront, parts, trouble};
 use crate::clock;
 use crate::coherence::Moment;
 use crate::domain::{OrderId, Version};
 use crate::frontend::cache::{Served, Want};
 use crate::frontend::demand::{Demand, Level};
+use crate::frontend::live;
 use crate::frontend::shop::Shop;
 use crate::pages::{Page, Section, protect};
 use crate::server::request_id;
@@ -131,8 +131,8 @@ impl<'a> Visit<'a> {
             section: view.section,
             words: &view.words,
             styles: &[&STYLE],
-            scripts: &[&SCRIPT],
-            main: html! { (self.notices()) (view.main) },
+            scripts: &[&SCRIPT, &live::SCRIPT],
+            main: html! { (self.notices()) (view.main) (parts::stock_words()) },
         };
         let mut answer = page.answer(view.status);
         if view.status == StatusCode::SERVICE_UNAVAILABLE {

@@ -16,7 +16,7 @@ use crate::frontend::path::last_segment;
 use crate::frontend::storefront::stock;
 use crate::pages::protect;
 use crate::server::{ApiError, request_id};
-use crate::wire::{ErrorCode, Problem};
+use crate::wire::ErrorCode;
 use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
@@ -83,7 +83,7 @@ pub async fn get(storefront: Data<Storefront>, request: HttpRequest) -> Result<H
     let id = name.strip_suffix(".svg").ok_or(ErrorCode::NotFound)?;
     let want = Want::Book(BookId::parse(id)?);
     let served = storefront.shop.read(&want, Demand::default(), clock::now(), &request_id(&request)).await?;
-    let cover = Cover::of(&stock::book(&served).map_err(Problem::from)?);
+    let cover = Cover::of(&stock::book(&served)?);
     let is_asked_for = request.query_string().strip_prefix("v=") == Some(cover.hash().as_str());
     let keep = if is_asked_for { "public, max-age=31536000, immutable" } else { "no-store" };
     let mut answer = HttpResponse::Ok()
@@ -124,7 +124,12 @@ mod tests {
 
     #[test]
     fn another_title_topic_or_number_is_another_cover() {
-        let mut covers = [svg(9, "A title", "science"), svg(8, "A title", "science"), svg(9, "B title", "science"), svg(9, "A title", "art")];
+        let mut covers = [
+            svg(9, "A title", "science"),
+            svg(8, "A title", "science"),
+            svg(9, "B title", "science"),
+            svg(9, "A title", "art"),
+        ];
         covers.sort();
         assert!(covers.windows(2).all(|two| two[0] != two[1]));
     }

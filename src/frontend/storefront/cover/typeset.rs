@@ -3,9 +3,6 @@
 
 use super::WIDTH;
 
-/// Left and right of the text.
-const MARGIN: f64 = 20.0;
-
 /// From large to small; the first in which all of the title fits is taken.
 const SIZES: [f64; 7] = [27.0, 24.0, 21.0, 18.5, 16.0, 14.0, 12.0];
 
@@ -15,11 +12,19 @@ const LEADING: f64 = 1.2;
 /// Characters of a topic that fit its line.
 const LABEL: usize = 20;
 
-/// Where a text may stand: from one height to another.
+/// Where a text may stand: from one height to another, and so far from either side.
 #[derive(Debug, Clone, Copy)]
 pub struct Room {
+    pub margin: f64,
     pub top: f64,
     pub bottom: f64,
+}
+
+impl Room {
+    /// How wide it is, in sizes.
+    fn ems(self, size: f64) -> f64 {
+        (f64::from(WIDTH) - 2.0 * self.margin) / size
+    }
 }
 
 /// A title in its lines.
@@ -35,13 +40,13 @@ impl Block {
         let height = room.bottom - room.top;
         let fits = |size: f64, lines: &[String]| lines.len() as f64 * size * LEADING <= height;
         let whole = SIZES.iter().find_map(|&size| {
-            let lines = wrap(title, size, false)?;
+            let lines = wrap(title, room.ems(size), false)?;
             fits(size, &lines).then_some((size, lines))
         });
         let (size, lines) = whole.unwrap_or_else(|| {
             // The smallest, with words broken and the end left out.
             let size = SIZES[SIZES.len() - 1];
-            let mut lines = wrap(title, size, true).unwrap_or_default();
+            let mut lines = wrap(title, room.ems(size), true).unwrap_or_default();
             let most = (height / (size * LEADING)) as usize;
             if lines.len() > most {
                 lines.truncate(most);
@@ -74,9 +79,8 @@ pub fn label(topic: &str) -> String {
     }
 }
 
-/// Lines that are no wider than a cover. `None`: a word does not fit, and words must not be broken.
-fn wrap(title: &str, size: f64, breaks_words: bool) -> Option<Vec<String>> {
-    let most = (f64::from(WIDTH) - 2.0 * MARGIN) / size;
+/// Lines that are at most so wide. `None`: a word does not fit, and words must not be broken.
+fn wrap(title: &str, most: f64, breaks_words: bool) -> Option<Vec<String>> {
     let mut lines: Vec<String> = Vec::new();
     let mut used = most;
     for word in title.split_whitespace() {
@@ -134,7 +138,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    const ROOM: Room = Room { top: 20.0, bottom: 150.0 };
+    const ROOM: Room = Room { margin: 20.0, top: 20.0, bottom: 150.0 };
 
     fn lines(title: &str) -> Vec<String> {
         Block::set(title, ROOM).lines.clone()
@@ -168,7 +172,7 @@ mod tests {
         #[test]
         fn no_title_leaves_its_room(title in "\\PC{1,300}") {
             let block = Block::set(&title, ROOM);
-            let most = (f64::from(WIDTH) - 2.0 * MARGIN) / block.size;
+            let most = ROOM.ems(block.size);
             for (baseline, line) in block.lines() {
                 prop_assert!((ROOM.top as i64..=ROOM.bottom as i64).contains(&baseline));
                 prop_assert!(width(line) <= most + of_char('…'), "{}", line);
