@@ -57,6 +57,7 @@ fn markup(words: &Words, after: Option<Rank>, books: &[Book], next: Option<Rank>
             (true, true) => { h1 { "There are no more books with “" (words.as_str().trim()) "”" } }
             (false, _) => { h1 { "Books with “" (words.as_str().trim()) "”" } }
         }
+        @if !books.is_empty() { h2.visually-hidden { "Books" } }
         (parts::shelf(books, |book| marked(book.title.as_str(), words)))
         (parts::pager(after.map(|_| address.as_str()), next.as_deref()))
     }

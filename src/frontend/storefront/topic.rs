@@ -55,6 +55,7 @@ fn markup(
             @if after.is_some() { ", further on" }
         }
         @if books.is_empty() { p { "There are no more books here." } }
+        @if !books.is_empty() { h2.visually-hidden { "Books" } }
         (parts::shelf(books, parts::plain_title))
         (parts::pager(after.map(|_| address.as_str()), next.as_deref()))
     }
