@@ -1,5 +1,6 @@
 //! The write master's start, and what its routes work with.
 
+use super::account::Account;
 use super::changes::Changes;
 use super::feed::{Ack, Feed};
 use super::handover::Handover;
@@ -13,6 +14,7 @@ use crate::clock;
 use crate::coherence::mastership::{Past, may_start, not_before};
 use crate::domain::NodeId;
 use crate::member::Member;
+use crate::metrics::Registry;
 use crate::recipe::{Recipe, protocol};
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, NewEpoch, Standing, Writer};
@@ -32,6 +34,8 @@ pub struct Master {
     pub changes: Arc<Changes>,
     pub mastership: Arc<Mastership>,
     pub handover: Arc<Handover>,
+    pub registry: Registry,
+    pub account: Arc<Account>,
     /// Where a snapshot is written before it is sent.
     pub data: PathBuf,
     /// Each export is a whole copy of the file.
@@ -123,12 +127,15 @@ pub async fn start(
     let changes = Arc::new(Changes::new(start));
     let end = Shutdown::new();
     let pins = Arc::new(Pins::default());
+    let registry = Registry::default();
+    let account = Arc::new(Account::new(&registry));
     let behind = writer::Behind {
         leases: Arc::clone(&leases),
         feed: Arc::clone(&feed),
         changes: Arc::clone(&changes),
         mastership: Arc::clone(&mastership),
         pins: Arc::clone(&pins),
+        account: Arc::clone(&account),
         recipe,
     };
     let may_draw_again = config.force;
@@ -151,6 +158,8 @@ pub async fn start(
         changes,
         mastership,
         handover: Arc::new(handover),
+        registry,
+        account,
         data,
         exporting: Semaphore::new(1),
         pins,

@@ -13,6 +13,7 @@ use crate::client::{BaseUrl, CallError, Masters};
 use crate::coherence::{Follow, ReplicaId, follow};
 use crate::domain::{Body, NodeId, Record, Version};
 use crate::member::Member;
+use crate::metrics::{Applies, Registry, Timed};
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, Incoming, Store, StoreError, Writer};
 use crate::wire::catalog::{
@@ -56,6 +57,8 @@ pub struct Replica {
     checked: Mutex<Option<Checked>>,
     /// A push found a gap, or rows that are wrong: catch up at once.
     behind: Notify,
+    pub registry: Registry,
+    applies: Applies,
 }
 
 enum Work {
@@ -86,6 +89,8 @@ pub async fn new(
     let reads = Reads::of_replica(store, position.clone());
     let (node, id) = (dir.node(), ReplicaId(rand::random()));
     let dir = Arc::new(dir);
+    let registry = Registry::default();
+    let applies = Applies::new(&registry);
     let replica = Arc::new(Replica {
         node,
         id,
@@ -96,6 +101,8 @@ pub async fn new(
         masters: masters.clone(),
         checked: Mutex::new(None),
         behind: Notify::new(),
+        registry,
+        applies,
     });
     let address = advertise.map_or(Reachable::Port(addr.port()), |url| Reachable::Url(url.to_string()));
     let applier = Applier { dir: Arc::clone(&dir), writer: Some(writer), at, queue, member };
@@ -222,7 +229,9 @@ impl Applier {
             }
         }
         if let Some(writer) = self.writer.as_mut().filter(|_| !next.is_empty()) {
-            let applied = writer.apply(&next).await?;
+            let Timed { value: applied, took } = Timed::of(writer.apply(&next)).await;
+            let applied = applied?;
+            replica.applies.applied(next.len(), took);
             // Before the position shows it: who reports the one reports the other.
             replica.note_checked(&next);
             self.member.meet(applied.epoch);

@@ -5,6 +5,7 @@ use super::master::Master;
 use super::mastership::Standing;
 use super::reads::{Reads, unavailable};
 use super::replica::Replica;
+use super::status;
 use crate::abort;
 use crate::client::BaseUrl;
 use crate::clock;
@@ -27,6 +28,7 @@ use crate::wire::catalog::{
     VersionStanding, WordsQuery,
 };
 use crate::wire::public::{BookView, MAX_LIMIT};
+use crate::wire::status::STATUS;
 use crate::wire::{ErrorCode, Problem, headers};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
@@ -110,6 +112,7 @@ pub fn master(config: &mut ServiceConfig, master: web::Data<Master>, recipe: Opt
                 .service(resource(SNAPSHOT, "GET", web::get().to(snapshot)))
                 .service(resource(VERIFY, "POST", web::post().to(verify)))
                 .service(resource(NODE, "GET", web::get().to(node::<Master>)))
+                .service(resource(STATUS, "GET", web::get().to(status::master)))
                 .service(resource(HANDOVER, "POST", web::post().to(hand_over))),
         );
 }
@@ -124,6 +127,7 @@ pub fn replica(
         .wrap(from_fn(require_token))
         .configure(reads::<Replica>)
         .service(resource(NODE, "GET", web::get().to(node::<Replica>)))
+        .service(resource(STATUS, "GET", web::get().to(status::replica)))
         .service(resource(SYNC_WRITE, "POST", web::post().to(sync_write)));
     for of_the_master in
         [PURCHASES, EDITS, LEASES, RELEASE, REPLICAS, LOG, SNAPSHOT, VERIFY, HANDOVER, IMPORTS]

@@ -96,7 +96,7 @@ fn what_changed_while_the_master_was_away_shows_when_it_is_back() {
 fn a_page_that_does_not_read_is_told_the_latest_and_keeps_nobody_waiting() {
     let _company = in_company();
     let cluster = Cluster::start(Shape { frontends: 1, ..Shape::default() });
-    let (mut slow, mut unread, _) = connect(cluster.frontends[0].url(), "/events?books=9");
+    let (slow, mut unread, _) = connect(cluster.frontends[0].url(), "/events?books=9");
     let page = open(&cluster.frontends[0], "9");
     for sold in 1..=STOCK {
         cluster.client(0).buy(BOOK).ok();

@@ -24,6 +24,7 @@ mod last;
 mod queue;
 
 use super::CatalogError;
+use super::account::Account;
 use super::changes::Changes;
 use super::feed::Feed;
 use super::holders::Leases;
@@ -60,6 +61,7 @@ pub struct Behind {
     pub changes: Arc<Changes>,
     pub mastership: Arc<Mastership>,
     pub pins: Arc<Pins>,
+    pub account: Arc<Account>,
     /// Instead of the store's own protocol.
     pub recipe: Option<Recipe>,
 }
@@ -92,7 +94,7 @@ pub fn new(
     end: Shutdown,
 ) -> (Queue, Tasks) {
     let (queue, jobs) = queue::new(Arc::clone(&behind.mastership));
-    let (committed, acknowledger) = acknowledger::new(Arc::clone(&behind.feed));
+    let (committed, acknowledger) = acknowledger::new(Arc::clone(&behind.feed), Arc::clone(&behind.account));
     let writer = WriterTask {
         dir,
         store,

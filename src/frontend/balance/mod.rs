@@ -9,6 +9,7 @@ mod select;
 use crate::client::{BaseUrl, CallError, Peer};
 use crate::member::Member;
 use crate::shutdown::Shutdown;
+use crate::wire::status::PoolNode;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -138,6 +139,12 @@ impl<W: Way> Pool<W> {
     pub fn count(&self) -> (usize, usize) {
         let nodes = self.nodes.load();
         (nodes.len(), nodes.iter().filter(|node| node.is_well()).count())
+    }
+
+    /// The nodes, and who is in the balance.
+    pub fn standing(&self) -> Vec<PoolNode> {
+        let nodes = self.nodes.load();
+        nodes.iter().map(|node| PoolNode { url: node.peer.url().to_string(), well: node.is_well() }).collect()
     }
 
     /// Looks up and probes until `stop`.

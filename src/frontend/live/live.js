@@ -16,11 +16,9 @@
 
   const words = document.getElementById("stock-words")?.dataset;
   const all = (attribute, id) => document.querySelectorAll(id ? `[${attribute}="${id}"]` : `[${attribute}]`);
-  const ids = new Set([
-    ...[...all("data-book")].map((element) => element.dataset.book),
-    ...[...all("data-price-of")].map((element) => element.dataset.priceOf),
-    ...[...all("data-buys")].map((element) => element.dataset.buys),
-  ]);
+  const named = (attribute) => [...all(attribute)].map((element) => element.getAttribute(attribute));
+  const forSale = new Set(named("data-buys"));
+  const ids = new Set([...forSale, ...named("data-book"), ...named("data-price-of")]);
   if (!words || ids.size === 0) return;
   const address = `/events?books=${[...ids].slice(0, MOST_BOOKS).join(",")}`;
 
@@ -29,50 +27,46 @@
     if (left === 0) return words.none;
     return (left < Number(words.fewBelow) ? words.few : words.many).replace("#", left);
   };
-  const inDollars = (cost) => `$${Number.isInteger(cost) ? cost : cost.toFixed(2)}`;
+  const inDollars = (cost) => (Number.isInteger(cost) ? String(cost) : cost.toFixed(2));
 
-  // A region that is read out, on the page of a book only: a list of many would never be silent.
+  // A region that is read out, on the page of one book only: a list of many would never be silent.
   let status = null;
-  if (all("data-buys").length > 0) {
+  if (forSale.size === 1) {
     status = document.createElement("p");
     status.className = "visually-hidden";
     status.setAttribute("role", "status");
     document.querySelector("main").append(status);
   }
+  const news = new Set();
   let saying = 0;
-  const say = (id) => {
-    if (!status || all("data-buys", id).length === 0 || saying) return;
-    saying = setTimeout(() => {
+  const say = (element) => {
+    news.add(element);
+    saying ||= setTimeout(() => {
       saying = 0;
-      const now = [...all("data-price-of", id), ...all("data-book", id)].map((element) => element.textContent);
-      status.textContent = now.join(", ");
+      status.textContent = [...news].map((changed) => changed.textContent).join(", ");
+      news.clear();
     }, SAY_MS);
   };
 
-  // Returns whether it showed something else.
-  const show = (element, value, text) => {
+  const show = (id, element, value, text) => {
     element.value = value;
-    if (element.textContent === text) return false;
+    if (element.textContent === text) return;
     element.textContent = text;
     element.classList.remove("changed");
     // Asking for its size lets the mark begin anew.
     void element.offsetWidth;
     element.classList.add("changed");
-    return true;
+    if (status && forSale.has(String(id))) say(element);
   };
 
   const update = ({ data }) => {
     const { id, numberOfItems, bookCost, gone } = JSON.parse(data);
     const left = gone ? null : numberOfItems;
-    let changed = false;
-    for (const element of all("data-book", id)) changed = show(element, left ?? 0, inWords(left)) || changed;
-    if (!gone) {
-      for (const element of all("data-price-of", id)) {
-        changed = show(element, bookCost, inDollars(bookCost)) || changed;
-      }
+    for (const element of all("data-book", id)) show(id, element, left ?? 0, inWords(left));
+    for (const element of gone ? [] : all("data-price-of", id)) {
+      show(id, element, inDollars(bookCost), `$${inDollars(bookCost)}`);
     }
     for (const element of all("data-buys", id)) element.disabled = !left;
-    if (changed) say(id);
   };
 
   let source = null;
