@@ -52,7 +52,7 @@ fn markup(topics: &[TopicRead], all: bool, shelf: &[Book]) -> Markup {
     html! {
         section.hero {
             h1 { "Books that are there when you buy them" }
-            p { "Every count on these pages is the count of this moment, and what you buy is yours once." }
+            p { "The count you see is the count there is, and however often you press the button, it is one order." }
             @if topics.is_empty() {
                 p { "The shelves are empty: nothing is for sale yet." }
             } @else {
