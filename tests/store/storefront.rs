@@ -264,6 +264,24 @@ fn after_buying_every_page_of_this_visitor_shows_it_even_without_the_master() {
 }
 
 #[test]
+fn who_has_bought_is_shown_nothing_rather_than_the_state_before_it() {
+    let _company = in_company();
+    let mut cluster = Cluster::start(Shape::default());
+    let (visitor, stranger) = (visitor(&cluster), Visitor::new(cluster.frontends[1].url()));
+    book(&stranger, BOOK).says("15 in stock");
+    // The replica misses the purchase, and is all that is left.
+    cluster.replicas[0].pause();
+    visitor.post("/buy", &book(&visitor, BOOK).form()).goes_to();
+    cluster.master.kill();
+    cluster.replicas[0].resume();
+    wait_until("strangers are shown what there is, with a warning", || {
+        let page = stranger.get("/books/9");
+        page.answer.says_stale() && page.html.contains("15 in stock")
+    });
+    visitor.at(cluster.frontends[1].url()).get("/books/9").page(503).says("The shop is out of reach");
+}
+
+#[test]
 fn a_version_that_the_store_cannot_know_is_dropped_and_the_page_is_served() {
     let _company = in_company();
     let cluster = small();
