@@ -6,6 +6,7 @@
 //! | `cluster` | a whole store of processes |
 //! | `client` | HTTP with deadlines |
 //! | `events` | open pages |
+//! | `visitor` | a browser without scripts: cookies, forms |
 //! | `rows` | what a data directory holds |
 //! | `redis`, `nginx` | the neighbours: a Redis server, nginx |
 //! | `browser` | headless Chromium |
@@ -22,6 +23,7 @@ mod nginx;
 mod process;
 mod redis;
 mod rows;
+mod visitor;
 
 pub use browser::{Browser, Look};
 pub use client::{Answer, Client, raw};
@@ -34,6 +36,7 @@ pub use nginx::Nginx;
 pub use process::{Fed, Finished, Process, run};
 pub use redis::RedisServer;
 pub use rows::{Rows, alter, oldest_record, rows};
+pub use visitor::{Fields, Looked, Visitor};
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
