@@ -7,8 +7,10 @@
 //! | `client` | HTTP with deadlines |
 //! | `rows` | what a data directory holds |
 //! | `redis`, `nginx` | the neighbours: a Redis server, nginx |
+//! | `browser` | headless Chromium |
 //! | `gate`, `meddler`, `disk` | links that can be held or damage what they carry, a failing disk |
 
+mod browser;
 mod client;
 mod cluster;
 mod disk;
@@ -19,6 +21,7 @@ mod process;
 mod redis;
 mod rows;
 
+pub use browser::{Browser, Look};
 pub use client::{Answer, Client, raw};
 pub use cluster::{Cluster, Shape, TOKEN, start_nodes};
 pub use disk::Disk;
