@@ -26,7 +26,7 @@ use crate::member::Member;
 use crate::recipe::{self, Recipe};
 use crate::server::{self, Shortcut, Site};
 use crate::shutdown::Shutdown;
-use crate::token::InternalToken;
+use crate::token::{AdminToken, InternalToken};
 use crate::wire::catalog::Reachable;
 use actix_web::web;
 use balance::Pool;
@@ -59,6 +59,8 @@ pub struct Config {
     /// Not empty.
     pub orders: Vec<BaseUrl>,
     pub redis: Option<String>,
+    /// `None`: there is no `/admin`.
+    pub admin: Option<AdminToken>,
     pub search_ttl: Duration,
     pub info_ttl: Duration,
     pub cache_bytes: u64,
