@@ -8,10 +8,12 @@
 //! | `answer` | what the answer to a read looks like |
 //! | `demand` | what a reader demands of one answer: its level, its least version |
 //! | `shop` | what a customer can do |
+//! | `admin/` | what a keeper can do, with the admin token |
 //! | `orders` | the way to the order nodes |
 //! | `cache/` | reads: memory, Redis, a catalog node; the lease |
 //! | `balance/` | which node is next, and who is ill |
 
+mod admin;
 mod answer;
 mod balance;
 mod cache;
@@ -29,6 +31,7 @@ use crate::shutdown::Shutdown;
 use crate::token::{AdminToken, InternalToken};
 use crate::wire::catalog::Reachable;
 use actix_web::web;
+use admin::Admin;
 use balance::Pool;
 use cache::{Cache, LeaseKeeper, Local, Redis, RedisKeeper, Ttl};
 use hits::Hits;
@@ -87,6 +90,7 @@ pub struct App {
     member: Member,
     workers: usize,
     shop: Arc<Shop>,
+    admin: Option<Arc<Admin>>,
     redis: Option<RedisKeeper>,
 }
 
@@ -125,7 +129,8 @@ impl Config {
         };
         let cache = Arc::new(Cache::new(local, redis, leases, nodes, masters, ttl, self.unsafe_coherence));
         let shop = Arc::new(Shop::new(cache, orders));
-        Ok(App { public, internal, member, workers: self.workers, shop, redis: redis_keeper })
+        let admin = self.admin.map(|token| Arc::new(Admin::new(token, &shop)));
+        Ok(App { public, internal, member, workers: self.workers, shop, admin, redis: redis_keeper })
     }
 }
 
@@ -186,13 +191,14 @@ impl App {
         let internal = Site { configure: internal, label: None, shortcut: None };
         let internal = server::serve_here(self.internal.0, behind.clone(), internal);
         let internal = actix_web::rt::spawn(internal);
-        let shop = Arc::clone(&self.shop);
+        let (shop, admin) = (Arc::clone(&self.shop), self.admin);
         let label = cache.recipe.map(Recipe::header);
         let public = move || {
             let (shop, hits) = (Arc::clone(&shop), Hits::new(Arc::clone(&shop.cache)));
+            let admin = admin.clone();
             let shortcut: Rc<dyn Shortcut> = Rc::new(hits.clone());
             Site {
-                configure: |config: &mut web::ServiceConfig| routes::public(config, shop, hits),
+                configure: |config: &mut web::ServiceConfig| routes::public(config, shop, hits, admin),
                 label: label.clone(),
                 shortcut: Some(shortcut),
             }

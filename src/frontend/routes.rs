@@ -1,5 +1,6 @@
 //! HTTP of the frontend. The public listener knows no internal route.
 
+use super::admin::{self, Admin};
 use super::answer;
 use super::cache::{By, LeaseKeeper, Want};
 use super::demand::Demand;
@@ -33,7 +34,10 @@ const MAX_FENCE_BODY: usize = 512 << 10;
 
 type Answer = Result<HttpResponse, ApiError>;
 
-pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>, hits: Hits) {
+pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>, hits: Hits, admin: Option<Arc<Admin>>) {
+    if let Some(admin) = admin {
+        admin::configure(config, admin);
+    }
     config.app_data(Data::from(shop)).app_data(hits);
     pages::configure(config);
     // The router tries them in turn, and those with a parameter by a regular expression: they come last.
@@ -172,7 +176,7 @@ async fn buy(
     shop.purchase(body, key, request_id.to_owned()).await
 }
 
-fn is_json(content_type: &HeaderValue) -> bool {
+pub(super) fn is_json(content_type: &HeaderValue) -> bool {
     let essence = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
     essence.trim().eq_ignore_ascii_case("application/json")
 }
