@@ -58,7 +58,7 @@ impl Lines {
     }
 
     /// The next line; `None` at the end.
-    pub fn next(&mut self) -> Result<Option<Line<'_>>, InputError> {
+    pub fn next_line(&mut self) -> Result<Option<Line<'_>>, InputError> {
         if !self.begun {
             self.begin().map_err(|source| InputError::Read { line: 0, source })?;
         }
@@ -130,7 +130,7 @@ mod tests {
     fn lines(bytes: &[u8]) -> Vec<(u64, usize, bool)> {
         let mut lines = Lines::new(Cursor::new(bytes.to_vec()));
         let mut found = Vec::new();
-        while let Some(line) = lines.next().unwrap() {
+        while let Some(line) = lines.next_line().unwrap() {
             found.push((line.number, line.bytes.len(), line.whole));
         }
         found
@@ -163,7 +163,7 @@ mod tests {
         let packed = packer.finish().unwrap();
         let mut lines = Lines::new(Cursor::new(packed[..packed.len() - 9].to_vec()));
         let broken = loop {
-            match lines.next() {
+            match lines.next_line() {
                 Ok(Some(_)) => {}
                 Ok(None) => break false,
                 Err(_) => break true,
@@ -188,9 +188,9 @@ mod tests {
         packer.write_all(b"a\nb").unwrap();
         for bytes in [packer.finish().unwrap(), b"a\nb".to_vec()] {
             let mut lines = Lines::new(Trickle(Cursor::new(bytes)));
-            assert_eq!(lines.next().unwrap().unwrap().bytes, b"a\n");
-            assert_eq!(lines.next().unwrap().unwrap().bytes, b"b");
-            assert!(lines.next().unwrap().is_none());
+            assert_eq!(lines.next_line().unwrap().unwrap().bytes, b"a\n");
+            assert_eq!(lines.next_line().unwrap().unwrap().bytes, b"b");
+            assert!(lines.next_line().unwrap().is_none());
         }
     }
 
@@ -207,7 +207,7 @@ mod tests {
             let mut lines = Lines::new(Cursor::new(packed)).at_most(100 << 10);
             let mut read = 0;
             let refused = loop {
-                match lines.next() {
+                match lines.next_line() {
                     Ok(Some(line)) => read += line.bytes.len(),
                     Ok(None) => break false,
                     Err(error) => break matches!(error, InputError::TooLarge { .. }),

@@ -140,7 +140,7 @@ impl Thread {
 
     fn read(&mut self, mut lines: Lines) -> Result<(), Trouble> {
         let mut parser: Option<LineParser> = None;
-        while let Some(line) = lines.next()? {
+        while let Some(line) = lines.next_line()? {
             self.sum.update(line.bytes);
             if line.bytes.trim_ascii().is_empty() {
                 continue;

@@ -137,7 +137,7 @@ impl Copies {
         let count = u32::try_from(copies.unsigned_abs()).ok().filter(|count| i64::from(*count) <= MAX_COPIES);
         match (count, copies) {
             (Some(count), 1..) => Ok(Self::Come(count)),
-            (Some(count), ..0) => Ok(Self::Go(count)),
+            (Some(count), ..=-1) => Ok(Self::Go(count)),
             _ => Err(Invalid(format!(
                 "copies must be a whole number from -{MAX_COPIES} to {MAX_COPIES}, and not 0"
             ))),
@@ -166,7 +166,10 @@ impl Copies {
 fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Invalid> {
     serde_json::from_slice(body).map_err(|error| {
         let text = error.to_string();
-        Invalid(format!("the body is not what is wanted: {}", text.split(" at line ").next().unwrap_or_default()))
+        Invalid(format!(
+            "the body is not what is wanted: {}",
+            text.split(" at line ").next().unwrap_or_default()
+        ))
     })
 }
 
@@ -193,7 +196,9 @@ mod tests {
         }
         let typo = Changes::parse(br#"{"prize":3}"#).unwrap_err().0;
         assert!(typo.contains("prize") && typo.contains("price"), "{typo}");
-        for body in [r#"{"copies":0}"#, r#"{"copies":1.5}"#, r#"{"copies":1000000001}"#, r#"{"copies":"1"}"#, "{}"] {
+        for body in
+            [r#"{"copies":0}"#, r#"{"copies":1.5}"#, r#"{"copies":1000000001}"#, r#"{"copies":"1"}"#, "{}"]
+        {
             assert!(Copies::parse(body.as_bytes()).is_err(), "{body}");
         }
     }

@@ -97,7 +97,10 @@ async fn book(admin: Data<Admin>, request: HttpRequest) -> Answer {
 }
 
 async fn create(admin: Data<Admin>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
-    edit(&admin, &request, async { Ok((None, Edit::Create(parse_new_book(&json(&request, payload).await?)?))) }).await
+    edit(&admin, &request, async {
+        Ok((None, Edit::Create(parse_new_book(&json(&request, payload).await?)?)))
+    })
+    .await
 }
 
 async fn change(admin: Data<Admin>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
@@ -173,7 +176,8 @@ async fn orders(admin: Data<Admin>, request: HttpRequest) -> Answer {
     let limit = limit(asked.limit)?;
     let page = admin.keeper.orders(asked.wanted()?, limit, &request_id(&request)).await?;
     let next = page.value.next.map(|after| asked.next(&format!("{ROOT}/orders"), after));
-    Ok(ok(page.asof).json(OrdersView { items: page.value.orders.iter().map(OrderView::from).collect(), next }))
+    Ok(ok(page.asof)
+        .json(OrdersView { items: page.value.orders.iter().map(OrderView::from).collect(), next }))
 }
 
 #[derive(Debug, Deserialize)]
@@ -219,14 +223,21 @@ fn format_named(word: &str) -> Result<Format, Problem> {
 
 /// What the media type says of the lines; gzip may be around them in any case.
 fn format_of(request: &HttpRequest) -> Result<Option<Format>, Problem> {
-    let content_type = request.headers().get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
-    let essence = content_type.map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
-    let encoding = request.headers().get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or_default());
+    let content_type =
+        request.headers().get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+    let essence =
+        content_type.map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+    let encoding =
+        request.headers().get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or_default());
     let packed = encoding.is_none_or(|encoding| matches!(encoding.trim(), "gzip" | "identity" | ""));
     match essence.as_deref() {
-        _ if !packed => Err(Problem::new(ErrorCode::UnsupportedMediaType, "the body may be packed by gzip only")),
+        _ if !packed => {
+            Err(Problem::new(ErrorCode::UnsupportedMediaType, "the body may be packed by gzip only"))
+        }
         Some("text/csv") => Ok(Some(Format::Csv)),
-        Some("application/jsonl" | "application/x-ndjson" | "application/json-lines") => Ok(Some(Format::JsonLines)),
+        Some("application/jsonl" | "application/x-ndjson" | "application/json-lines") => {
+            Ok(Some(Format::JsonLines))
+        }
         None | Some("application/gzip" | "application/octet-stream" | "text/plain") => Ok(None),
         Some(_) => {
             let sentence = "the body must be text/csv or application/jsonl, packed by gzip or not";

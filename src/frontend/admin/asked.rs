@@ -93,9 +93,12 @@ fn parse_time(text: &str) -> Result<u64, Invalid> {
         16 => format!("{text}:00Z"),
         _ => text.to_owned(),
     };
-    let time = humantime::parse_rfc3339_weak(&whole).ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
+    let time =
+        humantime::parse_rfc3339_weak(&whole).ok().and_then(|time| time.duration_since(UNIX_EPOCH).ok());
     let ms = time.and_then(|since| u64::try_from(since.as_millis()).ok());
-    ms.ok_or_else(|| Invalid("a time must be in UTC and of the form 2026-11-24 or 2026-11-24T18:30:00Z".into()))
+    ms.ok_or_else(|| {
+        Invalid("a time must be in UTC and of the form 2026-11-24 or 2026-11-24T18:30:00Z".into())
+    })
 }
 
 /// A whole number of something, from a form.

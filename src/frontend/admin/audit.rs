@@ -62,8 +62,11 @@ impl Actor {
             Via::Api => "api",
             Via::Pages => "pages",
         };
-        let mut members =
-            vec![("who", Value::from("admin")), ("via", Value::from(via)), ("from", Value::from(&*self.from))];
+        let mut members = vec![
+            ("who", Value::from("admin")),
+            ("via", Value::from(via)),
+            ("from", Value::from(&*self.from)),
+        ];
         if let Some(forwarded) = &self.forwarded {
             members.push(("forwarded", Value::from(&**forwarded)));
         }

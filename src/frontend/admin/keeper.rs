@@ -5,11 +5,14 @@
 
 use crate::client::{CallError, Masters};
 use crate::domain::{
-    Book, BookId, BookPage, EditRefusal, Edited, GuardedEdit, OrderPage, OrdersWanted, Outcome, QueryPage, Rank, Words,
+    Book, BookId, BookPage, EditRefusal, Edited, GuardedEdit, OrderPage, OrdersWanted, Outcome, QueryPage,
+    Rank, Words,
 };
 use crate::intake::{self, IntakeError, Reader, Sum, Told};
 use crate::shutdown::Shutdown;
-use crate::wire::catalog::{BOOKS, GUARDED_EDITS, ORDERS, OrdersQuery, QUERY, SHELF, ShelfQuery, Stated, WordsQuery};
+use crate::wire::catalog::{
+    BOOKS, GUARDED_EDITS, ORDERS, OrdersQuery, QUERY, SHELF, ShelfQuery, Stated, WordsQuery,
+};
 use crate::wire::{ErrorCode, Problem};
 use serde::Serialize;
 use serde::de::DeserializeOwned;

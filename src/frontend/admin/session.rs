@@ -6,8 +6,8 @@
 //! elsewhere can make a browser send a form here, but not say that.
 
 use crate::token::{AdminToken, MacKey};
-use subtle::ConstantTimeEq;
 use std::time::Duration;
+use subtle::ConstantTimeEq;
 
 /// A working day. Signing out ends it in that browser; nothing but another token ends it everywhere.
 const LENGTH: Duration = Duration::from_secs(8 * 3600);

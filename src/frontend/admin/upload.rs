@@ -96,7 +96,7 @@ mod tests {
         let reading = std::thread::spawn(move || {
             let mut found = Vec::new();
             loop {
-                match lines.next() {
+                match lines.next_line() {
                     Ok(Some(line)) => found.push(line.bytes.to_vec()),
                     Ok(None) => return Some(found),
                     Err(_) => return None,
