@@ -234,7 +234,7 @@ fn of_editors_who_saw_the_same_book_exactly_one_wins_and_a_sale_makes_no_conflic
     keeper.send("DELETE", "/books/9", &[("if-match", &tag)], None).problem(412, "precondition_failed");
     keeper.send("PATCH", "/books/9", &[], Some(&json!({"price": 1}))).problem(428, "precondition_required");
     keeper.send("DELETE", "/books/9", &[], None).problem(428, "precondition_required");
-    for tag in ["\"nobody's\"", &format!("W/{}", old.header("etag")), "\"\u{7f}\""] {
+    for tag in ["\"nobody's\"", &format!("W/{}", old.header("etag")), "\"two words\""] {
         let answer = keeper.patch(9, tag, &json!({"price": 1}));
         assert!(matches!(answer.status, 400 | 412), "{tag}: {}", answer.text());
     }
@@ -302,7 +302,7 @@ fn what_is_no_book_is_refused_with_a_reason_and_changes_nothing() {
     }
     keeper.post("/books", &book(&"x".repeat(20_000))).problem(413, "payload_too_large");
     let plain = keeper.send("POST", "/books", &[("content-type", "text/plain")], Some(&book("a")));
-    assert!(matches!(plain.status, 400 | 415), "{}", plain.text());
+    plain.problem(415, "unsupported_media_type");
     keeper.patch(9, "*", &json!({"stock": 3})).problem(400, "invalid_request");
     keeper.patch(9, "*", &json!({})).problem(400, "invalid_request");
     for path in [
@@ -339,7 +339,7 @@ fn books_and_orders_are_listed_page_by_page() {
         }
     };
     assert_eq!(pages("/books?limit=4", "id"), (1..=11).map(Value::from).collect::<Vec<_>>());
-    assert_eq!(pages("/books?q=the&limit=1", "id").len(), 2);
+    assert_eq!(pages("/books?q=the&limit=1", "id").len(), 4);
     let customer = cluster.client(1);
     let orders: Vec<Value> =
         [9, 10, 9, 3, 9].iter().map(|book| customer.buy(*book).ok().json()["orderId"].clone()).collect();

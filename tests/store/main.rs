@@ -7,6 +7,7 @@
 mod admin;
 mod command_line;
 mod crash;
+mod desk;
 mod disk;
 mod edits;
 mod examples;
