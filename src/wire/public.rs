@@ -165,7 +165,7 @@ impl PurchaseBody {
 }
 
 /// Cents as a JSON number of dollars: `28`, `28.5`.
-fn dollars<S: Serializer>(cents: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn dollars<S: Serializer>(cents: &i64, serializer: S) -> Result<S::Ok, S::Error> {
     match cents % 100 {
         0 => serializer.serialize_i64(cents / 100),
         // Within 2^53 cents the nearest double prints as the two decimals that were meant.

@@ -4,8 +4,10 @@
 //! Every wait is bounded and waits for something that can be seen; nothing is tried twice but where the
 //! test is about trying twice.
 
+mod admin;
 mod command_line;
 mod crash;
+mod desk;
 mod disk;
 mod edits;
 mod examples;
