@@ -176,7 +176,7 @@ fn bar(shares: impl Iterator<Item = (&'static str, f64)>) -> Markup {
         Some((name, begin, share * 100.0))
     });
     html! {
-        svg.bar viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true" {
+        svg.shares viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true" {
             rect.ground width="100" height="4" {}
             @for (name, x, width) in parts {
                 rect class={ "part " (name) } x=(format!("{x:.1}")) width=(format!("{width:.1}")) height="4" {}
@@ -339,6 +339,7 @@ fn percent(share: f64) -> String {
 /// A duration in milliseconds, in the unit that suits it.
 fn duration(ms: f64) -> String {
     match ms {
+        0.0 => "0 ms".into(),
         ms if ms < 0.0995 => format!("{:.*} µs", usize::from(ms < 0.00995), ms * 1e3),
         ms if ms < 9.95 => format!("{ms:.2} ms"),
         ms if ms < 999.5 => format!("{ms:.0} ms"),
