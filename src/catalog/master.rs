@@ -1,6 +1,10 @@
 //! The write master's start, and what its routes work with.
 
+<<<<<<< HEAD
 use super::account::Account;
+=======
+use super::changes::Changes;
+>>>>>>> main
 use super::feed::{Ack, Feed};
 use super::handover::Handover;
 use super::holders::Leases;
@@ -30,6 +34,7 @@ pub struct Master {
     pub queue: Queue,
     pub leases: Arc<Leases>,
     pub feed: Arc<Feed>,
+    pub changes: Arc<Changes>,
     pub mastership: Arc<Mastership>,
     pub handover: Arc<Handover>,
     pub registry: Registry,
@@ -122,6 +127,7 @@ pub async fn start(
     let leases = Leases::new(start, config.lease, protocol(recipe), member.clone(), Arc::clone(&mastership));
     let leases = Arc::new(leases);
     let feed = Arc::new(Feed::new(start, config.ack, member.clone(), file, former));
+    let changes = Arc::new(Changes::new(start));
     let end = Shutdown::new();
     let pins = Arc::new(Pins::default());
     let registry = Registry::default();
@@ -129,6 +135,7 @@ pub async fn start(
     let behind = writer::Behind {
         leases: Arc::clone(&leases),
         feed: Arc::clone(&feed),
+        changes: Arc::clone(&changes),
         mastership: Arc::clone(&mastership),
         pins: Arc::clone(&pins),
         account: Arc::clone(&account),
@@ -151,6 +158,7 @@ pub async fn start(
         queue,
         leases,
         feed,
+        changes,
         mastership,
         handover: Arc::new(handover),
         registry,

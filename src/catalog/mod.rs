@@ -14,6 +14,7 @@
 //! | `writer` | the single writer: queue → batch → fence → commit, then lets answers out |
 //! | `holders` | grants leases, sends fences |
 //! | `feed` | pushes records to replicas, keeps the in-sync set, and says when an acknowledgement may go out |
+//! | `changes` | which books changed lately, for whoever follows |
 //! | `recipe` | what a master that runs a well-known recipe announces, and when |
 //! | `housekeeping` | which answers are forgotten, and how far the log is trimmed |
 //! | `verify` | compares the replicas' rows with the master's |
@@ -23,7 +24,11 @@
 //! | `reads` | answers with their version; a replica waits for one it lacks |
 //! | `routes` | the internal HTTP of both kinds of node |
 
+<<<<<<< HEAD
 mod account;
+=======
+mod changes;
+>>>>>>> main
 mod feed;
 mod handover;
 mod holders;
@@ -287,6 +292,16 @@ async fn serve(
     behind: Shutdown,
 ) -> Result<(), CatalogError> {
     let stop_serving = shutdown.child_token();
+<<<<<<< HEAD
+=======
+    let label = recipe.map(Recipe::header);
+    let stop = web::Data::new(stop_serving.clone());
+    let configure = move |config: &mut web::ServiceConfig| {
+        config.app_data(stop);
+        routes(config);
+    };
+    let site = Site { configure, label, shortcut: None };
+>>>>>>> main
     let serving = server::serve_here(listener, stop_serving.clone(), site);
     tokio::pin!(serving);
     let ended = tokio::select! {

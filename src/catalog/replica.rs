@@ -6,6 +6,7 @@
 //! instead of giving its state to those who have more.
 
 use super::CatalogError;
+use super::changes::Changes;
 use super::housekeeping::keep_from;
 use super::reads::Reads;
 use crate::client::{BaseUrl, CallError, Masters};
@@ -48,6 +49,7 @@ pub struct Replica {
     pub node: NodeId,
     pub id: ReplicaId,
     pub reads: Reads,
+    pub changes: Changes,
     position: watch::Receiver<Version>,
     work: mpsc::Sender<Work>,
     masters: Masters,
@@ -81,6 +83,7 @@ pub async fn new(
 ) -> Result<(Arc<Replica>, Tasks), CatalogError> {
     let position = writer.position().await?;
     member.meet(position.epoch);
+    let changes = Changes::new(position);
     let (at, position) = watch::channel(position);
     let (work, queue) = mpsc::channel(QUEUE);
     let reads = Reads::of_replica(store, position.clone());
@@ -92,6 +95,7 @@ pub async fn new(
         node,
         id,
         reads,
+        changes,
         position,
         work,
         masters: masters.clone(),
@@ -232,6 +236,9 @@ impl Applier {
             replica.note_checked(&next);
             self.member.meet(applied.epoch);
             self.at.send_replace(applied);
+            for record in &next {
+                replica.changes.committed(record);
+            }
         }
         Ok(*self.at.borrow())
     }
@@ -264,6 +271,7 @@ impl Applier {
         *replica.checked.lock() = None;
         replica.reads.set_wrong(false);
         self.at.send_replace(position);
+        replica.changes.replaced(position);
         Store::clone(&old).close().await;
         Ok(())
     }

@@ -9,8 +9,12 @@
 //! | `demand` | what a reader demands of one answer: its level, its least version |
 //! | `shop` | what a customer can do |
 //! | `orders` | the way to the order nodes |
+<<<<<<< HEAD
 //! | `status` | what it says of itself to those who watch |
 //! | `surroundings` | where its dashboard finds the store |
+=======
+//! | `live/` | stock on open pages, as it changes |
+>>>>>>> main
 //! | `cache/` | reads: memory, Redis, a catalog node; the lease |
 //! | `balance/` | which node is next, and who is ill |
 
@@ -19,6 +23,7 @@ mod balance;
 mod cache;
 mod demand;
 mod hits;
+mod live;
 mod orders;
 mod routes;
 mod shop;
@@ -38,6 +43,7 @@ use actix_web::web;
 use balance::Pool;
 use cache::{Cache, LeaseKeeper, Levels, Local, Redis, RedisKeeper, Ttl};
 use hits::Hits;
+use live::Live;
 use shop::Shop;
 use status::Own;
 use std::net::{SocketAddr, TcpListener};
@@ -189,11 +195,18 @@ impl App {
         if let Some(redis) = self.redis {
             tasks.push(actix_web::rt::spawn(redis.run(behind.clone())));
         }
+<<<<<<< HEAD
         let around = Arc::new(Around::new(Arc::clone(&self.shop), self.internal.1));
         let dashboard = Dashboard::new(around, &self.member, shutdown.clone());
         tasks.push(actix_web::rt::spawn({
             let dashboard = dashboard.clone();
             async move { dashboard.keep().await }
+=======
+        let live = Arc::new(Live::new(Arc::clone(&cache), shutdown.clone()));
+        tasks.push(actix_web::rt::spawn({
+            let live = Arc::clone(&live);
+            async move { live.follow().await }
+>>>>>>> main
         }));
         let internal = {
             let (own, shop, member) = (self.own, Arc::clone(&self.shop), self.member.clone());
@@ -209,6 +222,7 @@ impl App {
         let label = cache.recipe.map(Recipe::header);
         let requests = self.requests.public();
         let public = move || {
+<<<<<<< HEAD
             let hits = Hits::new(Arc::clone(&shop.cache), requests.clone(), &shop.cache.counts);
             let (shop, dashboard) = (Arc::clone(&shop), dashboard.clone());
             let shortcut: Rc<dyn Shortcut> = Rc::new(hits.clone());
@@ -217,6 +231,13 @@ impl App {
                     routes::public(config, shop, hits);
                     dashboard.configure(config);
                 },
+=======
+            let (shop, live) = (Arc::clone(&shop), Arc::clone(&live));
+            let hits = Hits::new(Arc::clone(&shop.cache));
+            let shortcut: Rc<dyn Shortcut> = Rc::new(hits.clone());
+            Site {
+                configure: |config: &mut web::ServiceConfig| routes::public(config, shop, live, hits),
+>>>>>>> main
                 label: label.clone(),
                 shortcut: Some(shortcut),
                 requests: requests.clone(),

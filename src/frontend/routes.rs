@@ -4,6 +4,7 @@ use super::answer;
 use super::cache::{By, LeaseKeeper, Want};
 use super::demand::Demand;
 use super::hits::Hits;
+use super::live::{self, Live};
 use super::shop::{Decided, Shop};
 use super::status::{Own, status};
 use crate::abort;
@@ -35,9 +36,10 @@ const MAX_FENCE_BODY: usize = 512 << 10;
 
 type Answer = Result<HttpResponse, ApiError>;
 
-pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>, hits: Hits) {
-    config.app_data(Data::from(shop)).app_data(hits);
+pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>, live: Arc<Live>, hits: Hits) {
+    config.app_data(Data::from(shop)).app_data(Data::from(live)).app_data(hits);
     pages::configure(config);
+    live::configure(config);
     // The router tries them in turn, and those with a parameter by a regular expression: they come last.
     for prefix in ["", "/order-service"] {
         config.service(resource(&format!("{prefix}/purchase"), "POST", web::post().to(purchase)));

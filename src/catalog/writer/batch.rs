@@ -20,8 +20,11 @@ use crate::store::{Decided, StoreError};
 use crate::wire::{ErrorCode, Problem};
 use std::collections::BTreeSet;
 use std::ops::Range;
+<<<<<<< HEAD
 use std::sync::Arc;
 use std::time::{Duration, Instant};
+=======
+>>>>>>> main
 
 impl WriterTask {
     pub(super) async fn write(&mut self, batch: Vec<Write>) -> Result<(), CatalogError> {
@@ -158,7 +161,7 @@ impl WriterTask {
         committed.value?;
         abort::point(abort::COMMITTED);
         let version = record.version;
-        self.behind.feed.publish(&Arc::new(record));
+        self.behind.publish(record);
         abort::point(abort::PUBLISHED);
         announce(&self.behind, version, after).await;
         Ok(true)

@@ -24,14 +24,18 @@ mod last;
 mod queue;
 
 use super::CatalogError;
+<<<<<<< HEAD
 use super::account::Account;
+=======
+use super::changes::Changes;
+>>>>>>> main
 use super::feed::Feed;
 use super::holders::Leases;
 use super::housekeeping::{Forgetting, Keep, Pins};
 use super::mastership::Mastership;
 use crate::clock;
 use crate::coherence::Moment;
-use crate::domain::Epoch;
+use crate::domain::{Epoch, Record};
 use crate::recipe::Recipe;
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, StoreError, Writer};
@@ -57,11 +61,21 @@ const TELL_AGAIN: Duration = Duration::from_secs(1);
 pub struct Behind {
     pub leases: Arc<Leases>,
     pub feed: Arc<Feed>,
+    pub changes: Arc<Changes>,
     pub mastership: Arc<Mastership>,
     pub pins: Arc<Pins>,
     pub account: Arc<Account>,
     /// Instead of the store's own protocol.
     pub recipe: Option<Recipe>,
+}
+
+impl Behind {
+    /// `record` is committed: it goes to the replicas, and to whoever follows what changes.
+    fn publish(&self, record: Record) {
+        let record = Arc::new(record);
+        self.feed.publish(&record);
+        self.changes.committed(&record);
+    }
 }
 
 /// The tasks behind the queue.

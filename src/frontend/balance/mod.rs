@@ -80,6 +80,10 @@ impl<W> Node<W> {
         self.master.store(as_master, Ordering::Relaxed);
     }
 
+    pub fn is_master(&self) -> bool {
+        self.master.load(Ordering::Relaxed)
+    }
+
     pub fn is_well(&self) -> bool {
         self.well.load(Ordering::Relaxed)
     }
@@ -119,9 +123,7 @@ impl<W: Way> Pool<W> {
     /// The same, but the write master only when no other node is well: for who can do without it and must
     /// not wait for it.
     pub fn pick_but_master(&self, tried: &[Arc<Node<W>>]) -> Option<Arc<Node<W>>> {
-        let others = |node: &Arc<Node<W>>| {
-            !node.master.load(Ordering::Relaxed) && node.is_well() && !is_in(tried, node)
-        };
+        let others = |node: &Arc<Node<W>>| !node.is_master() && node.is_well() && !is_in(tried, node);
         self.pick_where(others).or_else(|| self.pick(tried))
     }
 

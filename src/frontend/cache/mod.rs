@@ -32,6 +32,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(test)]
+pub use entry::Content;
 pub use entry::{Entry, Want};
 use fetch::Flight;
 use flights::{Fetched, Flights, Origin, Route};
@@ -40,7 +42,7 @@ pub use minimum::Reach;
 use minimum::{Histories, beyond};
 pub use redis::{Keeper as RedisKeeper, Redis};
 pub use session::LeaseKeeper;
-use together::Together;
+pub use together::Together;
 
 /// For one attempt at one node: a read takes a millisecond, a node that needs this long is ill.
 const ATTEMPT: Duration = Duration::from_millis(500);
