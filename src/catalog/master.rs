@@ -1,10 +1,7 @@
 //! The write master's start, and what its routes work with.
 
-<<<<<<< HEAD
 use super::account::Account;
-=======
 use super::changes::Changes;
->>>>>>> main
 use super::feed::{Ack, Feed};
 use super::handover::Handover;
 use super::holders::Leases;

@@ -24,11 +24,8 @@
 //! | `reads` | answers with their version; a replica waits for one it lacks |
 //! | `routes` | the internal HTTP of both kinds of node |
 
-<<<<<<< HEAD
 mod account;
-=======
 mod changes;
->>>>>>> main
 mod feed;
 mod handover;
 mod holders;
@@ -292,16 +289,13 @@ async fn serve(
     behind: Shutdown,
 ) -> Result<(), CatalogError> {
     let stop_serving = shutdown.child_token();
-<<<<<<< HEAD
-=======
-    let label = recipe.map(Recipe::header);
+    let Site { configure, label, shortcut, requests } = site;
     let stop = web::Data::new(stop_serving.clone());
     let configure = move |config: &mut web::ServiceConfig| {
         config.app_data(stop);
-        routes(config);
+        configure(config);
     };
-    let site = Site { configure, label, shortcut: None };
->>>>>>> main
+    let site = Site { configure, label, shortcut, requests };
     let serving = server::serve_here(listener, stop_serving.clone(), site);
     tokio::pin!(serving);
     let ended = tokio::select! {

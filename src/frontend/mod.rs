@@ -9,12 +9,9 @@
 //! | `demand` | what a reader demands of one answer: its level, its least version |
 //! | `shop` | what a customer can do |
 //! | `orders` | the way to the order nodes |
-<<<<<<< HEAD
+//! | `live/` | stock on open pages, as it changes |
 //! | `status` | what it says of itself to those who watch |
 //! | `surroundings` | where its dashboard finds the store |
-=======
-//! | `live/` | stock on open pages, as it changes |
->>>>>>> main
 //! | `cache/` | reads: memory, Redis, a catalog node; the lease |
 //! | `balance/` | which node is next, and who is ill |
 
@@ -195,18 +192,16 @@ impl App {
         if let Some(redis) = self.redis {
             tasks.push(actix_web::rt::spawn(redis.run(behind.clone())));
         }
-<<<<<<< HEAD
         let around = Arc::new(Around::new(Arc::clone(&self.shop), self.internal.1));
         let dashboard = Dashboard::new(around, &self.member, shutdown.clone());
         tasks.push(actix_web::rt::spawn({
             let dashboard = dashboard.clone();
             async move { dashboard.keep().await }
-=======
+        }));
         let live = Arc::new(Live::new(Arc::clone(&cache), shutdown.clone()));
         tasks.push(actix_web::rt::spawn({
             let live = Arc::clone(&live);
             async move { live.follow().await }
->>>>>>> main
         }));
         let internal = {
             let (own, shop, member) = (self.own, Arc::clone(&self.shop), self.member.clone());
@@ -222,22 +217,14 @@ impl App {
         let label = cache.recipe.map(Recipe::header);
         let requests = self.requests.public();
         let public = move || {
-<<<<<<< HEAD
             let hits = Hits::new(Arc::clone(&shop.cache), requests.clone(), &shop.cache.counts);
-            let (shop, dashboard) = (Arc::clone(&shop), dashboard.clone());
+            let (shop, live, dashboard) = (Arc::clone(&shop), Arc::clone(&live), dashboard.clone());
             let shortcut: Rc<dyn Shortcut> = Rc::new(hits.clone());
             Site {
                 configure: move |config: &mut web::ServiceConfig| {
-                    routes::public(config, shop, hits);
+                    routes::public(config, shop, live, hits);
                     dashboard.configure(config);
                 },
-=======
-            let (shop, live) = (Arc::clone(&shop), Arc::clone(&live));
-            let hits = Hits::new(Arc::clone(&shop.cache));
-            let shortcut: Rc<dyn Shortcut> = Rc::new(hits.clone());
-            Site {
-                configure: |config: &mut web::ServiceConfig| routes::public(config, shop, live, hits),
->>>>>>> main
                 label: label.clone(),
                 shortcut: Some(shortcut),
                 requests: requests.clone(),

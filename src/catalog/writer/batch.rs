@@ -20,11 +20,7 @@ use crate::store::{Decided, StoreError};
 use crate::wire::{ErrorCode, Problem};
 use std::collections::BTreeSet;
 use std::ops::Range;
-<<<<<<< HEAD
-use std::sync::Arc;
 use std::time::{Duration, Instant};
-=======
->>>>>>> main
 
 impl WriterTask {
     pub(super) async fn write(&mut self, batch: Vec<Write>) -> Result<(), CatalogError> {

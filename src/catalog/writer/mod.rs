@@ -24,11 +24,8 @@ mod last;
 mod queue;
 
 use super::CatalogError;
-<<<<<<< HEAD
 use super::account::Account;
-=======
 use super::changes::Changes;
->>>>>>> main
 use super::feed::Feed;
 use super::holders::Leases;
 use super::housekeeping::{Forgetting, Keep, Pins};
