@@ -117,16 +117,17 @@ fn a_replica_that_is_killed_is_shown_as_gone_and_comes_back_in_sync() {
     let mut viewer = Viewer::of(&cluster.frontends[0]);
     viewer.wait_for("all is well", |view| view["well"] == true && node(view, "replica 1")["inSync"] == true);
     cluster.replicas[0].kill();
-    let view = viewer.wait_for("the replica is gone", |view| {
-        node(view, "replica 1")["state"] == "unreachable" && node(view, "replica 1")["inSync"] == false
-    });
+    let view =
+        viewer.wait_for("the replica is gone", |view| node(view, "replica 1")["state"] == "unreachable");
     assert!(texts(&view, "summary").contains("Replica 1 cannot be reached."), "{view}");
     let view = viewer.wait_for("it is out of the balance", |view| {
         let reads = |link: &&Value| link["kind"] == "reads" && link["to"] == node(view, "replica 1")["id"];
         view["links"].as_array().unwrap().iter().filter(reads).all(|link| link["well"] == false)
     });
     assert_eq!(view["store"]["master"], node(&view, "master")["id"]);
+    // The master learns it by the first purchase, which waits for it.
     cluster.client(0).buy(9).ok();
+    viewer.wait_for("it is not in sync", |view| node(view, "replica 1")["inSync"] == false);
     cluster.replicas[0].restart();
     let view = viewer.wait_for("it is back, with what was sold meanwhile", |view| {
         let replica = node(view, "replica 1");
@@ -247,7 +248,9 @@ fn a_replica_leaves_the_page_and_returns_to_it_in_a_browser() {
     cluster.replicas[0].kill();
     browser.wait_for_text("#live .state", "Replica 1 cannot be reached.");
     browser.wait_for_text(".nodes tr.replica .badge", "cannot be reached");
-    assert!(browser.has(".across .node.replica.bad") && browser.has(".across .link.broken"));
+    wait_until("it is drawn so", || {
+        browser.has(".across .node.replica.bad") && browser.has(".across .link.broken")
+    });
     cluster.client(1).buy(9).ok();
     browser.wait_for_text(".sales li", "14 left");
     browser.wait_for_text(".fences li", "book:9");
