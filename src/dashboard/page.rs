@@ -381,10 +381,27 @@ mod tests {
         assert_eq!([0.8, 45.0, 600.0].map(seconds), ["0.8 s", "45 s", "10 min"]);
     }
 
-    #[test]
-    fn a_page_without_a_view_says_so_and_has_its_script() {
-        let answer = answer(None, None);
-        assert_eq!(answer.status(), StatusCode::OK);
+    async fn text(answer: HttpResponse) -> String {
+        let body = actix_web::body::to_bytes(answer.into_body()).await.unwrap();
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
+    #[actix_web::test]
+    async fn a_page_without_a_view_says_so_and_has_its_script() {
+        let page = text(answer(None, None)).await;
+        assert!(page.contains("No node has answered yet.") && page.contains(SCRIPT.path()), "{page}");
+        assert!(!page.contains("faults"), "{page}");
+    }
+
+    #[actix_web::test]
+    async fn controls_stand_beside_what_changes_and_bring_their_files() {
+        static STYLE_OF_THEIRS: Asset = Asset::css("theirs", "b {}");
+        let styles = vec![&STYLE_OF_THEIRS];
+        let controls = Controls { markup: html! { button { "Kill" } }, styles, scripts: Vec::new() };
+        let page = text(answer(None, Some(controls))).await;
+        let (faults, live) = (page.find("id=\"faults\"").unwrap(), page.find("id=\"live\"").unwrap());
+        assert!(faults < page.find("Kill").unwrap() && page.find("Kill").unwrap() < live, "{page}");
+        assert!(page.contains(STYLE_OF_THEIRS.path()), "{page}");
     }
 
     #[test]
