@@ -192,16 +192,16 @@ impl App {
         if let Some(redis) = self.redis {
             tasks.push(actix_web::rt::spawn(redis.run(behind.clone())));
         }
+        let live = Arc::new(Live::new(Arc::clone(&cache), shutdown.clone()));
+        tasks.push(actix_web::rt::spawn({
+            let live = Arc::clone(&live);
+            async move { live.follow().await }
+        }));
         let around = Arc::new(Around::new(Arc::clone(&self.shop), self.internal.1));
         let dashboard = Dashboard::new(around, &self.member, shutdown.clone());
         tasks.push(actix_web::rt::spawn({
             let dashboard = dashboard.clone();
             async move { dashboard.keep().await }
-        }));
-        let live = Arc::new(Live::new(Arc::clone(&cache), shutdown.clone()));
-        tasks.push(actix_web::rt::spawn({
-            let live = Arc::clone(&live);
-            async move { live.follow().await }
         }));
         let internal = {
             let (own, shop, member) = (self.own, Arc::clone(&self.shop), self.member.clone());
