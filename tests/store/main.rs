@@ -7,6 +7,7 @@
 mod admin;
 mod command_line;
 mod crash;
+mod dashboard;
 mod desk;
 mod disk;
 mod edits;
