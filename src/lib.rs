@@ -9,6 +9,7 @@
 //! import, export, generate     a keeper's commands; access: how they find the store of `up`
 //! handover, verify             an operator's
 //! frontend · catalog · order   the roles: siblings that talk over HTTP and never import each other
+//! pages                        the look of every HTML page
 //! server, client, store        listeners, typed calls to peers, SQLite; member: token and epoch
 //! recipe                       --unsafe-coherence: what is compared with the protocol
 //! wire                         what travels: bodies, headers, error codes
@@ -36,6 +37,7 @@ pub mod import;
 pub mod load;
 pub mod member;
 pub mod order;
+pub mod pages;
 pub mod recipe;
 pub mod server;
 pub mod shopper;

@@ -11,6 +11,7 @@ use crate::coherence::Moment;
 use crate::coherence::lease::{Fence, FenceAnswer};
 use crate::domain::{BookId, IdempotencyKey, Invalid, OrderId, Topic, Words};
 use crate::member::Member;
+use crate::pages;
 use crate::server::{ApiError, healthz, read_body, read_json, request_id, require_token, resource};
 use crate::wire::frontend::{HOLDER, HolderAnswer, INVALIDATE};
 use crate::wire::public::{DEFAULT_LIMIT, MAX_LIMIT, OrderView, PurchaseBody, PurchaseView};
@@ -34,6 +35,7 @@ type Answer = Result<HttpResponse, ApiError>;
 
 pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>, hits: Hits) {
     config.app_data(Data::from(shop)).app_data(hits);
+    pages::configure(config);
     // The router tries them in turn, and those with a parameter by a regular expression: they come last.
     for prefix in ["", "/order-service"] {
         config.service(resource(&format!("{prefix}/purchase"), "POST", web::post().to(purchase)));
