@@ -199,11 +199,12 @@ fn whole_number(value: &Value) -> Option<i64> {
 /// The two spellings. A book is named once; null stands for what is left out.
 impl PartialSchema for PurchaseBody {
     fn schema() -> RefOr<Schema> {
-        let spelling = |name: &str, title: &str, about: &str, example: Value| {
+        let spelling = |name: &str, other: &str, about: &str, example: Value| {
             ObjectBuilder::new()
-                .title(Some(title))
+                .title(Some(format!("by {name}")))
                 .description(Some(about))
                 .property(name, schema::book_id())
+                .property(other, schema::nothing())
                 .property("quantity", or_null(schema::quantity()))
                 .property("orderCost", or_null(schema::offer()))
                 .required(name)
@@ -211,10 +212,10 @@ impl PartialSchema for PurchaseBody {
         };
         OneOfBuilder::new()
             .description(Some("What to buy, in either of two spellings"))
-            .item(spelling("book_id", "by book_id", "At the listed price", json!({ "book_id": 9 })))
+            .item(spelling("book_id", "id", "At the listed price", json!({ "book_id": 9 })))
             .item(spelling(
                 "id",
-                "by id",
+                "book_id",
                 "With an offer for all copies together",
                 json!({ "id": 9, "orderCost": 28 }),
             ))

@@ -59,7 +59,8 @@ pub fn offer() -> Object {
 
 pub fn version() -> Object {
     let about = "A state of the store, `<epoch>.<seq>`. Later states of one epoch have a higher `seq`.";
-    text(about, "1.7").pattern(Some(VERSION)).build()
+    let named = SchemaFormat::Custom("version".into());
+    text(about, "1.7").pattern(Some(VERSION)).format(Some(named)).build()
 }
 
 pub fn order_id() -> Object {
@@ -78,7 +79,8 @@ pub fn words() -> Object {
         "Words of a title: at least one, at most {}. Whatever is no letter and no digit separates them.",
         Words::MAX_WORDS
     );
-    let words = text(&about, "project time").pattern(Some(WORDS));
+    let named = SchemaFormat::Custom("words".into());
+    let words = text(&about, "project time").pattern(Some(WORDS)).format(Some(named));
     words.min_length(Some(1)).max_length(Some(Words::MAX_CHARS)).build()
 }
 
@@ -98,6 +100,11 @@ pub fn moment() -> Object {
 pub fn milliseconds() -> Object {
     let about = "Milliseconds that the frontend took, to the microsecond";
     number(about).minimum(Some(0)).examples([Value::from(0.104)]).build()
+}
+
+/// Of a member that is not to be given.
+pub fn nothing() -> Object {
+    ObjectBuilder::new().schema_type(SchemaType::new(Type::Null)).description(Some("Left out")).build()
 }
 
 pub fn whole(range: RangeInclusive<i64>, about: &str, example: i64) -> Object {

@@ -6,11 +6,12 @@
 use super::header_name;
 use crate::wire::splice::Served;
 use crate::wire::{ErrorCode, Problem, headers, schema};
-use serde_json::{Value, json};
+use serde_json::Value;
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
 use utoipa::openapi::content::{Content, ContentBuilder};
 use utoipa::openapi::example::ExampleBuilder;
+use utoipa::openapi::extensions::Extensions;
 use utoipa::openapi::header::{Header, HeaderBuilder};
 use utoipa::openapi::link::Link;
 use utoipa::openapi::response::{Response, ResponseBuilder};
@@ -27,11 +28,11 @@ impl<T: ToSchema> IntoResponses for Read<T> {
     fn responses() -> Responses {
         let body = AllOfBuilder::new().item(of::<T>()).item(of::<Served>());
         let json = Content::new(Some(Schema::from(body.build())));
-        let ok = read(ResponseBuilder::new().description("What was asked for").content("application/json", json));
+        let ok = ResponseBuilder::new().description("What was asked for").content("application/json", json);
         let unchanged = "What the client has already (`If-None-Match`) is still right";
         let unchanged = read(ResponseBuilder::new().description(unchanged));
         let mut all = problems(&[ErrorCode::InvalidRequest, ErrorCode::VersionUnavailable, ErrorCode::Unavailable]);
-        all.insert("200".into(), following(ok).into());
+        all.insert("200".into(), read(ok).build().into());
         all.insert("304".into(), unchanged.build().into());
         all
     }
@@ -58,7 +59,7 @@ impl<T: ToSchema> IntoResponses for Order<T> {
             .content("application/json", Content::new(Some(of::<T>())))
             .header("Cache-Control", required(text("Always `no-store`", "no-store")))
             .header(header_name(headers::BAZAR_VERSION), required(schema::version()))
-            .link("its book", link("info", "id", "$response.body#/bookId"));
+            .link("book", link("info", "id", "$response.body#/bookId"));
         let mut all = problems(&[
             ErrorCode::InvalidRequest,
             ErrorCode::OrderNotFound,
@@ -67,6 +68,24 @@ impl<T: ToSchema> IntoResponses for Order<T> {
         ]);
         all.insert("200".into(), ok.build().into());
         all
+    }
+}
+
+/// The description of the API.
+pub struct Document;
+
+impl IntoResponses for Document {
+    fn responses() -> Responses {
+        let described = |answer: ResponseBuilder| {
+            answer
+                .header("Cache-Control", required(text("Always `no-cache`", "no-cache")))
+                .header("ETag", required(text("Of the document", "\"077244a9bcab0790f38e753f1db7bf9d\"")))
+                .build()
+        };
+        let json = Content::new(Some(ObjectBuilder::new().build()));
+        let ok = ResponseBuilder::new().description("The document").content("application/json", json);
+        let unchanged = ResponseBuilder::new().description("The client has it already");
+        [("200".into(), described(ok).into()), ("304".into(), described(unchanged).into())].into()
     }
 }
 
@@ -80,8 +99,8 @@ impl<T: ToSchema> IntoResponses for Bought<T> {
             .content("application/json", Content::new(Some(of::<T>())))
             .header("Cache-Control", required(text("Always `no-store`", "no-store")))
             .header(header_name(headers::BAZAR_VERSION), required(schema::version()))
-            .link("the order", link("order", "id", "$response.body#/orderId"))
-            .link("its book", link("info", "id", "$response.body#/bookId"));
+            .link("order", link("order", "id", "$response.body#/orderId"))
+            .link("book", link("info", "id", "$response.body#/bookId"));
         let mut all = problems(&[
             ErrorCode::InvalidRequest,
             ErrorCode::BookNotFound,
@@ -95,8 +114,9 @@ impl<T: ToSchema> IntoResponses for Bought<T> {
             ErrorCode::Unavailable,
         ]);
         all.insert("200".into(), ok.build().into());
-        let replayed = text("There if an earlier request with this key got this answer first", "true");
-        let key = Header { description: Some("The key of this purchase".into()), ..header(schema::idempotency_key()) };
+        let replayed = header(text("There if an earlier request with this key got this answer first", "true"));
+        let mut key = header(schema::idempotency_key());
+        key.description = Some("The key of this purchase, unless it came with a wrong one".into());
         for answer in all.values_mut() {
             if let RefOr::T(answer) = answer {
                 answer.headers.insert(header_name(headers::IDEMPOTENCY_KEY), key.clone().into());
@@ -108,7 +128,7 @@ impl<T: ToSchema> IntoResponses for Bought<T> {
 }
 
 /// Refusals with these codes, each under its status.
-pub fn problems(codes: &[ErrorCode]) -> Responses {
+fn problems(codes: &[ErrorCode]) -> Responses {
     let mut by_status: BTreeMap<u16, Vec<ErrorCode>> = BTreeMap::new();
     for &code in codes {
         by_status.entry(code.status()).or_default().push(code);
@@ -120,7 +140,10 @@ pub fn problems(codes: &[ErrorCode]) -> Responses {
 /// The envelope of all refusals, with one example for each code.
 fn problem(status: u16, codes: &[ErrorCode]) -> Response {
     let named: Vec<String> = codes.iter().map(|code| format!("`{code}`")).collect();
-    let only = ObjectBuilder::new().property("status", one_of([status])).property("code", one_of(codes));
+    let known = codes.iter().map(|code| Value::from(code.as_str()));
+    let only = ObjectBuilder::new()
+        .property("status", one_of(Type::Integer, [status.into()]))
+        .property("code", one_of(Type::String, known));
     let schema = AllOfBuilder::new().item(of::<Problem>()).item(only);
     let examples = codes.iter().map(|&code| {
         let problem = serde_json::to_value(Problem::from(code)).ok();
@@ -133,7 +156,7 @@ fn problem(status: u16, codes: &[ErrorCode]) -> Response {
         .content(Problem::CONTENT_TYPE, content)
         .header("Cache-Control", required(text("`no-store`, but for answers of the cache", "no-store")));
     match codes.contains(&ErrorCode::Unavailable) {
-        true => answer.header("Retry-After", required(whole("Seconds to wait before another attempt"))).build(),
+        true => answer.header("Retry-After", required(seconds())).build(),
         false => answer.build(),
     }
 }
@@ -152,25 +175,23 @@ fn read(answer: ResponseBuilder) -> ResponseBuilder {
         .header("Warning", header(warning))
 }
 
-/// To the first book or topic of a list.
-fn following(answer: ResponseBuilder, links: &[(&str, Link)]) -> ResponseBuilder {
-    links.iter().fold(answer, |answer, (name, link)| answer.link(*name, link.clone()))
-}
-
 /// `parameter` of another operation, taken from this answer.
-pub fn link(operation: &str, parameter: &str, from: &str) -> Link {
+fn link(operation: &str, parameter: &str, from: &str) -> Link {
     Link::builder().operation_id(operation).parameter(parameter, from).build()
 }
 
-pub fn required(schema: Object) -> Header {
+/// A header that is always there.
+fn required(schema: Object) -> Header {
+    // utoipa's header lacks this member; what is among its extensions is written beside the others.
+    let mut member = Extensions::default();
+    member.insert("required".into(), Value::Bool(true));
     let mut header = header(schema);
-    // The description has no member for it: utoipa writes what it does not know as an extension.
-    header.extensions = None;
+    header.extensions = Some(member);
     header
 }
 
-pub fn header(schema: Object) -> Header {
-    let about = schema.description.clone();
+fn header(mut schema: Object) -> Header {
+    let about = schema.description.take();
     HeaderBuilder::new().description(about).schema(Some(schema)).build()
 }
 
@@ -180,6 +201,10 @@ fn of<T: ToSchema>() -> Ref {
 
 fn one_of(kind: Type, values: impl IntoIterator<Item = Value>) -> Object {
     ObjectBuilder::new().schema_type(SchemaType::new(kind)).enum_values(Some(values)).build()
+}
+
+fn seconds() -> Object {
+    schema::whole(1..=3600, "Seconds to wait before another attempt", 1)
 }
 
 fn string(about: &str) -> ObjectBuilder {

@@ -7,7 +7,7 @@ use crate::wire::{headers, schema};
 use serde_json::Value;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
-use utoipa::openapi::{Required, RefOr};
+use utoipa::openapi::Required;
 use utoipa::IntoParams;
 
 /// A type that stands for some parameters in `#[utoipa::path(params(…))]`.
@@ -67,8 +67,8 @@ const CONSISTENCY: &str = "`linearizable`: the latest, or a 503. `stale`: whatev
 
 const MIN_VERSION: &str = "The answer is not older than this, as `Bazar-Version` or a purchase's `version` said";
 
-fn path(name: &str, schema: Object) -> Parameter {
-    let about = schema.description.clone();
+fn path(name: &str, mut schema: Object) -> Parameter {
+    let about = schema.description.take();
     parameter(name, ParameterIn::Path, Required::True, schema).description(about).build()
 }
 
