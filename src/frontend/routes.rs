@@ -17,7 +17,9 @@ use crate::coherence::lease::{Fence, FenceAnswer};
 use crate::domain::{BookId, IdempotencyKey, Invalid, OrderId, Topic, Words};
 use crate::member::Member;
 use crate::pages;
-use crate::server::{ApiError, __path_healthz, healthz, read_body, read_json, request_id, require_token, resource};
+use crate::server::{
+    __path_healthz, ApiError, healthz, read_body, read_json, request_id, require_token, resource,
+};
 use crate::wire::frontend::{HOLDER, HolderAnswer, INVALIDATE};
 use crate::wire::public::{
     BookView, DEFAULT_LIMIT, MAX_LIMIT, OrderView, PurchaseBody, PurchaseView, SearchView, TopicsView,
@@ -51,15 +53,15 @@ pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>, hits: Hits) {
 /// expression: they come last.
 pub fn endpoints() -> Vec<Endpoint> {
     vec![
-        Endpoint::new::<__path_purchase>(|| web::to(purchase)),
-        Endpoint::new::<__path_topics>(|| web::to(topics)),
-        Endpoint::new::<__path_healthz>(|| web::to(healthz)),
-        Endpoint::new::<__path_readyz>(|| web::to(readyz)),
-        Endpoint::new::<__path_query>(|| web::to(query)),
-        Endpoint::new::<__path_description>(|| web::to(description)),
-        Endpoint::new::<__path_info>(|| web::to(info)),
-        Endpoint::new::<__path_search>(|| web::to(search)),
-        Endpoint::new::<__path_order>(|| web::to(order)),
+        Endpoint::new::<__path_purchase>("orders", || web::to(purchase)),
+        Endpoint::new::<__path_topics>("catalog", || web::to(topics)),
+        Endpoint::new::<__path_healthz>("operation", || web::to(healthz)),
+        Endpoint::new::<__path_readyz>("operation", || web::to(readyz)),
+        Endpoint::new::<__path_query>("catalog", || web::to(query)),
+        Endpoint::new::<__path_description>("operation", || web::to(description)),
+        Endpoint::new::<__path_info>("catalog", || web::to(info)),
+        Endpoint::new::<__path_search>("catalog", || web::to(search)),
+        Endpoint::new::<__path_order>("orders", || web::to(order)),
     ]
 }
 
@@ -85,7 +87,7 @@ pub fn internal(config: &mut ServiceConfig, leases: Arc<LeaseKeeper>, shop: Arc<
 ///
 /// A topic that has no books is an empty list. `next` is the path of the following page.
 #[utoipa::path(
-    get, path = "/catalog-service/search/{topic}", tag = "catalog",
+    get, path = "/catalog-service/search/{topic}",
     params(TopicName, PageOfTopic, Demand, Revalidation), responses(Read<SearchView<'_>>)
 )]
 async fn search(shop: Data<Shop>, request: HttpRequest) -> Answer {
@@ -99,7 +101,7 @@ async fn search(shop: Data<Shop>, request: HttpRequest) -> Answer {
 /// All of the words must be in a title, in any order, letter case or accent. The last one, and one that ends
 /// in `*`, may be the beginning of a longer word if it has three letters. The shortest title comes first.
 #[utoipa::path(
-    get, path = "/catalog-service/search", tag = "catalog",
+    get, path = "/catalog-service/search",
     params(PageFound, Demand, Revalidation), responses(Read<SearchView<'_>>)
 )]
 async fn query(shop: Data<Shop>, request: HttpRequest) -> Answer {
@@ -110,7 +112,7 @@ async fn query(shop: Data<Shop>, request: HttpRequest) -> Answer {
 
 /// A book
 #[utoipa::path(
-    get, path = "/catalog-service/info/{id}", tag = "catalog",
+    get, path = "/catalog-service/info/{id}",
     params(BookNumber, Demand, Revalidation), responses(Read<BookView<'_>>, NoSuchBook)
 )]
 async fn info(shop: Data<Shop>, request: HttpRequest) -> Answer {
@@ -121,7 +123,7 @@ async fn info(shop: Data<Shop>, request: HttpRequest) -> Answer {
 
 /// All topics
 #[utoipa::path(
-    get, path = "/catalog-service/topics", tag = "catalog",
+    get, path = "/catalog-service/topics",
     params(Demand, Revalidation), responses(Read<TopicsView<'_>>)
 )]
 async fn topics(shop: Data<Shop>, request: HttpRequest) -> Answer {
@@ -154,7 +156,7 @@ async fn read(shop: &Shop, want: &Want, request: &HttpRequest, came_in: Moment) 
 /// A 503, or no answer, means that the outcome is not known: repeat it under the same `Idempotency-Key`, and
 /// it is bought once. A refusal is remembered under its key as well.
 #[utoipa::path(
-    post, path = "/order-service/purchase", tag = "orders",
+    post, path = "/order-service/purchase",
     params(Key), request_body = PurchaseBody, responses(Bought<PurchaseView>)
 )]
 async fn purchase(shop: Data<Shop>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
@@ -221,7 +223,7 @@ fn is_json(content_type: &HeaderValue) -> bool {
 ///
 /// That there is no such order is the master's word: an order that was acknowledged is always found.
 #[utoipa::path(
-    get, path = "/order-service/orders/{id}", tag = "orders",
+    get, path = "/order-service/orders/{id}",
     params(OrderNumber, Demand), responses(Order<OrderView>)
 )]
 async fn order(shop: Data<Shop>, request: HttpRequest) -> Answer {
@@ -239,7 +241,7 @@ async fn order(shop: Data<Shop>, request: HttpRequest) -> Answer {
 }
 
 /// Is this description
-#[utoipa::path(get, path = "/openapi.json", tag = "operation", params(Revalidation), responses(Document))]
+#[utoipa::path(get, path = "/openapi.json", params(Revalidation), responses(Document))]
 async fn description(request: HttpRequest) -> HttpResponse {
     DESCRIPTION.answer(&request)
 }
@@ -248,7 +250,7 @@ async fn description(request: HttpRequest) -> HttpResponse {
 ///
 /// One line for each dependency; 503 when purchases or reads have nowhere to go.
 #[utoipa::path(
-    get, path = "/readyz", tag = "operation",
+    get, path = "/readyz",
     responses(
         (status = 200, body = String, content_type = "text/plain", description = "It can",
          example = "catalog: 2 of 2 nodes are well\norder: 2 of 2 nodes are well\nlease: held in epoch 1\nredis: not configured\n"),

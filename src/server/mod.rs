@@ -15,8 +15,8 @@ use actix_http::Request;
 use actix_service::{IntoServiceFactory, ServiceFactory};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
-use actix_web::http::{Method, StatusCode};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Resource, ResponseError, Route};
@@ -289,7 +289,7 @@ pub fn request_id(request: &HttpRequest) -> String {
 /// Does it live?
 // To another member it also says what it has met: so epochs travel with the probes where nothing else does.
 #[utoipa::path(
-    get, path = "/healthz", tag = "operation",
+    get, path = "/healthz",
     responses((status = 200, body = String, content_type = "text/plain", description = "It does", example = "ok\n"))
 )]
 pub async fn healthz(request: HttpRequest) -> HttpResponse {

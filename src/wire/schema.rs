@@ -60,7 +60,7 @@ pub fn offer() -> Object {
 pub fn version() -> Object {
     let about = "A state of the store, `<epoch>.<seq>`. Later states of one epoch have a higher `seq`.";
     let named = SchemaFormat::Custom("version".into());
-    text(about, "1.7").pattern(Some(VERSION)).format(Some(named)).build()
+    text(about, "1.1").pattern(Some(VERSION)).format(Some(named)).build()
 }
 
 pub fn order_id() -> Object {

@@ -4,8 +4,8 @@ use super::schema;
 use bytes::{BufMut, Bytes, BytesMut};
 use std::borrow::Cow;
 use std::time::Duration;
-use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
 use utoipa::{PartialSchema, ToSchema};
 
 /// The members that [`finish`] adds.

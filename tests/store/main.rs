@@ -20,6 +20,7 @@ mod lease;
 mod levels;
 mod load;
 mod nginx;
+mod openapi;
 mod overload;
 mod query;
 mod recipes;

@@ -31,7 +31,8 @@ impl<T: ToSchema> IntoResponses for Read<T> {
         let ok = ResponseBuilder::new().description("What was asked for").content("application/json", json);
         let unchanged = "What the client has already (`If-None-Match`) is still right";
         let unchanged = read(ResponseBuilder::new().description(unchanged));
-        let mut all = problems(&[ErrorCode::InvalidRequest, ErrorCode::VersionUnavailable, ErrorCode::Unavailable]);
+        let mut all =
+            problems(&[ErrorCode::InvalidRequest, ErrorCode::VersionUnavailable, ErrorCode::Unavailable]);
         all.insert("200".into(), read(ok).build().into());
         all.insert("304".into(), unchanged.build().into());
         all
@@ -114,12 +115,17 @@ impl<T: ToSchema> IntoResponses for Bought<T> {
             ErrorCode::Unavailable,
         ]);
         all.insert("200".into(), ok.build().into());
-        let replayed = header(text("There if an earlier request with this key got this answer first", "true"));
+        let replayed =
+            header(text("There if an earlier request with this key got this answer first", "true"));
         let mut key = header(schema::idempotency_key());
         key.description = Some("The key of this purchase, unless it came with a wrong one".into());
-        for answer in all.values_mut() {
-            if let RefOr::T(answer) = answer {
+        for (status, answer) in &mut all {
+            let RefOr::T(answer) = answer else { continue };
+            // What is no JSON is refused before its key is looked at.
+            if *status != ErrorCode::UnsupportedMediaType.status().to_string() {
                 answer.headers.insert(header_name(headers::IDEMPOTENCY_KEY), key.clone().into());
+            }
+            if matches!(status.as_str(), "200" | "404" | "409" | "422") {
                 answer.headers.insert(header_name(headers::IDEMPOTENCY_REPLAYED), replayed.clone().into());
             }
         }
@@ -133,7 +139,8 @@ fn problems(codes: &[ErrorCode]) -> Responses {
     for &code in codes {
         by_status.entry(code.status()).or_default().push(code);
     }
-    let answer = |(status, codes): (u16, Vec<ErrorCode>)| (status.to_string(), problem(status, &codes).into());
+    let answer =
+        |(status, codes): (u16, Vec<ErrorCode>)| (status.to_string(), problem(status, &codes).into());
     by_status.into_iter().map(answer).collect()
 }
 

@@ -7,25 +7,27 @@ use crate::server::resource_of;
 use actix_web::Route;
 use actix_web::http::Method;
 use actix_web::web::ServiceConfig;
-use utoipa::openapi::path::{HttpMethod, Operation};
+use utoipa::openapi::path::{HttpMethod, Operation, PathItem};
 
 /// Every route of theirs answers without them as well.
 const PREFIXES: [&str; 2] = ["/catalog-service", "/order-service"];
 
 pub struct Endpoint {
     pub path: String,
-    pub method: HttpMethod,
+    method: HttpMethod,
     pub operation: Operation,
     route: fn() -> Route,
 }
 
 impl Endpoint {
     /// `D` describes the handler that `route` leads to: `#[utoipa::path]` above a function `info` makes a
-    /// type `__path_info`.
-    pub fn new<D: utoipa::Path>(route: fn() -> Route) -> Self {
+    /// type `__path_info`. `tag` is the part of the document in which it stands.
+    pub fn new<D: utoipa::Path>(tag: &str, route: fn() -> Route) -> Self {
         // The attribute allows for several methods; no route of ours has them.
         let method = D::methods().into_iter().next().unwrap_or(HttpMethod::Get);
-        Self { path: D::path(), method, operation: D::operation(), route }
+        let mut operation = D::operation();
+        operation.tags = Some(vec![tag.to_owned()]);
+        Self { path: D::path(), method, operation, route }
     }
 
     /// What it answers to: its path, and the same without its service prefix.
@@ -34,7 +36,12 @@ impl Endpoint {
         short.into_iter().chain([self.path.as_str()])
     }
 
-    fn method(&self) -> Method {
+    /// How it stands in the document.
+    pub fn described(self) -> (String, PathItem) {
+        (self.path, PathItem::new(self.method, self.operation))
+    }
+
+    pub fn method(&self) -> Method {
         match self.method {
             HttpMethod::Get => Method::GET,
             HttpMethod::Post => Method::POST,

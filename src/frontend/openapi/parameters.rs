@@ -5,10 +5,10 @@ use crate::frontend::demand::Demand;
 use crate::wire::public::{DEFAULT_LIMIT, MAX_LIMIT};
 use crate::wire::{headers, schema};
 use serde_json::Value;
+use utoipa::IntoParams;
+use utoipa::openapi::Required;
 use utoipa::openapi::path::{Parameter, ParameterBuilder, ParameterIn};
 use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
-use utoipa::openapi::Required;
-use utoipa::IntoParams;
 
 /// A type that stands for some parameters in `#[utoipa::path(params(…))]`.
 macro_rules! parameters {
@@ -65,7 +65,8 @@ const CONSISTENCY: &str = "`linearizable`: the latest, or a 503. `stale`: whatev
     if it may be old. Without it: the latest, and only when the master cannot be reached a stale answer with \
     that warning.";
 
-const MIN_VERSION: &str = "The answer is not older than this, as `Bazar-Version` or a purchase's `version` said";
+const MIN_VERSION: &str =
+    "The answer is not older than this, as `Bazar-Version` or a purchase's `version` said";
 
 fn path(name: &str, mut schema: Object) -> Parameter {
     let about = schema.description.take();
@@ -98,8 +99,5 @@ fn consistency() -> Object {
 }
 
 fn text(example: &str) -> Object {
-    ObjectBuilder::new()
-        .schema_type(SchemaType::new(Type::String))
-        .examples([Value::from(example)])
-        .build()
+    ObjectBuilder::new().schema_type(SchemaType::new(Type::String)).examples([Value::from(example)]).build()
 }
