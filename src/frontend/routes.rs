@@ -8,7 +8,7 @@ use super::openapi::answers::{Bought, Document, NoSuchBook, Order, Read};
 use super::openapi::parameters::{
     BookNumber, Key, OrderNumber, PageFound, PageOfTopic, Revalidation, TopicName,
 };
-use super::openapi::{self, Endpoint, Served as Described};
+use super::openapi::{self, Docs, Endpoint, Served as Described};
 use super::shop::{Decided, Shop};
 use crate::abort;
 use crate::clock;
@@ -47,6 +47,8 @@ pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>, hits: Hits) {
     // The router tries them in turn.
     openapi::register(config, &endpoints());
     pages::configure(config);
+    openapi::configure(config);
+    config.service(resource("/docs", "GET", web::get().to(docs)));
 }
 
 /// The public API: what is served, and what is described. Routes with a parameter are found by a regular
@@ -65,8 +67,13 @@ pub fn endpoints() -> Vec<Endpoint> {
     ]
 }
 
-/// The API's description, as it is served.
+/// The API's description, as it is served to programs and to people.
 static DESCRIPTION: LazyLock<Described> = LazyLock::new(|| Described::new(&openapi::document(endpoints())));
+static DOCS: LazyLock<Docs> = LazyLock::new(|| Docs::new(&openapi::document(endpoints())));
+
+async fn docs() -> HttpResponse {
+    DOCS.answer()
+}
 
 pub fn internal(config: &mut ServiceConfig, leases: Arc<LeaseKeeper>, shop: Arc<Shop>, member: Member) {
     config

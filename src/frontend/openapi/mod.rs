@@ -5,18 +5,22 @@
 //! | `endpoint` | a route together with its description; both come from one place |
 //! | `parameters` | what requests bring along |
 //! | `answers` | what comes back: statuses, headers, codes, examples |
+//! | `page` | the description as a page to read and to try |
 //!
 //! A new route of the API is a handler with `#[utoipa::path]` above it, a line in the list of its endpoints
 //! (`routes::endpoints`), and, where it has bodies of its own, their names in [`Described`].
 
 pub mod answers;
 mod endpoint;
+mod page;
 pub mod parameters;
 
 pub use endpoint::{Endpoint, register};
+pub use page::Docs;
 
 use crate::wire::{Problem, public, splice};
 use actix_web::http::header::{self, EntityTag, Header, IfNoneMatch};
+use actix_web::web::ServiceConfig;
 use actix_web::{HttpRequest, HttpResponse};
 use bytes::Bytes;
 use sha2::{Digest, Sha256};
@@ -55,6 +59,13 @@ pub fn document(endpoints: Vec<Endpoint>) -> utoipa::openapi::OpenApi {
     let mut document = Described::openapi();
     document.paths = paths.build();
     document
+}
+
+/// Serves what the page needs.
+pub fn configure(config: &mut ServiceConfig) {
+    for asset in [&page::STYLE, &page::SCRIPT] {
+        asset.configure(config);
+    }
 }
 
 /// A document as it is served: always the same, so whoever keeps it need only ask whether it still is.
