@@ -247,7 +247,7 @@ async fn order(shop: Data<Shop>, request: HttpRequest) -> Answer {
     Ok(answer.json(OrderView::from(&order)))
 }
 
-/// Is this description
+/// This description
 #[utoipa::path(get, path = "/openapi.json", params(Revalidation), responses(Document))]
 async fn description(request: HttpRequest) -> HttpResponse {
     DESCRIPTION.answer(&request)
