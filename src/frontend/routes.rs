@@ -4,12 +4,14 @@ use super::answer;
 use super::cache::{By, LeaseKeeper, Want};
 use super::demand::Demand;
 use super::hits::Hits;
+use super::live::{self, Live};
 use super::openapi::answers::{Bought, Document, NoSuchBook, Order, Read};
 use super::openapi::parameters::{
     BookNumber, Key, OrderNumber, PageFound, PageOfTopic, Revalidation, TopicName,
 };
 use super::openapi::{self, Docs, Endpoint, Served as Described};
 use super::shop::{Decided, Shop};
+use super::status::{Own, status};
 use crate::abort;
 use crate::clock;
 use crate::coherence::Moment;
@@ -24,6 +26,7 @@ use crate::wire::frontend::{HOLDER, HolderAnswer, INVALIDATE};
 use crate::wire::public::{
     BookView, DEFAULT_LIMIT, MAX_LIMIT, OrderView, PurchaseBody, PurchaseView, SearchView, TopicsView,
 };
+use crate::wire::status::STATUS;
 use crate::wire::{ErrorCode, Problem, headers};
 use actix_web::http::Uri;
 use actix_web::http::header::{self, Header, HeaderValue, IfNoneMatch};
@@ -42,11 +45,12 @@ const MAX_FENCE_BODY: usize = 512 << 10;
 
 type Answer = Result<HttpResponse, ApiError>;
 
-pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>, hits: Hits) {
-    config.app_data(Data::from(shop)).app_data(hits);
+pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>, live: Arc<Live>, hits: Hits) {
+    config.app_data(Data::from(shop)).app_data(Data::from(live)).app_data(hits);
     // The router tries them in turn.
     openapi::register(config, &endpoints());
     pages::configure(config);
+    live::configure(config);
     openapi::configure(config);
     config.service(resource("/docs", "GET", web::get().to(docs)));
 }
@@ -75,8 +79,10 @@ async fn docs() -> HttpResponse {
     DOCS.answer()
 }
 
-pub fn internal(config: &mut ServiceConfig, leases: Arc<LeaseKeeper>, shop: Arc<Shop>, member: Member) {
+pub fn internal(config: &mut ServiceConfig, own: Arc<Own>, shop: Arc<Shop>, member: Member) {
+    let leases = Arc::clone(&shop.cache.leases);
     config
+        .app_data(Data::from(own))
         .app_data(Data::new(member))
         .app_data(Data::from(leases))
         .app_data(Data::from(shop))
@@ -86,7 +92,8 @@ pub fn internal(config: &mut ServiceConfig, leases: Arc<LeaseKeeper>, shop: Arc<
             web::scope("")
                 .wrap(from_fn(require_token))
                 .service(resource(INVALIDATE, "POST", web::post().to(invalidate)))
-                .service(resource(HOLDER, "GET", web::get().to(holder))),
+                .service(resource(HOLDER, "GET", web::get().to(holder)))
+                .service(resource(STATUS, "GET", web::get().to(status))),
         );
 }
 
@@ -150,7 +157,7 @@ async fn read(shop: &Shop, want: &Want, request: &HttpRequest, came_in: Moment) 
         && demand == Demand::default()
         && let Some(hits) = request.app_data::<Hits>()
     {
-        hits.remember(request.uri(), &served.entry);
+        hits.remember(request, &served.entry);
     }
     // A header that is no list of tags is none.
     let has = request.headers().contains_key(&header::IF_NONE_MATCH);
@@ -289,6 +296,7 @@ async fn readyz(shop: Data<Shop>) -> HttpResponse {
 async fn invalidate(shop: Data<Shop>, request: HttpRequest, payload: web::Payload) -> Answer {
     let fence: Fence = read_json(payload, MAX_FENCE_BODY).await?;
     abort::point(abort::FENCE_RECEIVED);
+    shop.cache.counts.fenced();
     match shop.cache.announced(&fence).await {
         FenceAnswer::Raised => {
             abort::point(abort::FENCE_RAISED);

@@ -11,5 +11,6 @@ pub mod public;
 pub mod schema;
 pub mod shopper;
 pub mod splice;
+pub mod status;
 
 pub use error::{ErrorCode, Problem};

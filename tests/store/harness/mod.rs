@@ -5,13 +5,17 @@
 //! | `process` | one process: started, paused, killed, stopped, started again at its old address |
 //! | `cluster` | a whole store of processes |
 //! | `client` | HTTP with deadlines |
+//! | `events` | open pages |
 //! | `rows` | what a data directory holds |
 //! | `redis`, `nginx` | the neighbours: a Redis server, nginx |
+//! | `browser` | headless Chromium |
 //! | `gate`, `meddler`, `disk` | links that can be held or damage what they carry, a failing disk |
 
+mod browser;
 mod client;
 mod cluster;
 mod disk;
+mod events;
 mod gate;
 mod meddler;
 mod nginx;
@@ -19,9 +23,11 @@ mod process;
 mod redis;
 mod rows;
 
+pub use browser::{Browser, Look};
 pub use client::{Answer, Client, raw};
 pub use cluster::{Cluster, Shape, TOKEN, start_nodes};
 pub use disk::Disk;
+pub use events::{Events, connect};
 pub use gate::Gate;
 pub use meddler::{Damage, Meddler};
 pub use nginx::Nginx;
