@@ -82,6 +82,12 @@ pub enum Command {
         /// The URL to get; any answer but 2xx within two seconds is a failure
         url: String,
     },
+    /// Print the description of the public API, OpenAPI 3.1
+    #[command(
+        after_help = "A running store serves the same at /openapi.json, and a page to read and try it at /docs.\n\n\
+                            Examples:\n  bazar openapi > bazar.json\n  bazar openapi | jq -r '.paths | keys[]'"
+    )]
+    Openapi,
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  bazar completions bash > /etc/bash_completion.d/bazar")]
     Completions {

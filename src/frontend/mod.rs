@@ -7,6 +7,7 @@
 //! | `hits` | the short way of a cached read, below the router |
 //! | `answer` | what the answer to a read looks like |
 //! | `demand` | what a reader demands of one answer: its level, its least version |
+//! | `openapi/` | the public API's description, from which its routes are registered |
 //! | `shop` | what a customer can do |
 //! | `admin/` | what a keeper can do, with the admin token |
 //! | `orders` | the way to the order nodes |
@@ -25,6 +26,7 @@ mod cache;
 mod demand;
 mod hits;
 mod live;
+mod openapi;
 mod orders;
 mod path;
 mod routes;
@@ -97,6 +99,11 @@ pub enum FrontendError {
     Redis(String),
     #[error("a listener failed: {0}")]
     Serve(#[from] std::io::Error),
+}
+
+/// The description of the public API.
+pub fn description() -> utoipa::openapi::OpenApi {
+    openapi::document(routes::endpoints())
 }
 
 /// A frontend that is bound.

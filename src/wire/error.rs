@@ -8,6 +8,7 @@
 use crate::domain::{EditRefusal, Invalid, Refusal};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use utoipa::ToSchema;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $status:literal, $sentence:literal;)*) => {
@@ -101,13 +102,21 @@ impl<'de> Deserialize<'de> for ErrorCode {
 
 /// The envelope: `application/problem+json` (RFC 9457) with a stable `code`, and an `error` member with
 /// the sentence that older clients read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
+    /// Always `about:blank`: the status and the code say all.
     #[serde(rename = "type")]
+    #[schema(example = "about:blank")]
     kind: String,
+    /// The name of the status.
     title: String,
+    /// The status of the answer.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
+    /// A stable name for what went wrong.
+    #[schema(value_type = String)]
     pub code: ErrorCode,
+    /// A sentence for the reader.
     pub error: String,
 }
 

@@ -9,6 +9,7 @@ pub mod frontend;
 pub mod headers;
 pub mod order;
 pub mod public;
+pub mod schema;
 pub mod shopper;
 pub mod splice;
 pub mod status;

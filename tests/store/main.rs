@@ -24,6 +24,7 @@ mod levels;
 mod live;
 mod load;
 mod nginx;
+mod openapi;
 mod overload;
 mod query;
 mod recipes;
