@@ -82,6 +82,14 @@ pub enum Command {
         /// The URL to get; any answer but 2xx within two seconds is a failure
         url: String,
     },
+    /// Run a program that ends with the process that started this one
+    #[command(hide = true)]
+    Leashed {
+        parent: u32,
+        program: PathBuf,
+        #[arg(last = true)]
+        args: Vec<std::ffi::OsString>,
+    },
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  bazar completions bash > /etc/bash_completion.d/bazar")]
     Completions {
@@ -215,6 +223,10 @@ pub struct UpArgs {
     /// only: ttl, delete-then-write, write-then-delete or none. ANSWERS MAY BE STALE [default: the protocol]
     #[arg(long, value_name = "RECIPE", env = "BAZAR_UNSAFE_COHERENCE")]
     pub unsafe_coherence: Option<String>,
+    /// Run the roles as processes of their own, with buttons on the dashboard to kill, pause and cut them off;
+    /// the frontends get the ports behind --listen, which is on the loopback
+    #[arg(long, env = "BAZAR_DEMO")]
+    pub demo: bool,
     #[command(flatten)]
     pub common: Common,
 }
