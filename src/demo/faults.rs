@@ -157,6 +157,24 @@ impl Faults {
 }
 
 impl Kind {
+    /// As it travels.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Kind::Kill => "kill",
+            Kind::Pause => "pause",
+            Kind::Cut => "cut",
+        }
+    }
+
+    /// What a button says.
+    pub const fn in_words(self) -> &'static str {
+        match self {
+            Kind::Kill => "Kill",
+            Kind::Pause => "Pause",
+            Kind::Cut => "Cut off",
+        }
+    }
+
     pub const fn done(self) -> &'static str {
         match self {
             Kind::Kill => "killed",

@@ -29,6 +29,7 @@ mod journal;
 pub mod leash;
 mod links;
 mod loading;
+mod panel;
 mod place;
 mod process;
 mod redis;

@@ -7,7 +7,7 @@ use super::loading;
 use super::place::Place;
 use super::process::State;
 use super::redis::Redis;
-use serde::Serialize;
+use serde::{Serialize, Serializer};
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
@@ -32,8 +32,7 @@ pub struct ProcessView {
 }
 
 /// What people see of a process.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Shape {
     Starting,
     Running,
@@ -89,6 +88,12 @@ impl Demo {
             Redis::None { reason } => RedisView { kind: "none", reason: Some(reason) },
         };
         View { processes, redis, load: self.loading.shown(), journal: self.journal.told() }
+    }
+}
+
+impl Serialize for Shape {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str(self.in_words())
     }
 }
 

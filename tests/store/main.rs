@@ -6,6 +6,7 @@
 
 mod command_line;
 mod crash;
+mod demo;
 mod disk;
 mod edits;
 mod examples;
