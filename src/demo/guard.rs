@@ -11,6 +11,7 @@ use crate::wire::{ErrorCode, Problem};
 use actix_web::ResponseError;
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::guard::GuardContext;
 use actix_web::http::header::{self, HeaderMap};
 use actix_web::middleware::Next;
 use std::net::IpAddr;
@@ -47,6 +48,11 @@ pub async fn from_here(
             Ok(request.into_response(ApiError(problem).error_response()))
         }
     }
+}
+
+/// Whether a request is made in a name that is not of this machine.
+pub fn is_foreign(request: &GuardContext<'_>) -> bool {
+    refusal(request.head().headers(), true).is_some()
 }
 
 /// Why a request with these headers is refused.

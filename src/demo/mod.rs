@@ -38,13 +38,17 @@ mod wiring;
 
 use crate::access::Access;
 use crate::client::{BaseUrl, Peer};
+use crate::dashboard::{Controls, Dashboard, Kind, Surroundings, Whom};
 use crate::member::Member;
-use crate::server::{self, Site};
+use crate::server::{self, ApiError, Site};
 use crate::shutdown::Shutdown;
 use crate::telemetry::LogFormat;
 use crate::token::InternalToken;
+use crate::wire::ErrorCode;
 use crate::{pages, up};
+use actix_web::guard::fn_guard;
 use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpResponse, ResponseError};
 use faults::Faults;
 use frontends::Frontends;
 use guard::FormToken;
@@ -124,16 +128,17 @@ pub struct Demo {
     loading: Arc<Loading>,
     journal: Arc<Journal>,
     token: FormToken,
+    /// How we reach the roles: never cut.
+    ours: BTreeMap<Place, BaseUrl>,
 }
 
 /// The whole of it, bound and wired, with nothing started.
 pub struct App {
     listener: (std::net::TcpListener, SocketAddr),
     config: Config,
-    token: InternalToken,
+    member: Member,
     keepers: BTreeMap<Place, Keeper>,
     links: Vec<Link>,
-    master: BaseUrl,
     demo: Arc<Demo>,
 }
 
@@ -148,9 +153,9 @@ impl Config {
         let wiring = Wiring::plan(&self.store, self.log_format, &token, first, cut).map_err(DemoError::Wiring)?;
         let Wiring { processes, keepers, links, redis, ours } = wiring;
         let journal = Arc::new(Journal::default());
-        let master = ours[&Place::Master].clone();
-        let peer = Peer::new(master.clone(), &Member::new(token.clone()));
-        let loading = Loading::new(BaseUrl::from_addr(listener.1), peer, Arc::clone(&journal));
+        let member = Member::new(token);
+        let master = Peer::new(ours[&Place::Master].clone(), &member);
+        let loading = Loading::new(BaseUrl::from_addr(listener.1), master, Arc::clone(&journal));
         let mut can_be_cut: Vec<Place> = processes.keys().copied().collect();
         if matches!(redis, Redis::Given { authority: Some(_), .. }) {
             can_be_cut.push(Place::Redis);
@@ -164,8 +169,9 @@ impl Config {
             loading,
             journal,
             token: FormToken::random(),
+            ours,
         });
-        Ok(App { listener, config: self, token, keepers, links, master, demo })
+        Ok(App { listener, config: self, member, keepers, links, demo })
     }
 }
 
@@ -173,7 +179,7 @@ impl App {
     /// Starts everything and serves until `shutdown`, then stops role after role. `ready` is told the public
     /// address and those of the frontends.
     pub async fn run(self, shutdown: Shutdown, ready: impl FnOnce(&[SocketAddr])) -> Result<(), DemoError> {
-        let Self { listener, config, token, keepers, links, master, demo } = self;
+        let Self { listener, config, member, keepers, links, demo } = self;
         // Whatever happens, they end with this function.
         let mut carried = JoinSet::new();
         for link in links {
@@ -186,10 +192,10 @@ impl App {
         };
         let served = match started {
             Ok(Some(frontends)) => {
-                let access = Access { master, keeper: token.keeper() };
+                let access = Access { master: demo.ours[&Place::Master].clone(), keeper: member.token().keeper() };
                 let _until_the_end = access.publish(&config.store.data).map_err(DemoError::Access)?;
                 let workers = config.store.workers;
-                let entrance = Entrance { listener, workers, demo: Arc::clone(&demo), frontends };
+                let entrance = Entrance { listener, workers, member, demo: Arc::clone(&demo), frontends };
                 entrance.run(&shutdown, ready, async || {
                     demo.loading.close();
                     crew.stop_frontends().await;
@@ -208,6 +214,7 @@ impl App {
 struct Entrance {
     listener: (std::net::TcpListener, SocketAddr),
     workers: usize,
+    member: Member,
     demo: Arc<Demo>,
     /// Where each frontend listens.
     frontends: Vec<SocketAddr>,
@@ -221,16 +228,19 @@ impl Entrance {
         ready: impl FnOnce(&[SocketAddr]),
         meanwhile: impl AsyncFnOnce(),
     ) -> Result<(), DemoError> {
-        let Self { listener: (listener, addr), workers, demo, frontends: addrs } = self;
+        let Self { listener: (listener, addr), workers, member, demo, frontends: addrs } = self;
         let is_frontend = |process: &&Process| matches!(process.place, Place::Frontend(_));
         let frontends = Frontends::new(demo.processes.iter().filter(is_frontend).cloned());
         let frontends = Arc::new(frontends);
         let (stop, ended) = (Shutdown::new(), Shutdown::new());
+        let surroundings: Arc<dyn Surroundings> = Arc::<Demo>::clone(&demo);
+        let dashboard = Dashboard::new(surroundings, &member, shutdown.clone());
         let site = {
-            let (demo, frontends) = (Arc::clone(&demo), Arc::clone(&frontends));
+            let (demo, frontends, dashboard) = (Arc::clone(&demo), Arc::clone(&frontends), dashboard.clone());
             move || {
                 let (demo, frontends) = (Arc::clone(&demo), Arc::clone(&frontends));
-                let configure = |config: &mut ServiceConfig| routes(config, demo, frontends);
+                let dashboard = dashboard.clone();
+                let configure = move |config: &mut ServiceConfig| routes(config, demo, frontends, &dashboard);
                 Site { configure, label: None, shortcut: None }
             }
         };
@@ -246,6 +256,7 @@ impl Entrance {
             let (shutdown, also) = (shutdown.clone(), shutdown.clone());
             tasks.spawn_local(async move { frontends.keep(shutdown).await });
             tasks.spawn_local(async move { demo.keep(also).await });
+            tasks.spawn_local(async move { dashboard.keep().await });
         }
         frontends.all_well(FRONTENDS_PATIENCE).await;
         let addrs: Vec<SocketAddr> = std::iter::once(addr).chain(addrs).collect();
@@ -264,14 +275,50 @@ impl Entrance {
     }
 }
 
-fn routes(config: &mut ServiceConfig, demo: Arc<Demo>, frontends: Arc<Frontends>) {
+fn routes(config: &mut ServiceConfig, demo: Arc<Demo>, frontends: Arc<Frontends>, dashboard: &Dashboard) {
     pages::configure(config);
+    // Its forms have the token: not for who comes from elsewhere.
+    config.service(web::scope("/dashboard").guard(fn_guard(guard::is_foreign)).default_service(web::to(turned_away)));
+    dashboard.configure(config);
     config
         .app_data(Data::from(demo))
         .app_data(Data::from(frontends))
         .app_data(Data::new(entrance::client()))
         .configure(buttons::configure)
         .service(web::resource("/{everything_else:.*}").to(entrance::pass_on));
+}
+
+async fn turned_away() -> HttpResponse {
+    ApiError::from(ErrorCode::Forbidden).error_response()
+}
+
+impl Surroundings for Demo {
+    fn nodes(&self) -> Vec<Whom> {
+        let kind = |place| match place {
+            Place::Frontend(_) => Kind::Frontend,
+            Place::Order(_) => Kind::Order,
+            Place::Master | Place::Replica(_) | Place::Redis => Kind::Catalog,
+        };
+        let whom = |(&place, url): (&Place, &BaseUrl)| Whom {
+            kind: kind(place),
+            url: url.clone(),
+            name: Some(place.to_string()),
+        };
+        self.ours.iter().map(whom).collect()
+    }
+
+    fn are_all(&self) -> bool {
+        true
+    }
+
+    fn controls(&self) -> Option<Controls> {
+        Some(Controls { markup: self.panel(), styles: vec![&panel::STYLE], scripts: vec![&panel::SCRIPT] })
+    }
+
+    fn demo(&self) -> Option<serde_json::Value> {
+        // A view is strings and numbers: it always serializes.
+        serde_json::to_value(self.view()).ok()
+    }
 }
 
 impl Demo {

@@ -19,6 +19,7 @@ mod input;
 mod internal;
 mod lease;
 mod levels;
+mod live;
 mod load;
 mod nginx;
 mod overload;

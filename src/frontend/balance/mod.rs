@@ -9,6 +9,7 @@ mod select;
 use crate::client::{BaseUrl, CallError, Peer};
 use crate::member::Member;
 use crate::shutdown::Shutdown;
+use crate::wire::status::PoolNode;
 use arc_swap::ArcSwap;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -79,6 +80,10 @@ impl<W> Node<W> {
         self.master.store(as_master, Ordering::Relaxed);
     }
 
+    pub fn is_master(&self) -> bool {
+        self.master.load(Ordering::Relaxed)
+    }
+
     pub fn is_well(&self) -> bool {
         self.well.load(Ordering::Relaxed)
     }
@@ -118,9 +123,7 @@ impl<W: Way> Pool<W> {
     /// The same, but the write master only when no other node is well: for who can do without it and must
     /// not wait for it.
     pub fn pick_but_master(&self, tried: &[Arc<Node<W>>]) -> Option<Arc<Node<W>>> {
-        let others = |node: &Arc<Node<W>>| {
-            !node.master.load(Ordering::Relaxed) && node.is_well() && !is_in(tried, node)
-        };
+        let others = |node: &Arc<Node<W>>| !node.is_master() && node.is_well() && !is_in(tried, node);
         self.pick_where(others).or_else(|| self.pick(tried))
     }
 
@@ -136,6 +139,12 @@ impl<W: Way> Pool<W> {
     pub fn count(&self) -> (usize, usize) {
         let nodes = self.nodes.load();
         (nodes.len(), nodes.iter().filter(|node| node.is_well()).count())
+    }
+
+    /// The nodes, and who is in the balance.
+    pub fn standing(&self) -> Vec<PoolNode> {
+        let nodes = self.nodes.load();
+        nodes.iter().map(|node| PoolNode { url: node.peer.url().to_string(), well: node.is_well() }).collect()
     }
 
     /// Looks up and probes until `stop`.
