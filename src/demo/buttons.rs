@@ -10,11 +10,11 @@
 //!
 //! Each takes JSON, or a form with its `token`; who sent a form gets the dashboard back.
 
-use super::{Demo, Errand};
 use super::faults::{Kind, LONGEST};
 use super::guard::from_here;
 use super::loading::{PURCHASE_PERCENT, PURCHASES, RATE, RATES};
 use super::place::Place;
+use super::{Demo, Errand};
 
 use crate::pages::{self, Page, Section};
 use crate::server::{ApiError, read_body, resource};
@@ -147,9 +147,10 @@ async fn read<T: DeserializeOwned>(
 ) -> Result<T, Problem> {
     let body = read_body(payload, MAX_BODY).await?;
     if !is_form(request) {
-        let is_json = request.headers().get(header::CONTENT_TYPE).is_some_and(|kind| {
-            kind.as_bytes().to_ascii_lowercase().starts_with(b"application/json")
-        });
+        let is_json = request
+            .headers()
+            .get(header::CONTENT_TYPE)
+            .is_some_and(|kind| kind.as_bytes().to_ascii_lowercase().starts_with(b"application/json"));
         if !is_json {
             return Err(ErrorCode::UnsupportedMediaType.into());
         }
@@ -158,7 +159,10 @@ async fn read<T: DeserializeOwned>(
     let text = String::from_utf8_lossy(&body);
     let token = form::<Token>(&text).ok().filter(|form| demo.token.is(&form.token));
     if token.is_none() {
-        return Err(Problem::new(ErrorCode::Forbidden, "this form is not of a page that is open now: reload it"));
+        return Err(Problem::new(
+            ErrorCode::Forbidden,
+            "this form is not of a page that is open now: reload it",
+        ));
     }
     form(&text)
 }

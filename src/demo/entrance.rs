@@ -52,7 +52,12 @@ const OF_ONE_HOP: [HeaderName; 9] = [
 /// What a thread sends with.
 pub fn client() -> awc::Client {
     let connector = awc::Connector::new().timeout(CONNECT_DEADLINE).limit(CONNECTIONS);
-    awc::Client::builder().connector(connector).disable_redirects().no_default_headers().disable_timeout().finish()
+    awc::Client::builder()
+        .connector(connector)
+        .disable_redirects()
+        .no_default_headers()
+        .disable_timeout()
+        .finish()
 }
 
 /// A request on its way.
@@ -127,7 +132,9 @@ impl Passed {
             || request.headers().contains_key(header::TRANSFER_ENCODING);
         let body = match length {
             _ if !has_body => Body::Whole(Bytes::new()),
-            Some(length) if length <= MAX_REPEATABLE => Body::Whole(read_body(payload, MAX_REPEATABLE).await?),
+            Some(length) if length <= MAX_REPEATABLE => {
+                Body::Whole(read_body(payload, MAX_REPEATABLE).await?)
+            }
             _ => Body::Stream(Some(payload)),
         };
         let keyed = headers.contains_key(headers::IDEMPOTENCY_KEY);
@@ -140,7 +147,8 @@ impl Passed {
 
     async fn try_at(&mut self, frontend: &Frontend, client: &awc::Client) -> Result<HttpResponse, Failure> {
         let addr = frontend.addr().ok_or(Failure::NotSent)?;
-        let mut request = client.request(self.method.clone(), format!("{}{}", BaseUrl::from_addr(addr), self.path));
+        let mut request =
+            client.request(self.method.clone(), format!("{}{}", BaseUrl::from_addr(addr), self.path));
         *request.headers_mut() = self.headers.clone();
         let request = request.no_decompress();
         let sent = match &mut self.body {

@@ -89,7 +89,8 @@ impl Frontend {
 
     async fn answers(&self, client: &awc::Client) -> bool {
         let Some(addr) = self.addr() else { return false };
-        let probe = async { Some(client.get(format!("http://{addr}/healthz")).send().await.ok()?.body().await) };
+        let probe =
+            async { Some(client.get(format!("http://{addr}/healthz")).send().await.ok()?.body().await) };
         matches!(tokio::time::timeout(PROBE_DEADLINE, probe).await, Ok(Some(Ok(_))))
     }
 }

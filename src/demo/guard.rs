@@ -66,7 +66,8 @@ fn refusal(headers: &HeaderMap, safe: bool) -> Option<&'static str> {
         return None;
     }
     let same_origin = text(header::ORIGIN).is_none_or(|origin| origin.strip_prefix("http://") == Some(host));
-    let same_site = text(header::HeaderName::from_static("sec-fetch-site")).is_none_or(|from| from == "same-origin");
+    let same_site =
+        text(header::HeaderName::from_static("sec-fetch-site")).is_none_or(|from| from == "same-origin");
     (!same_origin || !same_site).then_some("this request comes from a page of somebody else")
 }
 
@@ -95,9 +96,16 @@ mod tests {
         for host in ["127.0.0.1:8083", "localhost:8083", "LOCALHOST", "[::1]:8083", "[::1]", "127.9.9.9"] {
             assert!(!refused(&[("host", host)], true), "{host}");
         }
-        for host in ["", "evil.example", "evil.example:8083", "127.0.0.1.evil.example", "localhost.evil.example:1",
-            "192.168.0.1:8083", "::1:", "[::1"]
-        {
+        for host in [
+            "",
+            "evil.example",
+            "evil.example:8083",
+            "127.0.0.1.evil.example",
+            "localhost.evil.example:1",
+            "192.168.0.1:8083",
+            "::1:",
+            "[::1",
+        ] {
             assert!(refused(&[("host", host)], true), "{host}");
         }
     }
@@ -106,7 +114,10 @@ mod tests {
     fn a_page_of_somebody_else_changes_nothing() {
         let host = ("host", "localhost:8083");
         assert!(!refused(&[host], false), "a program that is no browser");
-        assert!(!refused(&[host, ("origin", "http://localhost:8083"), ("sec-fetch-site", "same-origin")], false));
+        assert!(!refused(
+            &[host, ("origin", "http://localhost:8083"), ("sec-fetch-site", "same-origin")],
+            false
+        ));
         for origin in ["http://evil.example", "null", "http://localhost:9000", "https://localhost:8083"] {
             assert!(refused(&[host, ("origin", origin)], false), "{origin}");
         }

@@ -123,7 +123,10 @@ impl Loading {
             running: now.running.is_some(),
             rate: now.rate,
             purchase_percent: now.purchase_percent,
-            progress: now.progress.as_ref().map_or_else(Progress::default, |progress| progress.borrow().clone()),
+            progress: now
+                .progress
+                .as_ref()
+                .map_or_else(Progress::default, |progress| progress.borrow().clone()),
             trouble: now.trouble.clone(),
         }
     }
@@ -161,7 +164,9 @@ fn supply(master: Peer) -> Supply {
             match master.post::<Outcomes>(EDITS, &body, "demo-delivery", SUPPLY_DEADLINE).await {
                 Ok(done) => matches!(done.outcomes[..], [Outcome::Edit(Ok(_))]),
                 Err(error) => {
-                    log::info!("whether {copies} copies of book {book_id} were delivered is not known: {error}");
+                    log::info!(
+                        "whether {copies} copies of book {book_id} were delivered is not known: {error}"
+                    );
                     false
                 }
             }

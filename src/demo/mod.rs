@@ -40,6 +40,7 @@ use crate::access::Access;
 use crate::client::{BaseUrl, Peer};
 use crate::dashboard::{Controls, Dashboard, Kind, Surroundings, Whom};
 use crate::member::Member;
+use crate::metrics::{Registry, Requests};
 use crate::server::{self, ApiError, Site};
 use crate::shutdown::Shutdown;
 use crate::telemetry::LogFormat;
@@ -145,12 +146,16 @@ pub struct App {
 impl Config {
     pub async fn build(self, token: InternalToken) -> Result<App, DemoError> {
         let listener = server::bind(self.store.listen).map_err(DemoError::Listen)?;
-        let first = SocketAddr::new(listener.1.ip(), match self.store.listen.port() {
-            0 => 0,
-            port => port + 1,
-        });
+        let first = SocketAddr::new(
+            listener.1.ip(),
+            match self.store.listen.port() {
+                0 => 0,
+                port => port + 1,
+            },
+        );
         let (cuts, cut) = watch::channel(Cuts::new());
-        let wiring = Wiring::plan(&self.store, self.log_format, &token, first, cut).map_err(DemoError::Wiring)?;
+        let wiring =
+            Wiring::plan(&self.store, self.log_format, &token, first, cut).map_err(DemoError::Wiring)?;
         let Wiring { processes, keepers, links, redis, ours } = wiring;
         let journal = Arc::new(Journal::default());
         let member = Member::new(token);
@@ -192,15 +197,17 @@ impl App {
         };
         let served = match started {
             Ok(Some(frontends)) => {
-                let access = Access { master: demo.ours[&Place::Master].clone(), keeper: member.token().keeper() };
+                let access =
+                    Access { master: demo.ours[&Place::Master].clone(), keeper: member.token().keeper() };
                 let _until_the_end = access.publish(&config.store.data).map_err(DemoError::Access)?;
                 let workers = config.store.workers;
                 let entrance = Entrance { listener, workers, member, demo: Arc::clone(&demo), frontends };
-                entrance.run(&shutdown, ready, async || {
-                    demo.loading.close();
-                    crew.stop_frontends().await;
-                })
-                .await
+                entrance
+                    .run(&shutdown, ready, async || {
+                        demo.loading.close();
+                        crew.stop_frontends().await;
+                    })
+                    .await
             }
             Ok(None) => Ok(()),
             Err(error) => Err(error),
@@ -235,13 +242,15 @@ impl Entrance {
         let (stop, ended) = (Shutdown::new(), Shutdown::new());
         let surroundings: Arc<dyn Surroundings> = Arc::<Demo>::clone(&demo);
         let dashboard = Dashboard::new(surroundings, &member, shutdown.clone());
+        // Customers are counted by the frontends: these counts are nobody's.
+        let requests = Requests::new(&Registry::default());
         let site = {
             let (demo, frontends, dashboard) = (Arc::clone(&demo), Arc::clone(&frontends), dashboard.clone());
             move || {
                 let (demo, frontends) = (Arc::clone(&demo), Arc::clone(&frontends));
                 let dashboard = dashboard.clone();
                 let configure = move |config: &mut ServiceConfig| routes(config, demo, frontends, &dashboard);
-                Site { configure, label: None, shortcut: None }
+                Site { configure, label: None, shortcut: None, requests: requests.clone() }
             }
         };
         let serving = server::serve(listener, workers, stop.clone(), site);
@@ -278,7 +287,9 @@ impl Entrance {
 fn routes(config: &mut ServiceConfig, demo: Arc<Demo>, frontends: Arc<Frontends>, dashboard: &Dashboard) {
     pages::configure(config);
     // Its forms have the token: not for who comes from elsewhere.
-    config.service(web::scope("/dashboard").guard(fn_guard(guard::is_foreign)).default_service(web::to(turned_away)));
+    config.service(
+        web::scope("/dashboard").guard(fn_guard(guard::is_foreign)).default_service(web::to(turned_away)),
+    );
     dashboard.configure(config);
     config
         .app_data(Data::from(demo))
@@ -395,10 +406,10 @@ impl Crew {
                 started.push(process.clone());
             }
             for mut process in started {
-                let addrs = process.first_start().await.map_err(|ended| DemoError::NotStarted {
-                    place: process.place.to_string(),
-                    ended,
-                })?;
+                let addrs = process
+                    .first_start()
+                    .await
+                    .map_err(|ended| DemoError::NotStarted { place: process.place.to_string(), ended })?;
                 if let Place::Frontend(_) = process.place {
                     frontends.extend(addrs.first());
                 }

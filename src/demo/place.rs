@@ -60,12 +60,12 @@ mod tests {
 
     #[test]
     fn every_name_is_read_as_it_is_written_and_nothing_else_is() {
-        let places =
-            [Place::Frontend(2), Place::Redis, Place::Order(1), Place::Master, Place::Replica(16)];
+        let places = [Place::Frontend(2), Place::Redis, Place::Order(1), Place::Master, Place::Replica(16)];
         for place in places {
             assert_eq!(place.to_string().parse(), Ok(place));
         }
-        for text in ["", "Master", "master-1", "replica", "replica-", "replica-01", "replica-+1", "order-1 "] {
+        for text in ["", "Master", "master-1", "replica", "replica-", "replica-01", "replica-+1", "order-1 "]
+        {
             assert!(text.parse::<Place>().is_err(), "{text}");
         }
     }

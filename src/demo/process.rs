@@ -328,7 +328,10 @@ mod tests {
         assert_eq!(Ready::Line.parse("bazar frontend is ready at nowhere"), None);
         assert_eq!(Ready::Line.parse("hello"), None);
         let redis = Ready::Redis("127.0.0.1:9".parse().unwrap());
-        assert_eq!(redis.parse("7:M 1 Jan * Ready to accept connections tcp").map(|addrs| addrs.len()), Some(1));
+        assert_eq!(
+            redis.parse("7:M 1 Jan * Ready to accept connections tcp").map(|addrs| addrs.len()),
+            Some(1)
+        );
     }
 
     #[test]

@@ -67,7 +67,9 @@ impl Redis {
             return Ok(Self::Given { url: url.into(), authority: authority(url) });
         }
         let Some(program) = on_path(SERVER) else {
-            return Ok(Self::None { reason: "none was named with --redis, and redis-server is not installed" });
+            return Ok(Self::None {
+                reason: "none was named with --redis, and redis-server is not installed",
+            });
         };
         // It cannot pick a port itself. Should somebody else take this one meanwhile, it says so and is tried
         // again and again.
@@ -290,7 +292,8 @@ mod tests {
         assert_eq!(authority.as_deref(), Some("cache.example:6379"));
         let through = redis.url_through("127.0.0.1:7".parse().unwrap());
         assert_eq!(through.as_deref(), Some("redis://:secret@127.0.0.1:7/3"));
-        let Redis::Given { authority: None, .. } = Redis::choose(Some("redis+unix:///run/redis")).unwrap() else {
+        let Redis::Given { authority: None, .. } = Redis::choose(Some("redis+unix:///run/redis")).unwrap()
+        else {
             panic!("a socket is no address");
         };
     }
@@ -306,6 +309,10 @@ mod tests {
                 }
             }
         }
-        assert!(String::from_utf8(boasting(value)).unwrap().contains(r#""seq":912},"found":true}{"numberOfItems":915"#));
+        assert!(
+            String::from_utf8(boasting(value))
+                .unwrap()
+                .contains(r#""seq":912},"found":true}{"numberOfItems":915"#)
+        );
     }
 }

@@ -55,23 +55,27 @@ pub struct RedisView {
 
 impl Demo {
     pub fn view(&self) -> View {
-        let mut processes: Vec<ProcessView> = self.processes.iter().map(|process| {
-            let status = process.status.borrow();
-            let state = match status.state {
-                State::Starting => Shape::Starting,
-                State::Running if self.faults.is_cut(process.place) => Shape::Cut,
-                State::Running => Shape::Running,
-                State::Paused => Shape::Paused,
-                State::Down => Shape::Down,
-            };
-            ProcessView {
-                role: process.place,
-                pid: status.pid,
-                state,
-                restarts: status.starts.saturating_sub(1),
-                faults: self.faults.possible(process.place),
-            }
-        }).collect();
+        let mut processes: Vec<ProcessView> = self
+            .processes
+            .iter()
+            .map(|process| {
+                let status = process.status.borrow();
+                let state = match status.state {
+                    State::Starting => Shape::Starting,
+                    State::Running if self.faults.is_cut(process.place) => Shape::Cut,
+                    State::Running => Shape::Running,
+                    State::Paused => Shape::Paused,
+                    State::Down => Shape::Down,
+                };
+                ProcessView {
+                    role: process.place,
+                    pid: status.pid,
+                    state,
+                    restarts: status.starts.saturating_sub(1),
+                    faults: self.faults.possible(process.place),
+                }
+            })
+            .collect();
         let redis = match &self.redis {
             Redis::Ours { .. } => RedisView { kind: "ours", reason: None },
             Redis::Given { .. } => {

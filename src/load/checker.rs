@@ -233,7 +233,8 @@ impl Checker {
 
     /// The books of which hardly any copy can be left, as far as is known.
     pub fn scarce(&self, few: u32) -> Vec<BookId> {
-        let scarce = |known: &Known| known.newest().stock.get() <= few && known.deliveries.len() < MAX_DELIVERIES;
+        let scarce =
+            |known: &Known| known.newest().stock.get() <= few && known.deliveries.len() < MAX_DELIVERIES;
         self.books.iter().filter(|(_, known)| scarce(known)).map(|(&book, _)| book).collect()
     }
 
@@ -281,7 +282,8 @@ impl Checker {
         let (start, copies, delivered) = (known.at_start.get(), known.copies, known.delivered);
         let gone = (u64::from(start) + delivered).saturating_sub(u64::from(stock.get()));
         if gone < copies {
-            let delivered = if delivered > 0 { format!(" with {delivered} delivered") } else { String::new() };
+            let delivered =
+                if delivered > 0 { format!(" with {delivered} delivered") } else { String::new() };
             self.violated(format!(
                 "book {book}: purchases of {copies} copies were acknowledged, but its stock went from {start} to \
                  {}{delivered} only",
@@ -531,7 +533,11 @@ mod tests {
         assert_eq!(look(&mut checker, sent, 19), 0);
         let sent = checker.sent();
         assert_eq!(look(&mut checker, sent, 20), 1);
-        assert!(checker.first().unwrap().contains("after a read had shown 19, showed 20"), "{:?}", checker.first());
+        assert!(
+            checker.first().unwrap().contains("after a read had shown 19, showed 20"),
+            "{:?}",
+            checker.first()
+        );
         // One whose outcome is not known is allowed for, once.
         checker.delivering(book(9), 1);
         let sent = checker.sent();
@@ -550,7 +556,11 @@ mod tests {
         checker.left(book(9), stock(19));
         assert_eq!(checker.judged().violations, 0);
         checker.left(book(9), stock(20));
-        assert!(checker.first().unwrap().contains("from 15 to 20 with 5 delivered only"), "{:?}", checker.first());
+        assert!(
+            checker.first().unwrap().contains("from 15 to 20 with 5 delivered only"),
+            "{:?}",
+            checker.first()
+        );
     }
 
     #[test]

@@ -110,7 +110,8 @@ impl Progress {
         (self.bought, self.sold_out, self.errors) = (tally.bought, tally.sold_out, tally.lately.errors);
         (self.checked_books, self.flagged_stale) = (judged.books, judged.flagged);
         (self.violations, self.first_violation) = (judged.violations, checker.first().map(str::to_owned));
-        (self.slowest_read, self.slowest_purchase) = (tally.lately.slowest_read, tally.lately.slowest_purchase);
+        (self.slowest_read, self.slowest_purchase) =
+            (tally.lately.slowest_read, tally.lately.slowest_purchase);
     }
 
     /// After the look-ups.

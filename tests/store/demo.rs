@@ -1,6 +1,8 @@
 //! `bazar up --demo`: whatever is killed, paused, cut off or put into Redis, the promises hold, and it heals.
 
-use crate::harness::{Answer, Client, Process, alone, in_company, run, start_nodes, wait_until};
+use crate::harness::{
+    Answer, Browser, Client, Look, Process, alone, in_company, run, start_nodes, wait_until,
+};
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -202,7 +204,9 @@ fn only_pages_of_ours_press_buttons() {
     let _company = in_company();
     let demo = Demo::start(&[]);
     let client = demo.client();
-    let heal = |headers: &[(&str, &str)], body: &str| client.send("POST", "/demo/heal", headers, Some(body)).unwrap();
+    let heal = |headers: &[(&str, &str)], body: &str| {
+        client.send("POST", "/demo/heal", headers, Some(body)).unwrap()
+    };
     const JSON: (&str, &str) = ("content-type", "application/json");
     const FORM: (&str, &str) = ("content-type", "application/x-www-form-urlencoded");
     heal(&[JSON], "{}").ok();
@@ -284,7 +288,10 @@ fn what_is_wrong_is_said_before_anything_runs() {
     let dir = tempfile::tempdir().unwrap();
     let finished = run(&["up", "--demo", "--listen", "0.0.0.0:0", "--data", &data(&dir)], &[]);
     assert_eq!(finished.code, Some(2));
-    assert!(finished.stderr.contains("--listen: with --demo the address must be a loopback one"), "{finished:?}");
+    assert!(
+        finished.stderr.contains("--listen: with --demo the address must be a loopback one"),
+        "{finished:?}"
+    );
     // A process that may not start as what it is to be.
     up(&dir, &[]).stop();
     let at = |name: &str| dir.path().join("data").join(name);
@@ -292,5 +299,47 @@ fn what_is_wrong_is_said_before_anything_runs() {
     std::fs::rename(at("replica-1"), at("master")).unwrap();
     let finished = run(&["up", "--demo", "--listen", "127.0.0.1:0", "--data", &data(&dir)], &[]);
     assert_eq!(finished.code, Some(2), "{finished:?}");
-    assert!(finished.stderr.contains("error: master did not start: it ended with exit status: 2"), "{finished:?}");
+    assert!(
+        finished.stderr.contains("error: master did not start: it ended with exit status: 2"),
+        "{finished:?}"
+    );
+}
+
+#[test]
+fn in_a_browser_a_killed_replica_leaves_and_returns_and_no_promise_is_broken() {
+    let _alone = alone();
+    let demo = Demo::start(&[]);
+    let browser = Browser::start(Look { width: 360, height: 800, ..Look::default() });
+    browser.goto(&format!("{}/dashboard", demo.up.url()));
+    assert!(!browser.scrolls_sideways());
+    browser.click("[value=start]");
+    let shown = |css: &str| browser.text(css).unwrap_or_default();
+    wait_until("the load is seen", || {
+        shown("[data-demo='load.bought']").parse::<u64>().is_ok_and(|count| count > 2)
+    });
+    let state = "[data-role=replica-1] [data-demo-state]";
+    assert_eq!(shown(state), "running");
+    browser.click("[data-role=replica-1] [value=kill]");
+    browser.wait_for_text(state, "down");
+    browser.wait_for_text(state, "running");
+    browser.wait_for_text("[data-role=replica-1] [data-demo-restarts]", "1");
+    let bought = demo.load("bought");
+    wait_until("customers buy", || demo.load("bought") > bought + 2);
+    browser.wait_for_text("[data-demo='load.violations']", "0");
+    assert!(shown(".demo-journal li").contains("replica-1 killed"), "{}", shown(".demo-journal"));
+    assert_eq!(browser.complaints(), [""; 0]);
+    browser.click("[value=stop]");
+    wait_until("every order is found", || demo.load("ordersLookedUp") >= demo.load("bought"));
+}
+
+#[test]
+fn without_script_the_buttons_work_too() {
+    let _company = in_company();
+    let demo = Demo::start(&[]);
+    let browser = Browser::start(Look { scripts: false, ..Look::default() });
+    browser.goto(&format!("{}/dashboard", demo.up.url()));
+    browser.click("[data-role=order-1] [value=kill]");
+    assert!(browser.url().ends_with("/dashboard#faults"), "{}", browser.url());
+    assert!(browser.text(".demo-journal").unwrap().contains("order-1 killed"));
+    wait_until("it is back", || demo.process("order-1")["restarts"] == 1);
 }
