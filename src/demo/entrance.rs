@@ -37,8 +37,9 @@ const CONNECT_DEADLINE: Duration = Duration::from_millis(500);
 const CONNECTIONS: usize = 1024;
 
 /// Between two hops only (RFC 9110, 7.6.1), or made anew for the next one.
-const OF_ONE_HOP: [HeaderName; 9] = [
+const OF_ONE_HOP: [HeaderName; 10] = [
     header::CONNECTION,
+    header::EXPECT,
     HeaderName::from_static("keep-alive"),
     HeaderName::from_static("proxy-connection"),
     header::PROXY_AUTHENTICATE,

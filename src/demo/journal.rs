@@ -34,6 +34,8 @@ struct Entry {
     over: Option<Instant>,
     /// `None`: nobody was looking.
     noticed: Option<Noticed>,
+    /// The load that noticed it goes on.
+    watched: bool,
 }
 
 /// What the load saw of a fault.
@@ -68,7 +70,8 @@ impl Journal {
             entries.all.pop_front();
         }
         let noticed = entries.load.clone().map(Noticed::since);
-        entries.all.push_back(Entry { id, at: SystemTime::now(), what, over: None, noticed });
+        let watched = noticed.is_some();
+        entries.all.push_back(Entry { id, at: SystemTime::now(), what, over: None, noticed, watched });
         id
     }
 
@@ -85,10 +88,13 @@ impl Journal {
     pub fn observe(&self, progress: Option<&Progress>) {
         let mut entries = self.0.lock();
         entries.load = progress.cloned();
-        let Some(progress) = progress else { return };
-        for entry in entries.all.iter_mut().filter(|entry| !entry.has_settled()) {
-            if let Some(noticed) = &mut entry.noticed {
-                noticed.see(progress);
+        for entry in entries.all.iter_mut().filter(|entry| entry.watched) {
+            match (&mut entry.noticed, progress) {
+                (Some(noticed), Some(progress)) if !entry.over.is_some_and(has_settled) => {
+                    noticed.see(progress)
+                }
+                // The next load counts anew.
+                _ => entry.watched = false,
             }
         }
     }
@@ -99,11 +105,11 @@ impl Journal {
     }
 }
 
-impl Entry {
-    fn has_settled(&self) -> bool {
-        self.over.is_some_and(|over| over.elapsed() >= SETTLES)
-    }
+fn has_settled(over: Instant) -> bool {
+    over.elapsed() >= SETTLES
+}
 
+impl Entry {
     fn told(&self) -> Told {
         Told {
             id: self.id,
@@ -113,7 +119,7 @@ impl Entry {
                 Some(noticed) => noticed.in_words(),
                 None => "no load was running, so nobody has noticed".into(),
             },
-            open: !self.has_settled(),
+            open: !self.over.is_some_and(has_settled),
         }
     }
 }
@@ -186,6 +192,21 @@ mod tests {
              violations"
         );
         assert!(told.open, "what waited for its end may still be answered");
+    }
+
+    #[test]
+    fn what_the_next_load_counts_is_no_part_of_it() {
+        let journal = Journal::default();
+        journal.observe(Some(&progress(100, 10, 0)));
+        journal.begin("master killed".into());
+        journal.observe(Some(&progress(110, 11, 0)));
+        journal.observe(None);
+        journal.observe(Some(&progress(1, 0, 0)));
+        assert!(
+            journal.told()[0].effect.starts_with("1 purchase (0 ms at most), 10 reads"),
+            "{:?}",
+            journal.told()
+        );
     }
 
     #[test]

@@ -199,15 +199,15 @@ impl App {
             Ok(Some(frontends)) => {
                 let access =
                     Access { master: demo.ours[&Place::Master].clone(), keeper: member.token().keeper() };
-                let _until_the_end = access.publish(&config.store.data).map_err(DemoError::Access)?;
-                let workers = config.store.workers;
-                let entrance = Entrance { listener, workers, member, demo: Arc::clone(&demo), frontends };
-                entrance
-                    .run(&shutdown, ready, async || {
-                        demo.loading.close();
-                        crew.stop_frontends().await;
-                    })
-                    .await
+                match access.publish(&config.store.data) {
+                    Ok(_until_the_end) => {
+                        let workers = config.store.workers;
+                        let demo = Arc::clone(&demo);
+                        let entrance = Entrance { listener, workers, member, demo, frontends };
+                        entrance.run(&shutdown, ready, async || crew.stop_frontends().await).await
+                    }
+                    Err(error) => Err(DemoError::Access(error)),
+                }
             }
             Ok(None) => Ok(()),
             Err(error) => Err(error),
@@ -272,6 +272,7 @@ impl Entrance {
         ready(&addrs);
         tokio::select! { () = shutdown.cancelled() => {}, () = ended.cancelled() => {} }
         demo.faults.heal();
+        demo.loading.close();
         stop.cancel();
         let served = async { tokio::time::timeout(STOP_ENTRANCE, &mut serving).await };
         let (served, ()) = tokio::join!(served, meanwhile());
