@@ -21,10 +21,10 @@ pub use change::{Answer, Batch, Body, Forget, Record, StockLevel};
 pub use digest::{RangeDigest, Sha256Sum, Table};
 pub use import::{Import, ImportKey, ImportLine, ImportMark, ImportOutcome, Imported};
 pub use ledger::{Edit, EditRefusal, Edited, Ledger, Outcome, Request, Touched};
-pub use money::Cents;
+pub use money::{Cents, Dollars};
 pub use node::NodeId;
 pub use order::{IdempotencyKey, Order, OrderId, Purchase, Quantity, Receipt, Refusal};
-pub use query::{QueryPage, Rank, Words};
+pub use query::{QueryPage, Rank, Term, Words};
 pub(crate) use random_id::random_id;
 pub use version::{Epoch, Known, PublicVersion, Version};
 

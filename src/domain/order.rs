@@ -107,10 +107,11 @@ pub struct Quantity(u8);
 
 impl Quantity {
     pub const ONE: Quantity = Quantity(1);
+    pub const MAX: Quantity = Quantity(100);
 
     pub fn new(quantity: i64) -> Result<Self, Invalid> {
         match u8::try_from(quantity) {
-            Ok(quantity @ 1..=100) => Ok(Self(quantity)),
+            Ok(quantity) if (1..=Self::MAX.0).contains(&quantity) => Ok(Self(quantity)),
             _ => Err(Invalid::new("quantity must be a whole number between 1 and 100")),
         }
     }

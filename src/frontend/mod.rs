@@ -9,6 +9,8 @@
 //! | `demand` | what a reader demands of one answer: its level, its least version |
 //! | `shop` | what a customer can do |
 //! | `orders` | the way to the order nodes |
+//! | `storefront/` | the shop for people |
+//! | `path` | what the path of a request names |
 //! | `live/` | stock on open pages, as it changes |
 //! | `status` | what it says of itself to those who watch |
 //! | `surroundings` | where its dashboard finds the store |
@@ -22,9 +24,11 @@ mod demand;
 mod hits;
 mod live;
 mod orders;
+mod path;
 mod routes;
 mod shop;
 mod status;
+mod storefront;
 mod surroundings;
 
 use crate::client::{BaseUrl, Masters};
@@ -47,6 +51,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use storefront::Storefront;
 use surroundings::Around;
 use tokio::sync::watch;
 
@@ -214,16 +219,19 @@ impl App {
         let internal = server::serve_here(self.internal.0, behind.clone(), internal);
         let internal = actix_web::rt::spawn(internal);
         let shop = Arc::clone(&self.shop);
+        let storefront = Arc::new(Storefront::new(Arc::clone(&shop), self.member.token()));
         let label = cache.recipe.map(Recipe::header);
         let requests = self.requests.public();
         let public = move || {
             let hits = Hits::new(Arc::clone(&shop.cache), requests.clone(), &shop.cache.counts);
             let (shop, live, dashboard) = (Arc::clone(&shop), Arc::clone(&live), dashboard.clone());
+            let storefront = Arc::clone(&storefront);
             let shortcut: Rc<dyn Shortcut> = Rc::new(hits.clone());
             Site {
                 configure: move |config: &mut web::ServiceConfig| {
                     routes::public(config, shop, live, hits);
                     dashboard.configure(config);
+                    storefront::configure(config, storefront);
                 },
                 label: label.clone(),
                 shortcut: Some(shortcut),

@@ -90,7 +90,7 @@ fn doorway<C: FnOnce(&mut ServiceConfig) + 'static>(
     >,
 > {
     let Site { configure, label, shortcut, requests } = site;
-    let routes = App::new().configure(configure).default_service(web::to(not_found)).into_factory();
+    let routes = App::new().default_service(web::to(not_found)).configure(configure).into_factory();
     Doorway { routes, entrance, label, shortcut, requests: Rc::new(requests) }
 }
 

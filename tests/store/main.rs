@@ -31,5 +31,7 @@ mod revalidation;
 mod shopping;
 mod snapshot;
 mod stock;
+mod storefront;
+mod storefront_browser;
 mod verify;
 mod walkthrough;
