@@ -8,16 +8,16 @@ pub use shopping::{buy, experiment, info, load, orders, search};
 use crate::access::Access;
 use crate::catalog::{self, Ack, Keep, Kind, MasterConfig, ReplicaConfig};
 use crate::cli::{
-    self, CatalogArgs, Common, ExportArgs, FrontendArgs, HandoverArgs, ImportArgs, OrderArgs, UpArgs,
-    VerifyArgs,
+    self, AdminArgs, CatalogArgs, Common, ExportArgs, FrontendArgs, HandoverArgs, ImportArgs, OrderArgs,
+    UpArgs, VerifyArgs,
 };
 use crate::client::BaseUrl;
 use crate::coherence::mastership::LONGEST_LEASE;
-use crate::import::Format;
+use crate::intake::Format;
 use crate::recipe::Recipe;
 use crate::telemetry::LogFormat;
-use crate::token::InternalToken;
-use crate::{export, frontend, handover, import, order, up, verify};
+use crate::token::{AdminToken, InternalToken};
+use crate::{demo, export, frontend, handover, import, order, up, verify};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -66,6 +66,7 @@ pub fn up(args: UpArgs) -> Result<Checked<up::Config>, Mistakes> {
         orders: check.count("--orders", &args.orders, 1),
         frontends: check.count("--frontends", &args.frontends, 1),
         redis: check.redis(args.redis),
+        admin: check.admin(&args.admin, shared.as_ref()),
         ack: check.ack(&args.ack),
         keep: check.keep(&args.keep_answers, &args.keep_refusals),
         lease: check.time("--lease", cli::LEASE),
@@ -76,17 +77,28 @@ pub fn up(args: UpArgs) -> Result<Checked<up::Config>, Mistakes> {
         workers: cores(),
     };
     if config.unsafe_coherence.is_some() {
-        check.loopback("--listen", config.listen);
+        check.loopback("--listen", config.listen, "--unsafe-coherence");
     }
-    if config.listen.port() != 0 && usize::from(config.listen.port()) + config.frontends > 65_536 {
+    if args.demo {
+        check.loopback("--listen", config.listen, "--demo");
+    }
+    // With --demo the frontends get the ports behind it.
+    let ports = config.frontends + usize::from(args.demo);
+    if config.listen.port() != 0 && usize::from(config.listen.port()) + ports > 65_536 {
         check.mistake("--listen: there are not enough ports behind it for all frontends");
     }
     let token = shared.unwrap_or_else(InternalToken::random);
     check.done(config, Some(token), &args.common)
 }
 
+pub fn demo(args: UpArgs) -> Result<Checked<demo::Config>, Mistakes> {
+    let Checked { config: store, token, log_format } = up(args)?;
+    Ok(Checked { config: demo::Config { store, log_format }, token, log_format })
+}
+
 pub fn frontend(args: FrontendArgs) -> Result<Checked<frontend::Config>, Mistakes> {
     let mut check = Check::default();
+    let token = check.required_token(&args.common);
     let config = frontend::Config {
         listen: check.addr("--listen", &args.listen),
         internal_listen: check.addr("--internal-listen", &args.internal_listen),
@@ -95,6 +107,7 @@ pub fn frontend(args: FrontendArgs) -> Result<Checked<frontend::Config>, Mistake
         replicas: args.replica.as_deref().map_or_else(Vec::new, |urls| check.urls("--replica", Some(urls))),
         orders: check.urls("--order", args.order.as_deref()),
         redis: check.redis(args.redis),
+        admin: check.admin(&args.admin, token.as_ref()),
         search_ttl: check.time("--search-ttl", &args.search_ttl),
         info_ttl: check.time("--info-ttl", &args.info_ttl),
         cache_bytes: check.bytes("--cache-bytes", &args.cache_bytes),
@@ -102,10 +115,9 @@ pub fn frontend(args: FrontendArgs) -> Result<Checked<frontend::Config>, Mistake
         workers: cores(),
     };
     if config.unsafe_coherence.is_some() {
-        check.loopback("--listen", config.listen);
-        check.loopback("--internal-listen", config.internal_listen);
+        check.loopback("--listen", config.listen, "--unsafe-coherence");
+        check.loopback("--internal-listen", config.internal_listen, "--unsafe-coherence");
     }
-    let token = check.required_token(&args.common);
     check.done(config, token, &args.common)
 }
 
@@ -155,7 +167,7 @@ pub fn catalog(args: CatalogArgs) -> Result<Checked<catalog::Config>, Mistakes> 
     };
     let unsafe_coherence = check.recipe(args.unsafe_coherence.as_deref());
     if unsafe_coherence.is_some() {
-        check.loopback("--listen", listen);
+        check.loopback("--listen", listen, "--unsafe-coherence");
     }
     let token = check.required_token(&args.common);
     let data = args.data.unwrap_or_default();
@@ -348,12 +360,11 @@ impl Check {
         self.or_note(checked, None)
     }
 
-    /// A store that may give stale answers is nobody's but this machine's.
-    fn loopback(&mut self, flag: &str, addr: SocketAddr) {
+    /// A store that may give stale answers, or that anybody may break, is nobody's but this machine's.
+    fn loopback(&mut self, flag: &str, addr: SocketAddr, because: &str) {
         if !addr.ip().is_loopback() {
             self.mistake(format!(
-                "{flag}: with --unsafe-coherence the address must be a loopback one such as 127.0.0.1, and {addr} \
-                 is not"
+                "{flag}: with {because} the address must be a loopback one such as 127.0.0.1, and {addr} is not"
             ));
         }
     }
@@ -399,6 +410,26 @@ impl Check {
             self.mistake("--internal-token-file or BAZAR_INTERNAL_TOKEN must give the internal token");
         }
         token
+    }
+
+    /// The keeper's secret if one is configured. One for both would let a keeper join the store.
+    fn admin(&mut self, args: &AdminArgs, internal: Option<&InternalToken>) -> Option<AdminToken> {
+        let text = match (&args.admin_token_file, std::env::var("BAZAR_ADMIN_TOKEN")) {
+            (Some(_), Ok(_)) => {
+                self.mistake("give either --admin-token-file or BAZAR_ADMIN_TOKEN, not both");
+                return None;
+            }
+            (Some(path), Err(_)) => self.secret("--admin-token-file", path.clone())?,
+            (None, Ok(text)) => text,
+            (None, Err(_)) => return None,
+        };
+        let checked = AdminToken::parse(&text).and_then(|token| match internal {
+            Some(internal) if token.is_internal(internal) => {
+                Err("the admin token must be another than the internal token".into())
+            }
+            _ => Ok(Some(token)),
+        });
+        self.or_note(checked, None)
     }
 
     fn secret(&mut self, name: &str, path: PathBuf) -> Option<String> {

@@ -6,12 +6,14 @@
 //! cli, config, up              what the user typed, checked; the whole store in one process
 //! experiment                   what the store claims, measured and judged: on load and shopper, with stores of
 //!                              its own as child processes
+//! demo                         the whole store in processes of their own, to be broken
 //! terminal, load               the store from outside: a customer's commands, the load generator; shopper: what
 //!                              both speak to it through
 //! import, export, generate     a keeper's commands; access: how they find the store of `up`
 //! handover, verify             an operator's
 //! frontend · catalog · order   the roles: siblings that talk over HTTP and never import each other
-//! pages                        the look of every HTML page
+//! dashboard                    the store at work, on one page; metrics: what the roles count for it
+//! pages                        the look of every HTML page; intake: many books from outside, into parts
 //! server, client, store        listeners, typed calls to peers, SQLite; member: token and epoch
 //! recipe                       --unsafe-coherence: what is compared with the protocol
 //! wire                         what travels: bodies, headers, error codes
@@ -31,6 +33,7 @@ pub mod clock;
 pub mod coherence;
 pub mod config;
 pub mod dashboard;
+pub mod demo;
 pub mod domain;
 pub mod experiment;
 pub mod export;
@@ -38,6 +41,7 @@ pub mod frontend;
 pub mod generate;
 pub mod handover;
 pub mod import;
+pub mod intake;
 pub mod load;
 pub mod member;
 pub mod metrics;

@@ -11,12 +11,14 @@
 //! | `tally` | counts and latency histograms |
 //! | `timeline` | the same from slice to slice of the time, for who draws it |
 //! | `live`, `report` | what people see meanwhile and at the end |
+//! | `company` | instead of people: a program that watches, and keeps the shelf filled |
 //!
 //! Invariants: one thread, so that the order in which things are noted is the order in which they were
 //! seen; memory does not grow with the duration (histograms, a bounded sample of orders, a bounded past
 //! for each book); nothing is waited for without a deadline.
 
 mod checker;
+mod company;
 mod draw;
 mod live;
 mod orders;
@@ -44,6 +46,7 @@ use tally::Tally;
 use worker::Worker;
 
 pub use checker::Stale;
+pub use company::{Company, Progress, Supply};
 pub use report::{Latency, Report};
 pub use tally::Latencies;
 pub use timeline::{Slice, Timeline};
@@ -113,33 +116,35 @@ pub async fn books(store: &BaseUrl, seed: u64) -> Result<Vec<BookId>, LoadError>
     Ok(shelf.books.iter().map(|book| book.id).collect())
 }
 
-impl Bench {
-    /// With its clock set.
-    fn checker(&self) -> RefMut<'_, Checker> {
-        let mut checker = self.checker.borrow_mut();
-        checker.at(self.pace.start().elapsed());
-        checker
-    }
-}
-
 impl Config {
-    /// Loads the store until the time is over or `stop`, then looks its orders up. Shows meanwhile how it
-    /// goes.
+    /// Loads the store until the time is over or `stop`, then looks its orders up. People see how it goes.
     pub async fn run(self, stop: Shutdown) -> Result<Report, LoadError> {
         let bench = self.prepare(None).await?;
         let live = actix_web::rt::spawn(live::show(bench.clone()));
-        let loaded = load(&bench, stop).await;
+        bench.load(stop).await?;
         live.abort();
         live::clear();
-        loaded?;
-        Ok(judge(&bench).await)
+        let proof = orders::look_up(&bench).await;
+        Ok(Report::new(&bench, &proof))
+    }
+
+    /// The same in the company of a program.
+    pub async fn run_in_company(self, stop: Shutdown, company: Company) -> Result<Report, LoadError> {
+        let bench = self.prepare(None).await?;
+        let accompanied = actix_web::rt::spawn(company::keep(bench.clone(), company.clone()));
+        bench.load(stop).await?;
+        accompanied.abort();
+        let proof = orders::look_up(&bench).await;
+        company.progress.send_modify(|progress| progress.end(&bench, &proof));
+        Ok(Report::new(&bench, &proof))
     }
 
     /// The same in silence, and in slices of the time.
     pub async fn measure(self, slice: Duration, stop: Shutdown) -> Result<Measured, LoadError> {
         let bench = self.prepare(Some(slice)).await?;
-        load(&bench, stop).await?;
-        let report = judge(&bench).await;
+        bench.load(stop).await?;
+        let proof = orders::look_up(&bench).await;
+        let report = Report::new(&bench, &proof);
         let first_stale = bench.checker.borrow().first_stale().cloned();
         Ok(Measured { report, timeline: bench.timeline.take(), first_stale })
     }
@@ -162,31 +167,35 @@ impl Config {
     }
 }
 
-/// Until the time is over or `stop`.
-async fn load(bench: &Rc<Bench>, stop: Shutdown) -> Result<(), LoadError> {
-    let mut workers = Vec::new();
-    for number in 0..bench.config.connections {
-        workers.push(actix_web::rt::spawn(Worker::new(bench.clone(), number)?.run()));
+impl Bench {
+    /// With its clock set.
+    fn checker(&self) -> RefMut<'_, Checker> {
+        let mut checker = self.checker.borrow_mut();
+        checker.at(self.pace.start().elapsed());
+        checker
     }
-    let on_time = async {
-        for worker in workers {
-            // A worker that panicked has said so on standard error.
-            let _ = worker.await;
-        }
-    };
-    let mut on_time = std::pin::pin!(on_time);
-    tokio::select! {
-        () = &mut on_time => {}
-        () = stop.cancelled() => {
-            bench.pace.stop_now();
-            on_time.await;
-        }
-    }
-    worker::count_unsent(bench);
-    Ok(())
-}
 
-async fn judge(bench: &Rc<Bench>) -> Report {
-    let proof = orders::look_up(bench).await;
-    Report::new(bench, &proof)
+    /// Sends what is due until the time is over or `stop`.
+    async fn load(self: &Rc<Self>, stop: Shutdown) -> Result<(), LoadError> {
+        let mut workers = Vec::new();
+        for number in 0..self.config.connections {
+            workers.push(actix_web::rt::spawn(Worker::new(self.clone(), number)?.run()));
+        }
+        let on_time = async {
+            for worker in workers {
+                // A worker that panicked has said so on standard error.
+                let _ = worker.await;
+            }
+        };
+        let mut on_time = std::pin::pin!(on_time);
+        tokio::select! {
+            () = &mut on_time => {}
+            () = stop.cancelled() => {
+                self.pace.stop_now();
+                on_time.await;
+            }
+        }
+        worker::count_unsent(self);
+        Ok(())
+    }
 }
