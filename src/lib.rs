@@ -10,7 +10,7 @@
 //! handover, verify             an operator's
 //! frontend · catalog · order   the roles: siblings that talk over HTTP and never import each other
 //! dashboard                    the store at work, on one page; metrics: what the roles count for it
-//! pages                        the look of every HTML page
+//! pages                        the look of every HTML page; intake: many books from outside, into parts
 //! server, client, store        listeners, typed calls to peers, SQLite; member: token and epoch
 //! recipe                       --unsafe-coherence: what is compared with the protocol
 //! wire                         what travels: bodies, headers, error codes
@@ -36,6 +36,7 @@ pub mod frontend;
 pub mod generate;
 pub mod handover;
 pub mod import;
+pub mod intake;
 pub mod load;
 pub mod member;
 pub mod metrics;

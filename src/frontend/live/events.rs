@@ -10,8 +10,7 @@ use crate::server::{ApiError, request_id, stream_events};
 use crate::wire::{ErrorCode, Problem};
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use bytes::Bytes;
-use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::BTreeSet;
 
 /// Books of one page: as many as a page of a topic has.
@@ -27,7 +26,8 @@ pub async fn events(live: Data<Live>, request: HttpRequest) -> Result<HttpRespon
     let request_id = request_id(&request);
     let opened = open(&live, &watcher, books, &request_id);
     live.stop.run_until_cancelled(opened).await.ok_or(ErrorCode::Unavailable)??;
-    Ok(stream_events(told(watcher), live.stop.clone()))
+    let news = stream::unfold(watcher, async |watcher| Some((watcher.news().await, watcher)));
+    Ok(stream_events(news, live.stop.clone()))
 }
 
 /// Tells the watcher what there is of each book now.
@@ -42,11 +42,6 @@ async fn open(
         .buffer_unordered(READS)
         .try_collect()
         .await
-}
-
-/// What the watcher is told.
-fn told(watcher: Watcher) -> impl Stream<Item = Bytes> {
-    stream::unfold(watcher, async |watcher| Some((watcher.news().await, watcher)))
 }
 
 /// The books of `books=9,10`.
