@@ -6,7 +6,8 @@
 //! cli, config, up              what the user typed, checked; the whole store in one process
 //! experiment                   what the store claims, measured and judged: on load and shopper, with stores of
 //!                              its own as child processes
-//! demo                         the whole store in processes of their own, to be broken
+//! demo                         the whole store in processes of their own, to be broken; leash: what demo and
+//!                              experiment start ends with them
 //! terminal, load               the store from outside: a customer's commands, the load generator; shopper: what
 //!                              both speak to it through
 //! import, export, generate     a keeper's commands; access: how they find the store of `up`
@@ -42,6 +43,7 @@ pub mod generate;
 pub mod handover;
 pub mod import;
 pub mod intake;
+pub mod leash;
 pub mod load;
 pub mod member;
 pub mod metrics;

@@ -7,7 +7,6 @@
 //! | `place` | the names of the processes |
 //! | `wiring` | which processes there are, how each is started, the links between them |
 //! | `process` | one process through all its lives |
-//! | `leash` | no process outlives this one |
 //! | `links` | carries what they say, unless somebody is cut off |
 //! | `faults` | kills, pauses, cuts off, and heals |
 //! | `redis` | the second level of the cache, flushed and poisoned |
@@ -26,7 +25,6 @@ mod faults;
 mod frontends;
 mod guard;
 mod journal;
-pub mod leash;
 mod links;
 mod loading;
 mod panel;

@@ -4,8 +4,8 @@
 //! before it was ready rests twice as long each time, up to [`LONGEST_REST`]; signals are sent only while
 //! its end has not been noticed, so never to somebody who got its number.
 
-use super::leash;
 use super::place::Place;
+use crate::leash;
 use crate::shutdown::Shutdown;
 use rustix::process::{Pid, Signal, kill_process};
 use serde::Serialize;

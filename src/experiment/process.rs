@@ -2,9 +2,10 @@
 //!
 //! Invariant: it does not outlive its [`Process`]. Its data is temporary, so it is killed, by its id, when
 //! that is dropped: at the end, after an error, on Ctrl-C (which only cancels what the experiment waits for).
-//! Should this program itself be killed, the kernel ends its children, where `setpriv` can ask it to.
+//! Should this program itself be killed, the kernel ends its children ([`leash`]).
 
 use super::Trouble;
+use crate::leash;
 use std::fs::File;
 use std::io::{BufRead, BufReader};
 use std::os::unix::process::CommandExt;
@@ -24,9 +25,6 @@ const LOOK: Duration = Duration::from_millis(5);
 
 /// How much of a log is shown with an error.
 const TAIL_LINES: usize = 8;
-
-/// Of util-linux: sets what the kernel does with a process when its parent is gone, and becomes it.
-const SETPRIV: &str = "/usr/bin/setpriv";
 
 pub struct Process {
     name: String,
@@ -141,14 +139,7 @@ async fn wait(child: &mut Child) -> Result<ExitStatus, Trouble> {
 /// With nothing of the surrounding environment that it would listen to, and in a group of its own: the
 /// terminal's Ctrl-C is for this program, which then ends everybody.
 fn command(launch: &Launch<'_>, args: &[String]) -> Command {
-    let mut command = match Path::new(SETPRIV).exists() {
-        true => {
-            let mut command = Command::new(SETPRIV);
-            command.args(["--pdeathsig", "KILL"]).arg(launch.bazar);
-            command
-        }
-        false => Command::new(launch.bazar),
-    };
+    let mut command = leash::command(launch.bazar, launch.bazar).into_std();
     for (name, _) in std::env::vars_os() {
         if name == "RUST_LOG" || name.to_string_lossy().starts_with("BAZAR_") {
             command.env_remove(name);
