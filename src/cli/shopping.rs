@@ -138,9 +138,10 @@ pub struct LoadArgs {
 #[command(
     after_help = "Each experiment asserts something and says PASS or FAIL, with what it saw. Without --url it starts \
                         stores of its own, as child processes with temporary data (below --out, so on its disk), and \
-                        ends them. All experiments together take some 70 seconds with the default --seconds.\n\n\
-                        With --url it uses a store that runs, and really buys there: cache and freshness buy single \
-                        copies, oversell sells one book out that has at most 100 copies left. The other experiments \
+                        ends them. All experiments together take about a minute with the default --seconds.\n\n\
+                        With --url it uses a store that runs, and really buys there: cache up to 40 \
+                        copies, freshness like bazar load, and oversell sells one book out that has at most 100 copies \
+                        left. The other experiments \
                         need stores of their own, and say why.\n\n\
                         It writes report.html (self-contained: open it in a browser), experiments.csv, \
                         experiments.json, and each picture as SVG.\n\n\

@@ -134,7 +134,8 @@ async fn judge(bench: &Bench, store: &mut Connection, wanted: &Wanted) -> bool {
             Ok(left) => {
                 let (version, says_stale) = (answer.version(), answer.says_stale());
                 let shown = Shown { what: "a look at it at the end", by: store.store(), version, says_stale };
-                checker.read(sent, shown, [(*book, left.number_of_items)]);
+                let stale = checker.read(sent, shown, [(*book, left.number_of_items)]);
+                bench.tally.borrow_mut().stale += u64::from(stale);
                 if !says_stale {
                     checker.left(*book, left.number_of_items);
                 }

@@ -32,7 +32,7 @@ pub struct Report {
     pub hits: Latency,
     pub misses: Latency,
     pub bypasses: u64,
-    /// Reads that showed less than was known, and did not say so.
+    /// Reads that showed less than was known, and did not say so; the looks at the end too.
     pub stale_reads: u64,
     /// Of the answered reads; absent when there were none.
     #[serde(skip_serializing_if = "Option::is_none")]

@@ -76,7 +76,7 @@ pub struct Tally {
     pub misses: Latencies,
     /// Reads that nothing cached, before or after.
     pub bypasses: u64,
-    /// Reads that showed less than was known, and did not say so.
+    /// Reads that showed less than was known, and did not say so; the looks at the end too.
     pub stale: u64,
     /// Purchases with an outcome: bought or sold out.
     pub purchases: Latencies,

@@ -39,7 +39,7 @@ const CLAIMS: [(&str, &[&str]); 7] = [
 
 /// Runs experiments into `out`, as short as they can be and still see anything.
 fn experiment(out: &Path, args: &[&str]) -> Finished {
-    let common = ["experiment", "--out", out.to_str().unwrap(), "--seconds", "0.5"];
+    let common = ["experiment", "--out", out.to_str().unwrap(), "--seconds", "1"];
     run(&[&common[..], args].concat(), &[])
 }
 
