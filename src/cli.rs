@@ -211,6 +211,14 @@ pub struct Common {
 }
 
 #[derive(Debug, Args)]
+pub struct AdminArgs {
+    /// File with the secret that lets a keeper change the catalog, by /admin and its API (or BAZAR_ADMIN_TOKEN)
+    /// [default: nobody can, and there is no /admin]
+    #[arg(long, value_name = "PATH", env = "BAZAR_ADMIN_TOKEN_FILE")]
+    pub admin_token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub struct UpArgs {
     /// Public address of the first frontend; the others get the next ports
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8083", env = "BAZAR_LISTEN")]
@@ -244,6 +252,8 @@ pub struct UpArgs {
     /// only: ttl, delete-then-write, write-then-delete or none. ANSWERS MAY BE STALE [default: the protocol]
     #[arg(long, help_heading = TEACHING, value_name = "RECIPE", env = "BAZAR_UNSAFE_COHERENCE")]
     pub unsafe_coherence: Option<String>,
+    #[command(flatten)]
+    pub admin: AdminArgs,
     #[command(flatten)]
     pub common: Common,
 }
@@ -284,6 +294,8 @@ pub struct FrontendArgs {
     /// only: ttl, delete-then-write, write-then-delete or none. ANSWERS MAY BE STALE [default: the protocol]
     #[arg(long, help_heading = TEACHING, value_name = "RECIPE", env = "BAZAR_UNSAFE_COHERENCE")]
     pub unsafe_coherence: Option<String>,
+    #[command(flatten)]
+    pub admin: AdminArgs,
     #[command(flatten)]
     pub common: Common,
 }

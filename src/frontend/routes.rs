@@ -10,6 +10,7 @@ use super::openapi::parameters::{
     BookNumber, Key, OrderNumber, PageFound, PageOfTopic, Revalidation, TopicName,
 };
 use super::openapi::{self, Docs, Endpoint, Served as Described};
+use super::path::last_segment;
 use super::shop::{Decided, Shop};
 use super::status::{Own, status};
 use crate::abort;
@@ -33,7 +34,6 @@ use actix_web::http::header::{self, Header, HeaderValue, IfNoneMatch};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
-use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
 use std::sync::{Arc, LazyLock};
 
@@ -228,7 +228,7 @@ async fn buy(
     shop.purchase(body, key, request_id.to_owned()).await
 }
 
-fn is_json(content_type: &HeaderValue) -> bool {
+pub(super) fn is_json(content_type: &HeaderValue) -> bool {
     let essence = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
     essence.trim().eq_ignore_ascii_case("application/json")
 }
@@ -348,17 +348,6 @@ fn parse_limit(value: &str) -> Result<u32, Invalid> {
         Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
         _ => Err(sentence()),
     }
-}
-
-/// What follows the last slash of the path, decoded. From the path as it was sent, because a router that
-/// replaces what is no UTF-8 would turn rubbish into a topic.
-fn last_segment(uri: &Uri) -> Result<String, Problem> {
-    let path = uri.path();
-    let segment = path.rsplit_once('/').map_or(path, |(_, last)| last);
-    percent_decode_str(segment)
-        .decode_utf8()
-        .map(Cow::into_owned)
-        .map_err(|_| Problem::new(ErrorCode::InvalidRequest, "the path is not UTF-8"))
 }
 
 #[cfg(test)]

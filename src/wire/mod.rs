@@ -2,6 +2,7 @@
 //!
 //! Types only: no I/O, no framework. Roles never see each other, they see this.
 
+pub mod admin;
 pub mod catalog;
 pub mod error;
 pub mod frontend;

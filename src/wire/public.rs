@@ -144,17 +144,21 @@ pub struct OrderView {
 
 impl From<&Order> for OrderView {
     fn from(order: &Order) -> Self {
-        let since_1970 = std::time::Duration::from_millis(u64::try_from(order.created_at_ms).unwrap_or(0));
-        let created_at = humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + since_1970);
         Self {
             order_id: order.order_id.to_string(),
             book_id: order.book_id.get(),
             quantity: order.quantity.get(),
             total: order.total,
             version: order.version.public().to_string(),
-            created_at: created_at.to_string(),
+            created_at: rfc3339(order.created_at_ms),
         }
     }
+}
+
+/// A moment in milliseconds since 1970: `2026-11-24T18:27:11.042Z`.
+pub fn rfc3339(wall_ms: i64) -> String {
+    let since_1970 = std::time::Duration::from_millis(u64::try_from(wall_ms).unwrap_or(0));
+    humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + since_1970).to_string()
 }
 
 /// What a client asks to buy, in either of the two spellings that clients use.
@@ -249,7 +253,7 @@ fn or_null(mut schema: Object) -> Object {
 }
 
 /// Cents as a JSON number of dollars: `28`, `28.5`.
-fn dollars<S: Serializer>(cents: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn dollars<S: Serializer>(cents: &i64, serializer: S) -> Result<S::Ok, S::Error> {
     match cents % 100 {
         0 => serializer.serialize_i64(cents / 100),
         // Within 2^53 cents the nearest double prints as the two decimals that were meant.

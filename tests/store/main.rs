@@ -4,8 +4,11 @@
 //! Every wait is bounded and waits for something that can be seen; nothing is tried twice but where the
 //! test is about trying twice.
 
+mod admin;
 mod command_line;
 mod crash;
+mod dashboard;
+mod desk;
 mod disk;
 mod edits;
 mod examples;
@@ -31,5 +34,7 @@ mod revalidation;
 mod shopping;
 mod snapshot;
 mod stock;
+mod storefront;
+mod storefront_browser;
 mod verify;
 mod walkthrough;

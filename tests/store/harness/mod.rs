@@ -6,6 +6,7 @@
 //! | `cluster` | a whole store of processes |
 //! | `client` | HTTP with deadlines |
 //! | `events` | open pages |
+//! | `visitor` | a browser without scripts: cookies, forms |
 //! | `rows` | what a data directory holds |
 //! | `redis`, `nginx` | the neighbours: a Redis server, nginx |
 //! | `browser` | headless Chromium |
@@ -22,18 +23,20 @@ mod nginx;
 mod process;
 mod redis;
 mod rows;
+mod visitor;
 
 pub use browser::{Browser, Look};
 pub use client::{Answer, Client, raw};
 pub use cluster::{Cluster, Shape, TOKEN, start_nodes};
 pub use disk::Disk;
-pub use events::{Events, connect};
+pub use events::{Event, Events, Unread};
 pub use gate::Gate;
 pub use meddler::{Damage, Meddler};
 pub use nginx::Nginx;
 pub use process::{Fed, Finished, Process, run};
 pub use redis::RedisServer;
 pub use rows::{Rows, alter, oldest_record, rows};
+pub use visitor::{Fields, Looked, Visitor};
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
