@@ -8,6 +8,7 @@ mod admin;
 mod command_line;
 mod crash;
 mod dashboard;
+mod demo;
 mod desk;
 mod disk;
 mod edits;
