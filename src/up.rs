@@ -8,7 +8,7 @@ use crate::frontend::{self, FrontendError};
 use crate::order;
 use crate::recipe::Recipe;
 use crate::shutdown::Shutdown;
-use crate::token::InternalToken;
+use crate::token::{AdminToken, InternalToken};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -27,6 +27,8 @@ pub struct Config {
     pub orders: usize,
     pub frontends: usize,
     pub redis: Option<String>,
+    /// `None`: there is no `/admin`.
+    pub admin: Option<AdminToken>,
     pub ack: Ack,
     pub keep: Keep,
     /// Whether anybody else may know the token. Otherwise every holder of a lease is a thread of this
@@ -107,6 +109,7 @@ impl Config {
                 replicas: replicas.iter().map(|replica| BaseUrl::from_addr(replica.addr())).collect(),
                 orders: orders.iter().map(|order| BaseUrl::from_addr(order.addr())).collect(),
                 redis: self.redis.clone(),
+                admin: self.admin.clone(),
                 search_ttl: self.search_ttl,
                 info_ttl: self.info_ttl,
                 cache_bytes: self.cache_bytes,

@@ -7,7 +7,9 @@
 //! | `hits` | the short way of a cached read, below the router |
 //! | `answer` | what the answer to a read looks like |
 //! | `demand` | what a reader demands of one answer: its level, its least version |
+//! | `openapi/` | the public API's description, from which its routes are registered |
 //! | `shop` | what a customer can do |
+//! | `admin/` | what a keeper can do, with the admin token |
 //! | `orders` | the way to the order nodes |
 //! | `storefront/` | the shop for people |
 //! | `path` | what the path of a request names |
@@ -17,12 +19,14 @@
 //! | `cache/` | reads: memory, Redis, a catalog node; the lease |
 //! | `balance/` | which node is next, and who is ill |
 
+mod admin;
 mod answer;
 mod balance;
 mod cache;
 mod demand;
 mod hits;
 mod live;
+mod openapi;
 mod orders;
 mod path;
 mod routes;
@@ -38,9 +42,10 @@ use crate::metrics::{Reads, Registry, Requests};
 use crate::recipe::{self, Recipe};
 use crate::server::{self, Shortcut, Site};
 use crate::shutdown::Shutdown;
-use crate::token::InternalToken;
+use crate::token::{AdminToken, InternalToken};
 use crate::wire::catalog::Reachable;
 use actix_web::web;
+use admin::Admin;
 use balance::Pool;
 use cache::{Cache, LeaseKeeper, Levels, Local, Redis, RedisKeeper, Ttl};
 use hits::Hits;
@@ -75,6 +80,8 @@ pub struct Config {
     /// Not empty.
     pub orders: Vec<BaseUrl>,
     pub redis: Option<String>,
+    /// `None`: there is no `/admin`.
+    pub admin: Option<AdminToken>,
     pub search_ttl: Duration,
     pub info_ttl: Duration,
     pub cache_bytes: u64,
@@ -94,6 +101,11 @@ pub enum FrontendError {
     Serve(#[from] std::io::Error),
 }
 
+/// The description of the public API.
+pub fn description() -> utoipa::openapi::OpenApi {
+    openapi::document(routes::endpoints())
+}
+
 /// A frontend that is bound.
 pub struct App {
     public: (TcpListener, SocketAddr),
@@ -101,6 +113,7 @@ pub struct App {
     member: Member,
     workers: usize,
     shop: Arc<Shop>,
+    admin: Option<Arc<Admin>>,
     redis: Option<RedisKeeper>,
     own: Arc<Own>,
     requests: Requests,
@@ -146,7 +159,9 @@ impl Config {
         let shop = Arc::new(Shop::new(cache, orders));
         let redis = self.redis.as_deref().map(status::redis_address);
         let own = Arc::new(Own { registry, listen: public.1, redis });
-        Ok(App { public, internal, member, workers: self.workers, shop, redis: redis_keeper, own, requests })
+        let admin = self.admin.map(|token| Arc::new(Admin::new(token, &shop)));
+        let (workers, redis) = (self.workers, redis_keeper);
+        Ok(App { public, internal, member, workers, shop, admin, redis, own, requests })
     }
 }
 
@@ -218,12 +233,13 @@ impl App {
         let internal = Site { configure: internal, label: None, shortcut: None, requests };
         let internal = server::serve_here(self.internal.0, behind.clone(), internal);
         let internal = actix_web::rt::spawn(internal);
-        let shop = Arc::clone(&self.shop);
+        let (shop, admin) = (Arc::clone(&self.shop), self.admin);
         let storefront = Arc::new(Storefront::new(Arc::clone(&shop), self.member.token()));
         let label = cache.recipe.map(Recipe::header);
         let requests = self.requests.public();
         let public = move || {
             let hits = Hits::new(Arc::clone(&shop.cache), requests.clone(), &shop.cache.counts);
+            let admin = admin.clone();
             let (shop, live, dashboard) = (Arc::clone(&shop), Arc::clone(&live), dashboard.clone());
             let storefront = Arc::clone(&storefront);
             let shortcut: Rc<dyn Shortcut> = Rc::new(hits.clone());
@@ -231,6 +247,9 @@ impl App {
                 configure: move |config: &mut web::ServiceConfig| {
                     routes::public(config, shop, live, hits);
                     dashboard.configure(config);
+                    if let Some(admin) = admin {
+                        admin::configure(config, admin);
+                    }
                     storefront::configure(config, storefront);
                 },
                 label: label.clone(),

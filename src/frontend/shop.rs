@@ -94,7 +94,7 @@ impl Shop {
         };
         match outcome {
             Outcome::Purchase { answer, replayed } => Ok(Decided { answer, replayed }),
-            Outcome::Edit(_) | Outcome::Rejected => Err(ErrorCode::Internal.into()),
+            Outcome::Edit(_) | Outcome::Guarded { .. } | Outcome::Rejected => Err(ErrorCode::Internal.into()),
         }
     }
 
