@@ -46,7 +46,6 @@ pub struct Browser {
 /// The driver, and with its process group the browser.
 struct Driver(Child);
 
-#[allow(dead_code)]
 impl Browser {
     pub fn start(look: Look) -> Self {
         let port = free_port();
