@@ -22,12 +22,10 @@ impl Keeper {
     #[track_caller]
     fn send(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&Value>) -> Answer {
         let bearer = format!("Bearer {ADMIN}");
-        // Unless the test says what the body is: two types of one body are no type.
-        let json = match headers.iter().any(|(name, _)| *name == "content-type") {
-            true => &[][..],
-            false => &[("content-type", "application/json")],
-        };
-        let headers = [&[("authorization", &*bearer)], json, headers].concat();
+        let mut headers = [&[("authorization", &*bearer)], headers].concat();
+        if headers.iter().all(|(name, _)| *name != "content-type") {
+            headers.push(("content-type", "application/json"));
+        }
         let body = body.map(Value::to_string);
         self.0.send(method, &format!("/admin/api{path}"), &headers, body.as_deref()).unwrap()
     }
