@@ -11,6 +11,7 @@
 //! | `orders` | the way to the order nodes |
 //! | `cache/` | reads: memory, Redis, a catalog node; the lease |
 //! | `balance/` | which node is next, and who is ill |
+//! | `warm` | reads what many will read, before the shop opens |
 
 mod answer;
 mod balance;
@@ -20,6 +21,7 @@ mod hits;
 mod orders;
 mod routes;
 mod shop;
+mod warm;
 
 use crate::client::{BaseUrl, Masters};
 use crate::member::Member;
@@ -38,6 +40,10 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::watch;
+use warm::Warming;
+
+pub use balance::Policy;
+pub use warm::Warm;
 
 /// With 1, the in-process level of the cache is off, so that what lies behind it can be measured.
 const NO_LOCAL_CACHE: &str = "BAZAR_TEST_NO_LOCAL_CACHE";
@@ -59,6 +65,9 @@ pub struct Config {
     /// Not empty.
     pub orders: Vec<BaseUrl>,
     pub redis: Option<String>,
+    pub balance: Policy,
+    /// What is read into the cache before the shop opens.
+    pub warm: Option<Warm>,
     pub search_ttl: Duration,
     pub info_ttl: Duration,
     pub cache_bytes: u64,
@@ -111,8 +120,8 @@ impl Config {
             recipe::protocol(self.unsafe_coherence),
         ));
         let nodes = self.masters.iter().chain(&self.replicas).cloned().collect();
-        let nodes = Arc::new(Pool::new("catalog", nodes, self.masters.len(), &member).await);
-        let orders = Arc::new(Pool::new("order", self.orders, 0, &member).await);
+        let nodes = Arc::new(Pool::new("catalog", self.balance, nodes, self.masters.len(), &member).await);
+        let orders = Arc::new(Pool::new("order", self.balance, self.orders, 0, &member).await);
         let ttl = Ttl { search: self.search_ttl, info: self.info_ttl };
         let local = match std::env::var_os(NO_LOCAL_CACHE).is_some_and(|value| value == "1") {
             true => {
@@ -122,7 +131,7 @@ impl Config {
             false => Local::new(self.cache_bytes),
         };
         let cache = Arc::new(Cache::new(local, redis, leases, nodes, masters, ttl, self.unsafe_coherence));
-        let shop = Arc::new(Shop::new(cache, orders));
+        let shop = Arc::new(Shop::new(cache, orders, Warming::new(self.warm)));
         Ok(App { public, internal, member, workers: self.workers, shop, redis: redis_keeper })
     }
 }
@@ -142,6 +151,11 @@ impl App {
         self.shop.cache.leases.leased()
     }
 
+    /// Whether the cache is as warm as it was to be before the shop opens.
+    pub fn warmed(&self) -> watch::Receiver<bool> {
+        self.shop.warming.done()
+    }
+
     /// Serves until `shutdown`, then answers what is under way and gives the lease back.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), FrontendError> {
         // Fences are acknowledged and the lease is kept until the last request is answered.
@@ -155,6 +169,12 @@ impl App {
         tasks.push(actix_web::rt::spawn({
             let (cache, member, behind) = (Arc::clone(&cache), self.member.clone(), behind.clone());
             async move { cache.leases.watch(&member, behind).await }
+        }));
+        tasks.push(actix_web::rt::spawn({
+            let (shop, behind) = (Arc::clone(&self.shop), behind.clone());
+            async move {
+                tokio::select! { () = warm::warm(&shop) => {}, () = behind.cancelled() => {} }
+            }
         }));
         let keeper = actix_web::rt::spawn({
             let (cache, keeping) = (Arc::clone(&cache), keeping.clone());

@@ -191,7 +191,7 @@ async fn order(shop: Data<Shop>, request: HttpRequest) -> Answer {
     Ok(answer.json(OrderView::from(&order)))
 }
 
-/// One line for each dependency; 503 when purchases or reads have nowhere to go.
+/// One line for each dependency; 503 when purchases or reads have nowhere to go, and while the cache is warmed.
 async fn readyz(shop: Data<Shop>) -> HttpResponse {
     let line = |name: &str, (all, well): (usize, usize)| format!("{name}: {well} of {all} nodes are well\n");
     let (catalog, orders) = (shop.cache.nodes.count(), shop.orders.pool.count());
@@ -207,8 +207,9 @@ async fn readyz(shop: Data<Shop>) -> HttpResponse {
     let recipe =
         shop.cache.recipe.map(|recipe| format!("UNSAFE coherence: {recipe}, answers may be stale\n"));
     let recipe = recipe.unwrap_or_default();
-    let body = format!("{}{}{lease}{redis}{recipe}", line("catalog", catalog), line("order", orders));
-    match catalog.1 > 0 && orders.1 > 0 {
+    let warming = shop.warming.line().unwrap_or_default();
+    let body = format!("{}{}{lease}{redis}{warming}{recipe}", line("catalog", catalog), line("order", orders));
+    match catalog.1 > 0 && orders.1 > 0 && warming.is_empty() {
         true => HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(body),
         false => HttpResponse::ServiceUnavailable().content_type("text/plain; charset=utf-8").body(body),
     }
