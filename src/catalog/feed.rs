@@ -307,6 +307,10 @@ impl Feed {
         }
     }
 
+    pub fn ack(&self) -> Ack {
+        self.ack
+    }
+
     /// The replicas that records are pushed to, in order of their identity.
     pub fn replicas(&self) -> Vec<ReplicaState> {
         let state = self.state.lock();

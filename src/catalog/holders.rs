@@ -11,6 +11,7 @@ use crate::domain::Version;
 use crate::member::Member;
 use crate::wire::catalog::LeaseRequest;
 use crate::wire::frontend::{HOLDER, HolderAnswer, INVALIDATE};
+use crate::wire::status::HolderStatus;
 use crate::wire::{ErrorCode, Problem};
 use futures_util::StreamExt;
 use futures_util::stream::FuturesUnordered;
@@ -30,6 +31,7 @@ pub const MAX_FENCE_KEYS: usize = 1024;
 
 pub struct Leases {
     holders: Mutex<Holders>,
+    term: Duration,
     fence_deadline: Duration,
     /// A lease was given back while a fence may be out.
     released: Notify,
@@ -51,6 +53,7 @@ impl Leases {
         let fence_deadline = holders.fence_deadline();
         Self {
             holders: Mutex::new(holders),
+            term,
             fence_deadline,
             released: Notify::new(),
             protocol,
@@ -91,10 +94,11 @@ impl Leases {
 
     /// Returns when nobody can serve a state before `version` for `keys` to a request that is still to
     /// come: every holder has acknowledged, or its lease has run out. Takes at most one lease and a
-    /// quarter: a holder may renew until it is late for this fence.
-    pub async fn fence(&self, version: Version, keys: Vec<crate::coherence::Key>) {
+    /// quarter: a holder may renew until it is late for this fence. Gives how many holders there were.
+    pub async fn fence(&self, version: Version, keys: Vec<crate::coherence::Key>) -> usize {
         let keys = if keys.len() > MAX_FENCE_KEYS { Announced::All } else { Announced::Keys(keys) };
         let targets = self.holders.lock().fence(clock::now(), version, &keys);
+        let count = targets.len();
         let mut announcements: FuturesUnordered<_> = targets
             .into_iter()
             .map(|target| {
@@ -104,7 +108,7 @@ impl Leases {
             .collect();
         loop {
             let now = clock::now();
-            let Some(next) = self.holders.lock().fenced(now) else { return };
+            let Some(next) = self.holders.lock().fenced(now) else { return count };
             tokio::select! {
                 Some(holder) = announcements.next() => {
                     abort::point(abort::FENCE_SENT);
@@ -114,6 +118,24 @@ impl Leases {
                 () = tokio::time::sleep(now.until(next)) => {}
             }
         }
+    }
+
+    /// How long a lease runs.
+    pub fn term(&self) -> Duration {
+        self.term
+    }
+
+    /// Whose leases run now.
+    pub fn holders(&self) -> Vec<HolderStatus> {
+        let now = clock::now();
+        let holders = self.holders.lock();
+        let running = holders.held().filter(|(_, _, expires)| now < *expires);
+        let status = running.map(|(holder, url, expires)| HolderStatus {
+            holder,
+            url: url.to_owned(),
+            remaining_ms: u64::try_from(now.until(expires).as_millis()).unwrap_or(u64::MAX),
+        });
+        status.collect()
     }
 
     /// How many leases run now.

@@ -1,5 +1,7 @@
 //! The write master's start, and what its routes work with.
 
+use super::account::Account;
+use super::changes::Changes;
 use super::feed::{Ack, Feed};
 use super::handover::Handover;
 use super::holders::Leases;
@@ -12,6 +14,7 @@ use crate::clock;
 use crate::coherence::mastership::{Past, may_start, not_before};
 use crate::domain::NodeId;
 use crate::member::Member;
+use crate::metrics::Registry;
 use crate::recipe::{Recipe, protocol};
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, NewEpoch, Standing, Writer};
@@ -28,8 +31,11 @@ pub struct Master {
     pub queue: Queue,
     pub leases: Arc<Leases>,
     pub feed: Arc<Feed>,
+    pub changes: Arc<Changes>,
     pub mastership: Arc<Mastership>,
     pub handover: Arc<Handover>,
+    pub registry: Registry,
+    pub account: Arc<Account>,
     /// Where a snapshot is written before it is sent.
     pub data: PathBuf,
     /// Each export is a whole copy of the file.
@@ -118,13 +124,18 @@ pub async fn start(
     let leases = Leases::new(start, config.lease, protocol(recipe), member.clone(), Arc::clone(&mastership));
     let leases = Arc::new(leases);
     let feed = Arc::new(Feed::new(start, config.ack, member.clone(), file, former));
+    let changes = Arc::new(Changes::new(start));
     let end = Shutdown::new();
     let pins = Arc::new(Pins::default());
+    let registry = Registry::default();
+    let account = Arc::new(Account::new(&registry));
     let behind = writer::Behind {
         leases: Arc::clone(&leases),
         feed: Arc::clone(&feed),
+        changes: Arc::clone(&changes),
         mastership: Arc::clone(&mastership),
         pins: Arc::clone(&pins),
+        account: Arc::clone(&account),
         recipe,
     };
     let may_draw_again = config.force;
@@ -144,8 +155,11 @@ pub async fn start(
         queue,
         leases,
         feed,
+        changes,
         mastership,
         handover: Arc::new(handover),
+        registry,
+        account,
         data,
         exporting: Semaphore::new(1),
         pins,

@@ -14,13 +14,18 @@
 //! | `writer` | the single writer: queue → batch → fence → commit, then lets answers out |
 //! | `holders` | grants leases, sends fences |
 //! | `feed` | pushes records to replicas, keeps the in-sync set, and says when an acknowledgement may go out |
+//! | `changes` | which books changed lately, for whoever follows |
 //! | `recipe` | what a master that runs a well-known recipe announces, and when |
 //! | `housekeeping` | which answers are forgotten, and how far the log is trimmed |
 //! | `verify` | compares the replicas' rows with the master's |
 //! | `replica` | applies records, fills gaps, takes snapshots |
+//! | `account` | what a master counts, and what it did last |
+//! | `status` | what a node says of itself to those who watch |
 //! | `reads` | answers with their version; a replica waits for one it lacks |
 //! | `routes` | the internal HTTP of both kinds of node |
 
+mod account;
+mod changes;
 mod feed;
 mod handover;
 mod holders;
@@ -31,6 +36,7 @@ mod reads;
 mod recipe;
 mod replica;
 mod routes;
+mod status;
 mod verify;
 mod writer;
 
@@ -38,6 +44,7 @@ use crate::client::{BaseUrl, Masters};
 use crate::coherence::mastership::Refused;
 use crate::domain::Epoch;
 use crate::member::Member;
+use crate::metrics::Requests;
 use crate::recipe::Recipe;
 use crate::server::{self, Site};
 use crate::shutdown::Shutdown;
@@ -250,7 +257,8 @@ impl Node {
                 let routes = move |config: &mut web::ServiceConfig| {
                     routes::master(config, data.clone(), recipe, member.clone());
                 };
-                serve(listener, shutdown, recipe, routes, &master.reads, work, behind).await
+                let site = site(routes, recipe, Requests::new(&master.registry));
+                serve(listener, shutdown, site, &master.reads, work, behind).await
             }
             Node::Replica { replica, tasks } => {
                 let work = actix_web::rt::spawn(tasks.run(Arc::clone(&replica), behind.clone()));
@@ -258,10 +266,15 @@ impl Node {
                 let routes = move |config: &mut web::ServiceConfig| {
                     routes::replica(config, data.clone(), recipe, member.clone());
                 };
-                serve(listener, shutdown, recipe, routes, &replica.reads, work, behind).await
+                let site = site(routes, recipe, Requests::new(&replica.registry));
+                serve(listener, shutdown, site, &replica.reads, work, behind).await
             }
         }
     }
+}
+
+fn site<C>(configure: C, recipe: Option<Recipe>, requests: Requests) -> Site<C> {
+    Site { configure, label: recipe.map(Recipe::header), shortcut: None, requests }
 }
 
 /// Serves until `shutdown`, then ends the `work` behind the routes. That ends by itself only when the node
@@ -270,15 +283,19 @@ impl Node {
 async fn serve(
     listener: TcpListener,
     shutdown: Shutdown,
-    recipe: Option<Recipe>,
-    routes: impl FnOnce(&mut web::ServiceConfig) + 'static,
+    site: Site<impl FnOnce(&mut web::ServiceConfig) + 'static>,
     reads: &reads::Reads,
     mut work: JoinHandle<Result<(), CatalogError>>,
     behind: Shutdown,
 ) -> Result<(), CatalogError> {
     let stop_serving = shutdown.child_token();
-    let label = recipe.map(Recipe::header);
-    let site = Site { configure: routes, label, shortcut: None };
+    let Site { configure, label, shortcut, requests } = site;
+    let stop = web::Data::new(stop_serving.clone());
+    let configure = move |config: &mut web::ServiceConfig| {
+        config.app_data(stop);
+        configure(config);
+    };
+    let site = Site { configure, label, shortcut, requests };
     let serving = server::serve_here(listener, stop_serving.clone(), site);
     tokio::pin!(serving);
     let ended = tokio::select! {

@@ -6,12 +6,14 @@
 //! instead of giving its state to those who have more.
 
 use super::CatalogError;
+use super::changes::Changes;
 use super::housekeeping::keep_from;
 use super::reads::Reads;
 use crate::client::{BaseUrl, CallError, Masters};
 use crate::coherence::{Follow, ReplicaId, follow};
 use crate::domain::{Body, NodeId, Record, Version};
 use crate::member::Member;
+use crate::metrics::{Applies, Registry, Timed};
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, Incoming, Store, StoreError, Writer};
 use crate::wire::catalog::{
@@ -47,6 +49,7 @@ pub struct Replica {
     pub node: NodeId,
     pub id: ReplicaId,
     pub reads: Reads,
+    pub changes: Changes,
     position: watch::Receiver<Version>,
     work: mpsc::Sender<Work>,
     masters: Masters,
@@ -54,6 +57,8 @@ pub struct Replica {
     checked: Mutex<Option<Checked>>,
     /// A push found a gap, or rows that are wrong: catch up at once.
     behind: Notify,
+    pub registry: Registry,
+    applies: Applies,
 }
 
 enum Work {
@@ -78,20 +83,26 @@ pub async fn new(
 ) -> Result<(Arc<Replica>, Tasks), CatalogError> {
     let position = writer.position().await?;
     member.meet(position.epoch);
+    let changes = Changes::new(position);
     let (at, position) = watch::channel(position);
     let (work, queue) = mpsc::channel(QUEUE);
     let reads = Reads::of_replica(store, position.clone());
     let (node, id) = (dir.node(), ReplicaId(rand::random()));
     let dir = Arc::new(dir);
+    let registry = Registry::default();
+    let applies = Applies::new(&registry);
     let replica = Arc::new(Replica {
         node,
         id,
         reads,
+        changes,
         position,
         work,
         masters: masters.clone(),
         checked: Mutex::new(None),
         behind: Notify::new(),
+        registry,
+        applies,
     });
     let address = advertise.map_or(Reachable::Port(addr.port()), |url| Reachable::Url(url.to_string()));
     let applier = Applier { dir: Arc::clone(&dir), writer: Some(writer), at, queue, member };
@@ -218,11 +229,16 @@ impl Applier {
             }
         }
         if let Some(writer) = self.writer.as_mut().filter(|_| !next.is_empty()) {
-            let applied = writer.apply(&next).await?;
+            let Timed { value: applied, took } = Timed::of(writer.apply(&next)).await;
+            let applied = applied?;
+            replica.applies.applied(next.len(), took);
             // Before the position shows it: who reports the one reports the other.
             replica.note_checked(&next);
             self.member.meet(applied.epoch);
             self.at.send_replace(applied);
+            for record in &next {
+                replica.changes.committed(record);
+            }
         }
         Ok(*self.at.borrow())
     }
@@ -255,6 +271,7 @@ impl Applier {
         *replica.checked.lock() = None;
         replica.reads.set_wrong(false);
         self.at.send_replace(position);
+        replica.changes.replaced(position);
         Store::clone(&old).close().await;
         Ok(())
     }

@@ -1,9 +1,11 @@
 //! The internal HTTP of a catalog node. Everything but the health probes wants the internal token.
 
+use super::changes::{Behind, Changes};
 use super::master::Master;
 use super::mastership::Standing;
 use super::reads::{Reads, unavailable};
 use super::replica::Replica;
+use super::status;
 use crate::abort;
 use crate::client::BaseUrl;
 use crate::clock;
@@ -15,15 +17,18 @@ use crate::recipe::Recipe;
 use crate::server::{
     ApiError, healthz, read_json, read_query, request_id, require_keeper, require_token, resource,
 };
+use crate::shutdown::Shutdown;
 use crate::store::{LogPage, Snapshot, Store, sha256_of};
 use crate::wire::catalog::{
-    BOOKS, BooksQuery, EDITS, EXPORT, Edits, ExportEnd, HANDOVER, HandoverRequest, IMPORT_BYTES, IMPORTS,
-    LEASES, LOG, LeaseRequest, LogQuery, MAX_BATCH, MAX_BOOKS, Minimum, NODE, NodeIs, NodeState, ORDERS,
-    Outcomes, PURCHASES, Part, Purchases, QUERY, RELEASE, REPLICAS, Reachable, Records, ReleaseRequest,
-    ReplicaReport, ReplicaStanding, SEARCH, SNAPSHOT, SNAPSHOT_DEADLINE, SYNC_WRITE, SnapshotQuery, StateOf,
-    Stated, Synced, TOPICS, TopicQuery, VERIFY, VERSIONS, VersionStanding, WordsQuery,
+    BOOKS, BooksQuery, CHANGES, CHANGES_HOLD, ChangesQuery, EDITS, EXPORT, Edits, ExportEnd, HANDOVER,
+    HandoverRequest, IMPORT_BYTES, IMPORTS, LEASES, LOG, LeaseRequest, LogQuery, MAX_BATCH, MAX_BOOKS,
+    Minimum, NODE, NodeIs, NodeState, ORDERS, Outcomes, PURCHASES, Part, Purchases, QUERY, RELEASE, REPLICAS,
+    Reachable, Records, ReleaseRequest, ReplicaReport, ReplicaStanding, SEARCH, SNAPSHOT, SNAPSHOT_DEADLINE,
+    SYNC_WRITE, SnapshotQuery, StateOf, Stated, Synced, TOPICS, TopicQuery, VERIFY, VERSIONS,
+    VersionStanding, WordsQuery,
 };
 use crate::wire::public::{BookView, MAX_LIMIT};
+use crate::wire::status::STATUS;
 use crate::wire::{ErrorCode, Problem, headers};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
@@ -107,6 +112,7 @@ pub fn master(config: &mut ServiceConfig, master: web::Data<Master>, recipe: Opt
                 .service(resource(SNAPSHOT, "GET", web::get().to(snapshot)))
                 .service(resource(VERIFY, "POST", web::post().to(verify)))
                 .service(resource(NODE, "GET", web::get().to(node::<Master>)))
+                .service(resource(STATUS, "GET", web::get().to(status::master)))
                 .service(resource(HANDOVER, "POST", web::post().to(hand_over))),
         );
 }
@@ -121,6 +127,7 @@ pub fn replica(
         .wrap(from_fn(require_token))
         .configure(reads::<Replica>)
         .service(resource(NODE, "GET", web::get().to(node::<Replica>)))
+        .service(resource(STATUS, "GET", web::get().to(status::replica)))
         .service(resource(SYNC_WRITE, "POST", web::post().to(sync_write)));
     for of_the_master in
         [PURCHASES, EDITS, LEASES, RELEASE, REPLICAS, LOG, SNAPSHOT, VERIFY, HANDOVER, IMPORTS]
@@ -141,6 +148,7 @@ pub fn replica(
 trait Node: 'static {
     fn id(&self) -> NodeId;
     fn reads(&self) -> &Reads;
+    fn changes(&self) -> &Changes;
 }
 
 impl Node for Master {
@@ -150,6 +158,10 @@ impl Node for Master {
 
     fn reads(&self) -> &Reads {
         &self.reads
+    }
+
+    fn changes(&self) -> &Changes {
+        &self.changes
     }
 }
 
@@ -161,6 +173,10 @@ impl Node for Replica {
     fn reads(&self) -> &Reads {
         &self.reads
     }
+
+    fn changes(&self) -> &Changes {
+        &self.changes
+    }
 }
 
 fn reads<N: Node>(config: &mut ServiceConfig) {
@@ -170,6 +186,7 @@ fn reads<N: Node>(config: &mut ServiceConfig) {
         .service(resource(SEARCH, "GET", web::get().to(search::<N>)))
         .service(resource(QUERY, "GET", web::get().to(query::<N>)))
         .service(resource(TOPICS, "GET", web::get().to(topics::<N>)))
+        .service(resource(CHANGES, "GET", web::get().to(changes::<N>)))
         .service(resource(&format!("{VERSIONS}/{{version}}"), "GET", web::get().to(version::<N>)))
         .service(resource(&format!("{ORDERS}/{{id}}"), "GET", web::get().to(order::<N>)));
 }
@@ -215,6 +232,19 @@ async fn topics<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let minimum: Minimum = read_query(&request)?;
     let store = node.reads().at(minimum.min).await?;
     stated(&**node, store.topics().await.map_err(|error| unavailable(&error))?)
+}
+
+/// A stop does not wait for who is held here.
+async fn changes<N: Node>(node: web::Data<N>, request: HttpRequest, stop: web::Data<Shutdown>) -> Answer {
+    let query: ChangesQuery = read_query(&request)?;
+    let told = tokio::select! {
+        told = node.changes().after(query.after, CHANGES_HOLD) => told,
+        () = stop.cancelled() => return Err(ErrorCode::Unavailable.into()),
+    };
+    match told {
+        Ok(told) if !node.reads().are_wrong() => Ok(HttpResponse::Ok().json(told)),
+        Ok(_) | Err(Behind) => Err(ErrorCode::Behind.into()),
+    }
 }
 
 async fn version<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {

@@ -12,13 +12,17 @@ use super::answer;
 use super::cache::{Cache, Entry};
 use super::demand::Demand;
 use crate::clock;
+use crate::metrics::{FLUSH, Reads, Requests, ThreadsReads, ThreadsRequests};
 use crate::server::Shortcut;
 use crate::wire::headers;
 use crate::wire::splice::finish;
+use actix_web::HttpRequest;
 use actix_web::dev::{RequestHead, Response};
 use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::http::{Method, StatusCode, Uri};
+use actix_web::rt;
 use bytes::Bytes;
+use prometheus::local::LocalHistogram;
 use quick_cache::Weighter;
 use quick_cache::unsync;
 use std::cell::RefCell;
@@ -41,6 +45,8 @@ pub struct Hits(Rc<Inner>);
 struct Inner {
     cache: Arc<Cache>,
     known: RefCell<unsync::Cache<Box<str>, Known, Size>>,
+    requests: ThreadsRequests,
+    reads: ThreadsReads,
 }
 
 /// What a path stands for.
@@ -50,6 +56,8 @@ struct Known {
     /// the bytes.
     version: HeaderValue,
     etag: HeaderValue,
+    /// Where it is counted.
+    durations: Rc<LocalHistogram>,
 }
 
 #[derive(Clone)]
@@ -62,18 +70,31 @@ impl Weighter<Box<str>, Known> for Size {
 }
 
 impl Hits {
-    pub fn new(cache: Arc<Cache>) -> Self {
-        let known = unsync::Cache::with_weighter(EXPECTED, MAX_BYTES, Size);
-        Self(Rc::new(Inner { cache, known: RefCell::new(known) }))
+    /// Of the thread that calls it, which counts what it answers here for itself.
+    pub fn new(cache: Arc<Cache>, requests: Requests, reads: &Reads) -> Self {
+        let known = RefCell::new(unsync::Cache::with_weighter(EXPECTED, MAX_BYTES, Size));
+        let (requests, reads) = (ThreadsRequests::new(requests), reads.of_this_thread());
+        let inner = Rc::new(Inner { cache, known, requests, reads });
+        let counted = Rc::downgrade(&inner);
+        rt::spawn(async move {
+            loop {
+                tokio::time::sleep(FLUSH).await;
+                let Some(inner) = counted.upgrade() else { return };
+                inner.requests.flush();
+                inner.reads.flush();
+            }
+        });
+        Self(inner)
     }
 
-    /// `entry`, which is kept in memory, answered a request for `uri` that demanded no more than usual.
-    pub fn remember(&self, uri: &Uri, entry: &Arc<Entry>) {
-        let (Some(path), Some(etag)) = (path_of(uri), entry.etag()) else { return };
+    /// `entry`, which is kept in memory, answered `request`, which demanded no more than usual.
+    pub fn remember(&self, request: &HttpRequest, entry: &Arc<Entry>) {
+        let (Some(path), Some(etag)) = (path_of(request.uri()), entry.etag()) else { return };
         if entry.size() <= MAX_ENTRY {
             let own = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes());
             if let (Ok(version), Ok(etag)) = (own(entry.version()), own(etag)) {
-                let known = Known { entry: Arc::clone(entry), version, etag };
+                let durations = self.0.requests.successes(request.match_pattern().as_deref());
+                let known = Known { entry: Arc::clone(entry), version, etag, durations };
                 self.0.known.borrow_mut().insert(path.into(), known);
             }
         }
@@ -91,7 +112,10 @@ impl Shortcut for Hits {
         if !is_plain(&request.headers) || !self.0.cache.still_serves(&known.entry, came_in) {
             return None;
         }
-        let body = finish(known.entry.body(), true, came_in.until(clock::now()));
+        let took = came_in.until(clock::now());
+        let body = finish(known.entry.body(), true, took);
+        known.durations.observe(took.as_secs_f64());
+        self.0.reads.answered();
         let mut response = Response::with_body(StatusCode::OK, body);
         let own = response.headers_mut();
         own.insert(header::CONTENT_TYPE, answer::JSON);

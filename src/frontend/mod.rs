@@ -9,6 +9,9 @@
 //! | `demand` | what a reader demands of one answer: its level, its least version |
 //! | `shop` | what a customer can do |
 //! | `orders` | the way to the order nodes |
+//! | `live/` | stock on open pages, as it changes |
+//! | `status` | what it says of itself to those who watch |
+//! | `surroundings` | where its dashboard finds the store |
 //! | `cache/` | reads: memory, Redis, a catalog node; the lease |
 //! | `balance/` | which node is next, and who is ill |
 //! | `warm` | reads what many will read, before the shop opens |
@@ -18,13 +21,18 @@ mod balance;
 mod cache;
 mod demand;
 mod hits;
+mod live;
 mod orders;
 mod routes;
 mod shop;
+mod status;
+mod surroundings;
 mod warm;
 
 use crate::client::{BaseUrl, Masters};
+use crate::dashboard::Dashboard;
 use crate::member::Member;
+use crate::metrics::{Reads, Registry, Requests};
 use crate::recipe::{self, Recipe};
 use crate::server::{self, Shortcut, Site};
 use crate::shutdown::Shutdown;
@@ -32,13 +40,16 @@ use crate::token::InternalToken;
 use crate::wire::catalog::Reachable;
 use actix_web::web;
 use balance::Pool;
-use cache::{Cache, LeaseKeeper, Local, Redis, RedisKeeper, Ttl};
+use cache::{Cache, LeaseKeeper, Levels, Local, Redis, RedisKeeper, Ttl};
 use hits::Hits;
+use live::Live;
 use shop::Shop;
+use status::Own;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use surroundings::Around;
 use tokio::sync::watch;
 use warm::Warming;
 
@@ -95,6 +106,8 @@ pub struct App {
     workers: usize,
     shop: Arc<Shop>,
     redis: Option<RedisKeeper>,
+    own: Arc<Own>,
+    requests: Requests,
 }
 
 impl Config {
@@ -130,9 +143,14 @@ impl Config {
             }
             false => Local::new(self.cache_bytes),
         };
-        let cache = Arc::new(Cache::new(local, redis, leases, nodes, masters, ttl, self.unsafe_coherence));
+        let registry = Registry::default();
+        let (requests, counts) = (Requests::new(&registry), Reads::new(&registry));
+        let levels = Levels { local, redis, nodes, masters };
+        let cache = Arc::new(Cache::new(levels, leases, ttl, self.unsafe_coherence, counts));
         let shop = Arc::new(Shop::new(cache, orders, Warming::new(self.warm)));
-        Ok(App { public, internal, member, workers: self.workers, shop, redis: redis_keeper })
+        let redis = self.redis.as_deref().map(status::redis_address);
+        let own = Arc::new(Own { registry, listen: public.1, redis });
+        Ok(App { public, internal, member, workers: self.workers, shop, redis: redis_keeper, own, requests })
     }
 }
 
@@ -194,25 +212,42 @@ impl App {
         if let Some(redis) = self.redis {
             tasks.push(actix_web::rt::spawn(redis.run(behind.clone())));
         }
+        let live = Arc::new(Live::new(Arc::clone(&cache), shutdown.clone()));
+        tasks.push(actix_web::rt::spawn({
+            let live = Arc::clone(&live);
+            async move { live.follow().await }
+        }));
+        let around = Arc::new(Around::new(Arc::clone(&self.shop), self.internal.1));
+        let dashboard = Dashboard::new(around, &self.member, shutdown.clone());
+        tasks.push(actix_web::rt::spawn({
+            let dashboard = dashboard.clone();
+            async move { dashboard.keep().await }
+        }));
         let internal = {
-            let (leases, shop) = (Arc::clone(&cache.leases), Arc::clone(&self.shop));
-            let member = self.member.clone();
+            let (own, shop, member) = (self.own, Arc::clone(&self.shop), self.member.clone());
             move |config: &mut web::ServiceConfig| {
-                routes::internal(config, Arc::clone(&leases), Arc::clone(&shop), member.clone());
+                routes::internal(config, Arc::clone(&own), Arc::clone(&shop), member.clone());
             }
         };
-        let internal = Site { configure: internal, label: None, shortcut: None };
+        let requests = self.requests.clone();
+        let internal = Site { configure: internal, label: None, shortcut: None, requests };
         let internal = server::serve_here(self.internal.0, behind.clone(), internal);
         let internal = actix_web::rt::spawn(internal);
         let shop = Arc::clone(&self.shop);
         let label = cache.recipe.map(Recipe::header);
+        let requests = self.requests.public();
         let public = move || {
-            let (shop, hits) = (Arc::clone(&shop), Hits::new(Arc::clone(&shop.cache)));
+            let hits = Hits::new(Arc::clone(&shop.cache), requests.clone(), &shop.cache.counts);
+            let (shop, live, dashboard) = (Arc::clone(&shop), Arc::clone(&live), dashboard.clone());
             let shortcut: Rc<dyn Shortcut> = Rc::new(hits.clone());
             Site {
-                configure: |config: &mut web::ServiceConfig| routes::public(config, shop, hits),
+                configure: move |config: &mut web::ServiceConfig| {
+                    routes::public(config, shop, live, hits);
+                    dashboard.configure(config);
+                },
                 label: label.clone(),
                 shortcut: Some(shortcut),
+                requests: requests.clone(),
             }
         };
         let served = server::serve(self.public.0, self.workers, shutdown, public).await;

@@ -4,7 +4,9 @@ use super::answer;
 use super::cache::{By, LeaseKeeper, Want};
 use super::demand::Demand;
 use super::hits::Hits;
+use super::live::{self, Live};
 use super::shop::{Decided, Shop};
+use super::status::{Own, status};
 use crate::abort;
 use crate::clock;
 use crate::coherence::Moment;
@@ -15,6 +17,7 @@ use crate::pages;
 use crate::server::{ApiError, healthz, read_body, read_json, request_id, require_token, resource};
 use crate::wire::frontend::{HOLDER, HolderAnswer, INVALIDATE};
 use crate::wire::public::{DEFAULT_LIMIT, MAX_LIMIT, OrderView, PurchaseBody, PurchaseView};
+use crate::wire::status::STATUS;
 use crate::wire::{ErrorCode, Problem, headers};
 use actix_web::http::Uri;
 use actix_web::http::header::{self, Header, HeaderValue, IfNoneMatch};
@@ -33,9 +36,10 @@ const MAX_FENCE_BODY: usize = 512 << 10;
 
 type Answer = Result<HttpResponse, ApiError>;
 
-pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>, hits: Hits) {
-    config.app_data(Data::from(shop)).app_data(hits);
+pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>, live: Arc<Live>, hits: Hits) {
+    config.app_data(Data::from(shop)).app_data(Data::from(live)).app_data(hits);
     pages::configure(config);
+    live::configure(config);
     // The router tries them in turn, and those with a parameter by a regular expression: they come last.
     for prefix in ["", "/order-service"] {
         config.service(resource(&format!("{prefix}/purchase"), "POST", web::post().to(purchase)));
@@ -59,8 +63,10 @@ pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>, hits: Hits) {
     }
 }
 
-pub fn internal(config: &mut ServiceConfig, leases: Arc<LeaseKeeper>, shop: Arc<Shop>, member: Member) {
+pub fn internal(config: &mut ServiceConfig, own: Arc<Own>, shop: Arc<Shop>, member: Member) {
+    let leases = Arc::clone(&shop.cache.leases);
     config
+        .app_data(Data::from(own))
         .app_data(Data::new(member))
         .app_data(Data::from(leases))
         .app_data(Data::from(shop))
@@ -70,7 +76,8 @@ pub fn internal(config: &mut ServiceConfig, leases: Arc<LeaseKeeper>, shop: Arc<
             web::scope("")
                 .wrap(from_fn(require_token))
                 .service(resource(INVALIDATE, "POST", web::post().to(invalidate)))
-                .service(resource(HOLDER, "GET", web::get().to(holder))),
+                .service(resource(HOLDER, "GET", web::get().to(holder)))
+                .service(resource(STATUS, "GET", web::get().to(status))),
         );
 }
 
@@ -109,7 +116,7 @@ async fn read(shop: &Shop, want: &Want, request: &HttpRequest, came_in: Moment) 
         && demand == Demand::default()
         && let Some(hits) = request.app_data::<Hits>()
     {
-        hits.remember(request.uri(), &served.entry);
+        hits.remember(request, &served.entry);
     }
     // A header that is no list of tags is none.
     let has = request.headers().contains_key(&header::IF_NONE_MATCH);
@@ -218,6 +225,7 @@ async fn readyz(shop: Data<Shop>) -> HttpResponse {
 async fn invalidate(shop: Data<Shop>, request: HttpRequest, payload: web::Payload) -> Answer {
     let fence: Fence = read_json(payload, MAX_FENCE_BODY).await?;
     abort::point(abort::FENCE_RECEIVED);
+    shop.cache.counts.fenced();
     match shop.cache.announced(&fence).await {
         FenceAnswer::Raised => {
             abort::point(abort::FENCE_RAISED);

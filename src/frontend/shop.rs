@@ -8,6 +8,7 @@ use super::warm::Warming;
 use crate::clock;
 use crate::coherence::Moment;
 use crate::domain::{IdempotencyKey, Order, OrderId, Outcome, PublicVersion, Purchase, Receipt, Refusal};
+use crate::metrics::Bought;
 use crate::shutdown::Shutdown;
 use crate::wire::catalog::{ORDERS, Stated};
 use crate::wire::public::PurchaseBody;
@@ -49,12 +50,25 @@ impl Shop {
         came_in: Moment,
         request_id: &str,
     ) -> Result<Served, Problem> {
-        self.cache.get(want, demand, came_in, request_id).await
+        let served = self.cache.get(want, demand, came_in, request_id).await?;
+        self.cache.counts.answered(served.by.level(), served.stale);
+        Ok(served)
     }
 
     /// Buys, under `key`, or under one of its own, which `key` then holds. [`ErrorCode::Unavailable`]: the
     /// outcome is unknown, and it is safe to repeat with the same key.
     pub async fn purchase(
+        &self,
+        body: PurchaseBody,
+        key: &mut Option<IdempotencyKey>,
+        request_id: String,
+    ) -> Result<Decided, Problem> {
+        let decided = self.decided(body, key, request_id).await;
+        self.cache.counts.bought(told(&decided));
+        decided
+    }
+
+    async fn decided(
         &self,
         body: PurchaseBody,
         key: &mut Option<IdempotencyKey>,
@@ -141,13 +155,30 @@ impl Shop {
     }
 }
 
+/// What a customer is told, as it is counted.
+fn told(decided: &Result<Decided, Problem>) -> Bought {
+    match decided {
+        Ok(Decided { replayed: true, .. }) => Bought::Replayed,
+        Ok(Decided { answer: Ok(_), .. }) => Bought::Bought,
+        Ok(Decided { answer: Err(refusal), .. }) => match refusal {
+            Refusal::BookNotFound => Bought::BookNotFound,
+            Refusal::OutOfStock => Bought::OutOfStock,
+            Refusal::Underpaid { .. } => Bought::Underpaid,
+            Refusal::IdempotencyMismatch => Bought::Mismatch,
+        },
+        Err(problem) if problem.code == ErrorCode::Unavailable => Bought::Unavailable,
+        Err(_) => Bought::Invalid,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::client::{BaseUrl, Masters};
     use crate::frontend::balance::Policy;
-    use crate::frontend::cache::{LeaseKeeper, Local, Ttl};
+    use crate::frontend::cache::{LeaseKeeper, Levels, Local, Ttl};
     use crate::member::Member;
+    use crate::metrics::{Reads, Registry};
     use crate::wire::catalog::{PROTOCOL, Reachable};
     use std::net::TcpListener;
 
@@ -161,7 +192,9 @@ mod tests {
         let nodes = Arc::new(Pool::new("catalog", Policy::RoundRobin, vec![url.clone()], 1, &member).await);
         let orders = Arc::new(Pool::new("order", Policy::RoundRobin, vec![url], 0, &member).await);
         let ttl = Ttl { search: Duration::from_secs(1), info: Duration::from_secs(1) };
-        let cache = Cache::new(Local::new(1 << 16), None, leases, nodes, masters, ttl, None);
+        let levels = Levels { local: Local::new(1 << 16), redis: None, nodes, masters };
+        let counts = Reads::new(&Registry::default());
+        let cache = Cache::new(levels, leases, ttl, None, counts);
         Shop::new(Arc::new(cache), orders, Warming::new(None))
     }
 

@@ -8,11 +8,13 @@ mod purchase;
 
 use crate::client::{BaseUrl, Masters};
 use crate::member::Member;
+use crate::metrics::{Registry, Requests, Sends};
 use crate::server::{self, ApiError, Site, healthz, read_json, require_token, resource};
 use crate::shutdown::Shutdown;
 use crate::token::InternalToken;
 use crate::wire::catalog::MAX_BATCH;
 use crate::wire::order::{Answers, PURCHASES};
+use crate::wire::status::{OrderStatus, Role, STATUS};
 use crate::wire::{ErrorCode, Problem, catalog};
 use actix_web::HttpResponse;
 use actix_web::middleware::from_fn;
@@ -56,22 +58,39 @@ impl App {
 
     /// Serves until `shutdown`, then answers what is under way.
     pub async fn run(self, shutdown: Shutdown) -> io::Result<()> {
-        let (to_master, member) = (web::Data::new(Purchases::new(self.masters)), web::Data::new(self.member));
+        let registry = Registry::default();
+        let requests = Requests::new(&registry);
+        let purchases_of = Purchases::new(self.masters.clone(), Sends::new(&registry));
+        let (to_master, member) = (web::Data::new(purchases_of), web::Data::new(self.member));
+        let own = web::Data::new(Own { registry, masters: self.masters });
         let routes = move |config: &mut web::ServiceConfig| {
             config
                 .app_data(member.clone())
                 .app_data(to_master.clone())
+                .app_data(own.clone())
                 .service(resource("/healthz", "GET", web::get().to(healthz)))
                 .service(resource("/readyz", "GET", web::get().to(healthz)))
-                .service(web::scope("").wrap(from_fn(require_token)).service(resource(
-                    PURCHASES,
-                    "POST",
-                    web::post().to(purchases),
-                )));
+                .service(
+                    web::scope("")
+                        .wrap(from_fn(require_token))
+                        .service(resource(PURCHASES, "POST", web::post().to(purchases)))
+                        .service(resource(STATUS, "GET", web::get().to(status))),
+                );
         };
-        server::serve_here(self.listener, shutdown, Site { configure: routes, label: None, shortcut: None })
-            .await
+        let site = Site { configure: routes, label: None, shortcut: None, requests };
+        server::serve_here(self.listener, shutdown, site).await
     }
+}
+
+/// What an order node says of itself.
+struct Own {
+    registry: Registry,
+    masters: Masters,
+}
+
+async fn status(own: web::Data<Own>) -> HttpResponse {
+    let master = own.masters.preferred().url().to_string();
+    HttpResponse::Ok().json(own.registry.status(Role::Order(OrderStatus { master }), None))
 }
 
 async fn purchases(to_master: web::Data<Purchases>, payload: web::Payload) -> Result<HttpResponse, ApiError> {

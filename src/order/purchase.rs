@@ -7,6 +7,7 @@ use crate::abort;
 use crate::client::{
     Bounds, CallError, Masters, PurchaseAnswer, PurchaseGatherer, PurchasesBody, Waiting, last_deadline,
 };
+use crate::metrics::Sends;
 use crate::wire::ErrorCode;
 use crate::wire::catalog::{MAX_BATCH, Outcomes, PURCHASES, PurchaseCall};
 use futures_util::future::join_all;
@@ -35,11 +36,11 @@ const LONGEST_PAUSE: Duration = Duration::from_millis(400);
 pub struct Purchases(PurchaseGatherer);
 
 impl Purchases {
-    pub fn new(masters: Masters) -> Self {
+    pub fn new(masters: Masters, counts: Sends) -> Self {
         let bounds = Bounds { batch: MAX_BATCH, calls: REQUESTS, waiting: QUEUE };
         Self(PurchaseGatherer::new(bounds, move |batch| {
-            let masters = masters.clone();
-            async move { process(&masters, &batch).await }
+            let (masters, counts) = (masters.clone(), counts.clone());
+            async move { process(&masters, &counts, &batch).await }
         }))
     }
 
@@ -51,10 +52,11 @@ impl Purchases {
 }
 
 /// An answer for each, in order.
-async fn process(masters: &Masters, batch: &[Waiting]) -> Vec<PurchaseAnswer> {
+async fn process(masters: &Masters, counts: &Sends, batch: &[Waiting]) -> Vec<PurchaseAnswer> {
     abort::point(abort::GATHERED);
+    counts.gathered(batch.len());
     let sent = Instant::now();
-    let answers = send(masters, batch).await;
+    let answers = send(masters, counts, batch).await;
     abort::point(abort::ANSWERED);
     let took = sent.elapsed().as_secs_f64() * 1e3;
     for Waiting { call, .. } in batch {
@@ -67,7 +69,7 @@ async fn process(masters: &Masters, batch: &[Waiting]) -> Vec<PurchaseAnswer> {
 }
 
 /// One answer for each, in order.
-async fn send(masters: &Masters, batch: &[Waiting]) -> Vec<PurchaseAnswer> {
+async fn send(masters: &Masters, counts: &Sends, batch: &[Waiting]) -> Vec<PurchaseAnswer> {
     let until = last_deadline(batch);
     let body: PurchasesBody = batch.iter().collect();
     // That of the first stands for all.
@@ -92,6 +94,7 @@ async fn send(masters: &Masters, batch: &[Waiting]) -> Vec<PurchaseAnswer> {
             return all(batch, ErrorCode::Unavailable);
         }
         tokio::time::sleep(pause).await;
+        counts.repeated();
         pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
@@ -111,6 +114,7 @@ mod tests {
     use crate::client::fake::{FakeAnswer, FakePeer, answers, purchase_of, refuses};
     use crate::domain::{Outcome, Refusal};
     use crate::member::Member;
+    use crate::metrics::Registry;
     use crate::wire::catalog;
     use parking_lot::Mutex;
     use std::sync::Arc;
@@ -120,7 +124,7 @@ mod tests {
         let script = Arc::new(Mutex::new(script.into_iter()));
         let master = FakePeer::start(move |_| script.lock().next().unwrap());
         let masters = Masters::new(std::slice::from_ref(&master.url), &Member::of_nothing());
-        (master, Purchases::new(masters))
+        (master, Purchases::new(masters, Sends::new(&Registry::default())))
     }
 
     fn calls(books: &[i64]) -> Vec<PurchaseCall> {

@@ -5,6 +5,9 @@
 
 use super::ApiError;
 use super::drain::{Entered, Entrance};
+use crate::clock;
+use crate::coherence::Moment;
+use crate::metrics::Requests;
 use crate::wire::{ErrorCode, Problem};
 use actix_http::Request;
 use actix_web::ResponseError;
@@ -23,7 +26,7 @@ use std::task::{Context, Poll, ready};
 pub type Label = (HeaderName, HeaderValue);
 
 /// Answers some requests at once, before they are routed. What it answers must be what the routes would
-/// have answered. It is not asked while a listener drains.
+/// have answered, and it counts that itself. It is not asked while a listener drains.
 pub trait Shortcut {
     /// `None`: it does not know this one; the routes answer it.
     fn answer(&self, request: &RequestHead) -> Option<Response<Bytes>>;
@@ -35,6 +38,7 @@ pub struct Doorway<A> {
     pub entrance: Entrance,
     pub label: Option<Label>,
     pub shortcut: Option<Rc<dyn Shortcut>>,
+    pub requests: Rc<Requests>,
 }
 
 /// The same, ready to serve.
@@ -43,6 +47,7 @@ pub struct Door<S> {
     entrance: Entrance,
     label: Option<Label>,
     shortcut: Option<Rc<dyn Shortcut>>,
+    requests: Rc<Requests>,
 }
 
 /// The bytes of a shortcut, the body of a refusal, or what the routes send.
@@ -64,7 +69,8 @@ where
     fn new_service(&self, config: AppConfig) -> Self::Future {
         let routes = self.routes.new_service(config);
         let (entrance, label, shortcut) = (self.entrance.clone(), self.label.clone(), self.shortcut.clone());
-        Box::pin(async move { Ok(Door { routes: routes.await?, entrance, label, shortcut }) })
+        let requests = Rc::clone(&self.requests);
+        Box::pin(async move { Ok(Door { routes: routes.await?, entrance, label, shortcut, requests }) })
     }
 }
 
@@ -93,9 +99,11 @@ where
             return self.at_once(entered, response.map_body(|_, body| EitherBody::left(body)));
         }
         Answering::Routed {
+            came_in: clock::now(),
             answer: self.routes.call(request),
             entered: Some(entered),
             label: self.label.clone(),
+            requests: Rc::clone(&self.requests),
         }
     }
 }
@@ -115,7 +123,14 @@ pin_project! {
     #[project = OnItsWay]
     pub enum Answering<F, B> {
         AtOnce { response: Option<Response<Body<B>>> },
-        Routed { #[pin] answer: F, entered: Option<Entered>, label: Option<Label> },
+        Routed {
+            #[pin]
+            answer: F,
+            entered: Option<Entered>,
+            label: Option<Label>,
+            came_in: Moment,
+            requests: Rc<Requests>,
+        },
     }
 }
 
@@ -130,8 +145,11 @@ where
             OnItsWay::AtOnce { response } => {
                 return response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)));
             }
-            OnItsWay::Routed { answer, entered, label } => {
+            OnItsWay::Routed { answer, entered, label, came_in, requests } => {
                 let answer = ready!(answer.poll(context))?;
+                let pattern = answer.request().match_pattern();
+                let took = came_in.until(clock::now());
+                requests.answered(pattern.as_deref(), answer.status().as_u16(), took);
                 let Some(entered) = entered.take() else { return Poll::Pending };
                 (Response::from(answer), entered, label.take())
             }

@@ -5,10 +5,12 @@
 
 mod door;
 mod drain;
+mod events;
 mod here;
 
 use crate::domain::Epoch;
 use crate::member::Member;
+use crate::metrics::Requests;
 use crate::shutdown::Shutdown;
 use crate::wire::{ErrorCode, Problem, headers};
 use actix_http::Request;
@@ -29,6 +31,7 @@ use std::time::Duration;
 use std::{fmt, io};
 
 pub use door::{Label, Shortcut};
+pub use events::{event, stream_events};
 pub use here::serve_here;
 
 /// How long requests under way may take once a stop was asked for.
@@ -68,6 +71,8 @@ pub struct Site<C> {
     pub configure: C,
     pub label: Option<Label>,
     pub shortcut: Option<Rc<dyn Shortcut>>,
+    /// Where its requests are counted.
+    pub requests: Requests,
 }
 
 /// The way to `site` for requests to one thread.
@@ -84,9 +89,9 @@ fn doorway<C: FnOnce(&mut ServiceConfig) + 'static>(
         Future = impl Future + 'static,
     >,
 > {
-    let Site { configure, label, shortcut } = site;
+    let Site { configure, label, shortcut, requests } = site;
     let routes = App::new().configure(configure).default_service(web::to(not_found)).into_factory();
-    Doorway { routes, entrance, label, shortcut }
+    Doorway { routes, entrance, label, shortcut, requests: Rc::new(requests) }
 }
 
 /// Serves on threads of its own, each of which makes its own site, until `shutdown`; then finishes what is

@@ -2,8 +2,11 @@
 
 use crate::coherence::lease::Ask;
 use crate::coherence::{HolderId, LeaseId, ReplicaId};
-use crate::domain::{Edit, Epoch, Imported, Known, NodeId, Outcome, Purchase, Rank, Record, Version, Words};
+use crate::domain::{
+    BookId, Edit, Epoch, Imported, Known, NodeId, Outcome, Purchase, Rank, Record, Version, Words,
+};
 use serde::{Deserialize, Serialize};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// `/books/{id}`: the answer states a [`Book`](crate::domain::Book) or nothing.
@@ -33,6 +36,10 @@ pub const VERIFY: &str = "/verify";
 pub const HANDOVER: &str = "/handover";
 /// Which data directory is served here?
 pub const NODE: &str = "/node";
+/// Query: [`ChangesQuery`]; the answer is a [`Changes`], at once if there are any, else when the first one comes
+/// or [`CHANGES_HOLD`] is over. A node that is behind the version by then refuses with
+/// [`ErrorCode::Behind`](super::ErrorCode::Behind).
+pub const CHANGES: &str = "/changes";
 
 /// The most purchases or edits in one request to the master: some 100 KB, a few milliseconds of work.
 pub const MAX_BATCH: usize = 256;
@@ -200,6 +207,33 @@ pub struct LogQuery {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Records {
     pub records: Vec<Record>,
+}
+
+/// How long a request for changes is held. So long a frontend may not notice that the replica which it follows
+/// is cut off from the master.
+pub const CHANGES_HOLD: Duration = Duration::from_secs(2);
+
+/// Query of [`CHANGES`]; without a version, what is asked for is where the node is.
+#[derive(Debug, Clone, Copy, Serialize, Deserialize)]
+pub struct ChangesQuery {
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<Version>,
+}
+
+/// Answer of [`CHANGES`]: what this node has committed or applied behind the version that was asked for, up to
+/// `upto`. It names books, and says nothing of what has become of them.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Changes {
+    pub upto: Version,
+    pub books: Changed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Changed {
+    Books(BTreeSet<BookId>),
+    /// The node cannot tell: every book may have changed.
+    Any,
 }
 
 /// For a whole snapshot. So long the log is kept for its taker.

@@ -10,5 +10,6 @@ pub mod order;
 pub mod public;
 pub mod shopper;
 pub mod splice;
+pub mod status;
 
 pub use error::{ErrorCode, Problem};

@@ -3,6 +3,7 @@
 use crate::domain::{Book, BookId, Cents, Invalid, Order, Quantity, Receipt};
 use serde::{Serialize, Serializer};
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 /// Books on a page unless `?limit=` says otherwise.
 pub const DEFAULT_LIMIT: u32 = 100;
@@ -30,6 +31,16 @@ impl<'a> From<&'a Book> for BookView<'a> {
             book_cost: book.price.get(),
         }
     }
+}
+
+/// The data of an event of `/events`: what there is of a book.
+#[derive(Debug, Serialize)]
+#[serde(untagged)]
+pub enum StockEvent<'a> {
+    #[serde(rename_all = "camelCase")]
+    Sold { id: i64, number_of_items: u32, book_cost: &'a RawValue },
+    /// It is not sold any more, or never was.
+    Gone { id: i64, gone: bool },
 }
 
 #[derive(Debug, Serialize)]

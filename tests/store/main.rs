@@ -18,6 +18,7 @@ mod input;
 mod internal;
 mod lease;
 mod levels;
+mod live;
 mod load;
 mod nginx;
 mod overload;

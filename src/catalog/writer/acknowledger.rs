@@ -4,8 +4,10 @@
 
 use super::queue::{ImportReply, PartAnswer, Reply};
 use crate::abort;
+use crate::catalog::account::Account;
 use crate::catalog::feed::Feed;
 use crate::domain::{Outcome, Version};
+use crate::metrics::Timed;
 use crate::wire::Problem;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -24,18 +26,20 @@ pub(super) struct Committed {
 pub(super) struct Acknowledger {
     committed: mpsc::Receiver<Committed>,
     feed: Arc<Feed>,
+    account: Arc<Account>,
 }
 
 /// The way to the acknowledger, and its task.
-pub(super) fn new(feed: Arc<Feed>) -> (mpsc::Sender<Committed>, Acknowledger) {
+pub(super) fn new(feed: Arc<Feed>, account: Arc<Account>) -> (mpsc::Sender<Committed>, Acknowledger) {
     let (committed, to_acknowledge) = mpsc::channel(UNACKNOWLEDGED);
-    (committed, Acknowledger { committed: to_acknowledge, feed })
+    (committed, Acknowledger { committed: to_acknowledge, feed, account })
 }
 
 impl Acknowledger {
     pub(super) async fn run(mut self) {
         while let Some(batch) = self.committed.recv().await {
-            let acknowledged = self.feed.replicated(batch.version).await;
+            let Timed { value: acknowledged, took } = Timed::of(self.feed.replicated(batch.version)).await;
+            self.account.writes.replication_took(took);
             abort::point(abort::REPLICATED);
             if let Some((reply, outcome)) = batch.import {
                 let _ = reply.send(acknowledged.clone().and(outcome));
@@ -43,6 +47,9 @@ impl Acknowledger {
             for (reply, outcomes) in batch.replies {
                 // Deposed: whether the new master has it is not known here, but there, under its key.
                 let outcomes = acknowledged.clone().and(outcomes);
+                if let Ok(outcomes) = &outcomes {
+                    self.account.acknowledged(outcomes);
+                }
                 // Who asked may have gone; that cancels nothing.
                 let _ = reply.send(outcomes);
                 abort::point(abort::ACKNOWLEDGING);

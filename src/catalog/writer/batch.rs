@@ -6,19 +6,21 @@
 
 use super::acknowledger::Committed;
 use super::queue::Write;
-use super::{WriterTask, cause};
+use super::{Behind, WriterTask, cause};
 use crate::abort;
+use crate::catalog::account::Announced;
 use crate::catalog::holders::MAX_FENCE_KEYS;
 use crate::catalog::{CatalogError, recipe};
 use crate::clock;
 use crate::coherence::{Key, touched_keys};
 use crate::domain::{Outcome, Request, Version};
+use crate::metrics::Timed;
 use crate::recipe::Recipe;
 use crate::store::{Decided, StoreError};
 use crate::wire::{ErrorCode, Problem};
 use std::collections::BTreeSet;
 use std::ops::Range;
-use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 impl WriterTask {
     pub(super) async fn write(&mut self, batch: Vec<Write>) -> Result<(), CatalogError> {
@@ -68,6 +70,7 @@ impl WriterTask {
             if !self.behind.mastership.leads() {
                 break;
             }
+            let begun = Instant::now();
             let written = match self.store.decide(&requests[range.clone()], clock::wall_ms(), forget).await {
                 Ok(decided) => self.write_and_fence(decided).await,
                 Err(error) => Err(error),
@@ -84,6 +87,7 @@ impl WriterTask {
                         }
                         Err(error) => return Err(CatalogError::Commit(error)),
                     }
+                    self.behind.account.writes.committed(range.len(), begun);
                     version = at;
                     if forget.take().is_some() {
                         self.forgetting.forgot(true);
@@ -117,14 +121,12 @@ impl WriterTask {
         abort::point(abort::PREPARED);
         let Some(record) = &batch.record else { return Ok(Fenced { batch, after: Vec::new() }) };
         let (before, after) = announcements(self.behind.recipe, &batch);
-        let leases = &self.behind.leases;
-        let fence = async {
-            if !before.is_empty() {
-                leases.fence(record.version, before).await;
-            }
-        };
-        let (written, ()) = tokio::join!(self.store.write(record), fence);
-        written?;
+        let fence = announce(&self.behind, record.version, before);
+        let (written, fenced) = tokio::join!(Timed::of(self.store.write(record)), fence);
+        if let Some(took) = fenced {
+            self.behind.account.writes.waited_for_fence(took.saturating_sub(written.took));
+        }
+        written.value?;
         Ok(Fenced { batch, after })
     }
 
@@ -132,8 +134,10 @@ impl WriterTask {
     pub(super) async fn fence(&self, batch: Decided) -> Fenced {
         abort::point(abort::PREPARED);
         let (before, after) = announcements(self.behind.recipe, &batch);
-        if let Some(record) = batch.record.as_ref().filter(|_| !before.is_empty()) {
-            self.behind.leases.fence(record.version, before).await;
+        if let Some(record) = &batch.record
+            && let Some(took) = announce(&self.behind, record.version, before).await
+        {
+            self.behind.account.writes.waited_for_fence(took);
         }
         Fenced { batch, after }
     }
@@ -148,16 +152,27 @@ impl WriterTask {
             return Ok(false);
         }
         self.may_draw_again = false;
-        self.store.commit().await?;
+        let committed = Timed::of(self.store.commit()).await;
+        self.behind.account.writes.commit_took(committed.took);
+        committed.value?;
         abort::point(abort::COMMITTED);
         let version = record.version;
-        self.behind.feed.publish(&Arc::new(record));
+        self.behind.publish(record);
         abort::point(abort::PUBLISHED);
-        if !after.is_empty() {
-            self.behind.leases.fence(version, after).await;
-        }
+        announce(&self.behind, version, after).await;
         Ok(true)
     }
+}
+
+/// Announces `keys`, if there are any, and says how long that took.
+async fn announce(behind: &Behind, version: Version, keys: Vec<Key>) -> Option<Duration> {
+    if keys.is_empty() {
+        return None;
+    }
+    let announced = Announced::of(&keys);
+    let Timed { value: holders, took } = Timed::of(behind.leases.fence(version, keys)).await;
+    behind.account.fenced(version, announced, holders, took);
+    Some(took)
 }
 
 /// A batch whose statements have run, and which is announced to everybody.

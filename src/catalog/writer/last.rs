@@ -7,7 +7,6 @@ use crate::catalog::CatalogError;
 use crate::domain::{Body, NodeId};
 use crate::store::Cursor;
 use crate::wire::{ErrorCode, Problem};
-use std::sync::Arc;
 
 impl WriterTask {
     pub(super) async fn seal(&mut self, heir: NodeId, reply: SealReply) -> Result<(), CatalogError> {
@@ -27,7 +26,7 @@ impl WriterTask {
         match self.store.seal(heir).await {
             Ok(record) => {
                 let version = record.version;
-                self.behind.feed.publish(&Arc::new(record));
+                self.behind.publish(record);
                 let _ = reply.send(Ok(version));
                 Ok(())
             }
@@ -54,7 +53,7 @@ impl WriterTask {
                     Body::Digest(range) => range.rows,
                     Body::Start { .. } | Body::Batch(_) | Body::Seal { .. } => 0,
                 };
-                self.behind.feed.publish(&Arc::new(record));
+                self.behind.publish(record);
                 Ok(Ok(Digested { version, rows, next }))
             }
             Err(error) if error.ends_writer() => Err(CatalogError::Commit(error)),

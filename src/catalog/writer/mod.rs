@@ -24,13 +24,15 @@ mod last;
 mod queue;
 
 use super::CatalogError;
+use super::account::Account;
+use super::changes::Changes;
 use super::feed::Feed;
 use super::holders::Leases;
 use super::housekeeping::{Forgetting, Keep, Pins};
 use super::mastership::Mastership;
 use crate::clock;
 use crate::coherence::Moment;
-use crate::domain::Epoch;
+use crate::domain::{Epoch, Record};
 use crate::recipe::Recipe;
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, StoreError, Writer};
@@ -56,10 +58,21 @@ const TELL_AGAIN: Duration = Duration::from_secs(1);
 pub struct Behind {
     pub leases: Arc<Leases>,
     pub feed: Arc<Feed>,
+    pub changes: Arc<Changes>,
     pub mastership: Arc<Mastership>,
     pub pins: Arc<Pins>,
+    pub account: Arc<Account>,
     /// Instead of the store's own protocol.
     pub recipe: Option<Recipe>,
+}
+
+impl Behind {
+    /// `record` is committed: it goes to the replicas, and to whoever follows what changes.
+    fn publish(&self, record: Record) {
+        let record = Arc::new(record);
+        self.feed.publish(&record);
+        self.changes.committed(&record);
+    }
 }
 
 /// The tasks behind the queue.
@@ -81,7 +94,7 @@ pub fn new(
     end: Shutdown,
 ) -> (Queue, Tasks) {
     let (queue, jobs) = queue::new(Arc::clone(&behind.mastership));
-    let (committed, acknowledger) = acknowledger::new(Arc::clone(&behind.feed));
+    let (committed, acknowledger) = acknowledger::new(Arc::clone(&behind.feed), Arc::clone(&behind.account));
     let writer = WriterTask {
         dir,
         store,

@@ -70,6 +70,11 @@ pub struct Queue {
 }
 
 impl Queue {
+    /// Jobs that wait for the writer.
+    pub fn waiting(&self) -> usize {
+        self.jobs.max_capacity() - self.jobs.capacity()
+    }
+
     /// Waits until `requests` are decided, committed and replicated as `--ack` says; the outcomes are in
     /// their order. An error says nothing about what happened: repeat with the same keys.
     pub async fn submit(&self, requests: Vec<Request>) -> Result<Vec<Outcome>, Problem> {

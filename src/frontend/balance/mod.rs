@@ -23,6 +23,7 @@ mod watch;
 
 use crate::client::{BaseUrl, Peer};
 use crate::member::Member;
+use crate::wire::status::PoolNode;
 use arc_swap::ArcSwap;
 use budget::Budget;
 use health::Health;
@@ -117,6 +118,12 @@ impl<W: Way> Pool<W> {
     pub fn count(&self) -> (usize, usize) {
         let nodes = self.nodes.load();
         (nodes.len(), nodes.iter().filter(|node| node.is_well()).count())
+    }
+
+    /// The nodes, and who is in the balance.
+    pub fn standing(&self) -> Vec<PoolNode> {
+        let nodes = self.nodes.load();
+        nodes.iter().map(|node| PoolNode { url: node.peer.url().to_string(), well: node.is_well() }).collect()
     }
 
     /// Replaces the nodes by what the candidates stand for now; who stays keeps its state, and who is new

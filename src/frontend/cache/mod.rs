@@ -24,6 +24,7 @@ use crate::client::Masters;
 use crate::coherence::lease::{Fence, FenceAnswer};
 use crate::coherence::{Lease, Moment, Verdict, serving};
 use crate::domain::{PublicVersion, Version};
+use crate::metrics::{AnsweredBy, Miss, Reads};
 use crate::recipe::Recipe;
 use crate::wire::{ErrorCode, Problem, headers};
 use actix_web::http::header::HeaderValue;
@@ -31,6 +32,8 @@ use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
 
+#[cfg(test)]
+pub use entry::Content;
 pub use entry::{Entry, Want};
 use fetch::Flight;
 use flights::{Fetched, Flights, Origin, Route};
@@ -39,7 +42,7 @@ pub use minimum::Reach;
 use minimum::{Histories, beyond};
 pub use redis::{Keeper as RedisKeeper, Redis};
 pub use session::LeaseKeeper;
-use together::Together;
+pub use together::Together;
 
 /// For one attempt at one node: a read takes a millisecond, a node that needs this long is ill.
 const ATTEMPT: Duration = Duration::from_millis(500);
@@ -65,8 +68,9 @@ impl Ttl {
 pub enum By {
     Memory,
     Redis,
-    /// The URL of the node that was asked.
+    /// The URL of the replica that was asked.
     Node(Arc<str>),
+    Master,
 }
 
 /// An answer that may be given.
@@ -102,14 +106,35 @@ impl Served {
     }
 }
 
+impl By {
+    /// As it is counted.
+    pub fn level(&self) -> AnsweredBy {
+        match self {
+            By::Memory => AnsweredBy::Memory,
+            By::Redis => AnsweredBy::Redis,
+            By::Node(_) => AnsweredBy::Replica,
+            By::Master => AnsweredBy::Master,
+        }
+    }
+}
+
 impl fmt::Display for By {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             By::Memory => f.write_str("memory"),
             By::Redis => f.write_str("redis"),
+            By::Master => f.write_str("master"),
             By::Node(url) => f.write_str(url),
         }
     }
+}
+
+/// Where answers come from.
+pub struct Levels {
+    pub local: Local,
+    pub redis: Option<Arc<Redis>>,
+    pub nodes: Arc<Pool<Together>>,
+    pub masters: Masters,
 }
 
 pub struct Cache {
@@ -122,19 +147,18 @@ pub struct Cache {
     pub ttl: Ttl,
     /// Instead of the serving rule.
     pub recipe: Option<Recipe>,
+    pub counts: Reads,
     flights: Flights,
     histories: Histories,
 }
 
 impl Cache {
     pub fn new(
-        local: Local,
-        redis: Option<Arc<Redis>>,
+        Levels { local, redis, nodes, masters }: Levels,
         leases: Arc<LeaseKeeper>,
-        nodes: Arc<Pool<Together>>,
-        masters: Masters,
         ttl: Ttl,
         recipe: Option<Recipe>,
+        counts: Reads,
     ) -> Self {
         Self {
             local,
@@ -144,6 +168,7 @@ impl Cache {
             masters,
             ttl: recipe::ttl(recipe, ttl),
             recipe,
+            counts,
             flights: Flights::default(),
             histories: Histories::new(),
         }
@@ -162,10 +187,13 @@ impl Cache {
             return Box::pin(recipe::get(self, &ask)).await;
         }
         let lease = self.leases.lease().as_ref().filter(|lease| lease.valid_at(came_in)).cloned();
-        let Some(lease) = lease else { return Box::pin(self.without_lease(&ask)).await };
+        let Some(lease) = lease else {
+            self.counts.missed(Miss::NoLease);
+            return Box::pin(self.without_lease(&ask)).await;
+        };
         // Before the judgement: see `Floors::announced`.
         let announced = lease.floors().announced();
-        let floor = match self.local.get(want, came_in) {
+        let (missed, floor) = match self.local.get(want, came_in) {
             Some(entry) => match entry.judge(&lease, came_in) {
                 Verdict::Serve => {
                     let hit = served(entry, By::Memory);
@@ -175,13 +203,15 @@ impl Cache {
                     if let Reach::Yes(hit) = Box::pin(self.reach(&ask, hit, Some(announced))).await? {
                         return Ok(hit);
                     }
-                    lease.minimum(want.key().slot())
+                    (Miss::TooOld, lease.minimum(want.key().slot()))
                 }
-                Verdict::BelowFloor(floor) => floor,
-                Verdict::OtherEpoch | Verdict::NoLease => lease.minimum(want.key().slot()),
+                Verdict::BelowFloor(floor) => (Miss::BelowFloor, floor),
+                Verdict::OtherEpoch => (Miss::OtherEpoch, lease.minimum(want.key().slot())),
+                Verdict::NoLease => (Miss::NoLease, lease.minimum(want.key().slot())),
             },
-            None => lease.minimum(want.key().slot()),
+            None => (Miss::Absent, lease.minimum(want.key().slot())),
         };
+        self.counts.missed(missed);
         // On the heap, so that a hit, which is most requests, does not carry its size.
         match demand.level {
             Level::Stale => Box::pin(self.nearest(&ask, Some(&lease))).await,
@@ -280,7 +310,7 @@ fn by(origin: &Origin) -> By {
     match origin {
         Origin::Redis => By::Redis,
         Origin::Replica(url) => By::Node(Arc::clone(url)),
-        Origin::Master(_) => By::Node("master".into()),
+        Origin::Master(_) => By::Master,
     }
 }
 

@@ -5,6 +5,7 @@
 //! | `process` | one process: started, paused, killed, stopped, started again at its old address |
 //! | `cluster` | a whole store of processes |
 //! | `client` | HTTP with deadlines |
+//! | `events` | open pages |
 //! | `rows` | what a data directory holds |
 //! | `redis`, `nginx` | the neighbours: a Redis server, nginx |
 //! | `browser` | headless Chromium |
@@ -14,6 +15,7 @@ mod browser;
 mod client;
 mod cluster;
 mod disk;
+mod events;
 mod gate;
 mod meddler;
 mod nginx;
@@ -25,6 +27,7 @@ pub use browser::{Browser, Look};
 pub use client::{Answer, Client, raw};
 pub use cluster::{Cluster, Shape, TOKEN, start_nodes};
 pub use disk::Disk;
+pub use events::{Events, connect};
 pub use gate::Gate;
 pub use meddler::{Damage, Meddler};
 pub use nginx::Nginx;

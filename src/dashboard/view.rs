@@ -1,0 +1,436 @@
+//! What is known of the store at one moment: the JSON that is sent, and what the page is made from.
+
+use super::nodes::{Known, Nodes, State};
+use super::problems::{Happening, Problem, problems};
+use super::rates::{Rates, Totals, requests_per_s};
+use super::{Kind, Surroundings};
+use crate::client::BaseUrl;
+use crate::domain::Version;
+use crate::wire::status::{FrontendStatus, HolderStatus, MasterStatus, Role, StandingIs};
+use serde::Serialize;
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct View {
+    /// RFC 3339, of the machine that looks.
+    pub at: String,
+    pub well: bool,
+    pub summary: Vec<String>,
+    pub store: Store,
+    pub nodes: Vec<Node>,
+    pub links: Vec<Link>,
+    pub figures: Rates,
+    pub totals: Totals,
+    /// The last ones, the latest first.
+    pub sales: Vec<Sale>,
+    pub fences: Vec<Fence>,
+    pub happenings: Vec<Happening>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub demo: Option<serde_json::Value>,
+    #[serde(skip)]
+    pub problems: Vec<Problem>,
+}
+
+#[derive(Debug, Clone, Default, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Store {
+    /// The latest that is committed.
+    pub version: Option<String>,
+    pub epoch: Option<u64>,
+    /// The id of the node that leads.
+    pub master: Option<String>,
+    pub acknowledges: Option<&'static str>,
+    pub lease_ms: Option<u64>,
+    pub queued: Option<usize>,
+    pub unsafe_coherence: Option<String>,
+}
+
+#[derive(Debug, Clone, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Node {
+    pub id: String,
+    pub kind: NodeKind,
+    pub name: String,
+    pub address: String,
+    /// All under which it was met.
+    pub urls: Vec<String>,
+    pub state: NodeState,
+    pub version: Option<String>,
+    /// Records that it lacks.
+    pub lag: Option<u64>,
+    pub in_sync: Option<bool>,
+    pub lease_ms: Option<u64>,
+    pub uptime_s: Option<u64>,
+    pub requests_per_s: Option<f64>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeKind {
+    Frontend,
+    Order,
+    Redis,
+    Master,
+    Replica,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum NodeState {
+    Up,
+    /// It takes connections, and does not answer.
+    Silent,
+    /// Nobody listens there.
+    Unreachable,
+    /// It answers that it cannot say, or that it is no master any more.
+    Ill,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Link {
+    pub from: String,
+    pub to: String,
+    pub kind: LinkKind,
+    /// In the balance; connected; in sync.
+    pub well: bool,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LinkKind {
+    /// Of a frontend, at a catalog node.
+    Reads,
+    /// Of a frontend, at an order node.
+    Purchases,
+    /// Of a frontend, in Redis.
+    Cache,
+    /// Of an order node, at the master.
+    Orders,
+    /// From the master to a replica.
+    Log,
+    /// From the master to a frontend.
+    Lease,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Sale {
+    pub version: String,
+    pub book: i64,
+    pub quantity: u32,
+    pub left: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize)]
+pub struct Fence {
+    pub version: String,
+    pub keys: Vec<String>,
+    pub more: usize,
+    pub holders: usize,
+    pub ms: f64,
+}
+
+/// The nodes, as what they say of each other makes them out.
+struct Scene<'a> {
+    shown: Vec<&'a Known>,
+    /// The one that leads, and what it says.
+    master: Option<(&'a Known, &'a MasterStatus)>,
+}
+
+impl View {
+    pub fn of(nodes: &Nodes, surroundings: &dyn Surroundings, at: String) -> Self {
+        let scene = Scene::of(nodes, surroundings.are_all());
+        let shown = scene.shown.iter().copied();
+        let mut view = Self {
+            at,
+            store: scene.store(),
+            nodes: scene.nodes(),
+            links: scene.links(),
+            figures: Rates::of(shown.clone()),
+            totals: Totals::of(shown),
+            demo: surroundings.demo(),
+            ..Self::default()
+        };
+        if let Some(master) = scene.last_master() {
+            view.sales = master.sales.iter().map(Sale::of).collect();
+            view.fences = master.fences.iter().map(Fence::of).collect();
+        }
+        view.problems = problems(&view);
+        view.well = view.problems.is_empty();
+        view.summary = match view.well {
+            true => vec![format!("All {} nodes are well.", view.nodes.len())],
+            false => view.problems.iter().map(|problem| problem.says.clone()).collect(),
+        };
+        view
+    }
+
+    pub fn node(&self, id: &str) -> Option<&Node> {
+        self.nodes.iter().find(|node| node.id == id)
+    }
+}
+
+impl Sale {
+    fn of(sale: &crate::wire::status::Sale) -> Self {
+        Self {
+            version: sale.version.public().to_string(),
+            book: sale.book.get(),
+            quantity: sale.quantity.get(),
+            left: sale.left.get(),
+        }
+    }
+}
+
+impl Fence {
+    fn of(fence: &crate::wire::status::FenceSeen) -> Self {
+        Self {
+            version: fence.version.public().to_string(),
+            keys: fence.keys.clone(),
+            more: fence.more,
+            holders: fence.holders,
+            ms: fence.took_us as f64 / 1e3,
+        }
+    }
+}
+
+impl<'a> Scene<'a> {
+    fn of(nodes: &'a Nodes, are_all: bool) -> Self {
+        let shown = nodes.shown(are_all);
+        let leads = |known: &&'a Known| {
+            let Role::Master(master) = &known.now()?.status.role else { return None };
+            (master.standing == StandingIs::Leads).then_some((*known, master))
+        };
+        let master = shown.iter().filter_map(leads).max_by_key(|(_, master)| master.position.epoch.number);
+        Self { shown, master }
+    }
+
+    /// What a master said last, though it may not answer any more.
+    fn last_master(&self) -> Option<&'a MasterStatus> {
+        let said = |known: &&'a Known| match &known.last()?.role {
+            Role::Master(master) => Some(master),
+            _ => None,
+        };
+        let last = self.shown.iter().filter_map(said).max_by_key(|master| master.position.epoch.number);
+        self.master.map(|(_, master)| master).or(last)
+    }
+
+    fn store(&self) -> Store {
+        let unsafe_coherence = self.shown.iter().find_map(|known| known.last()?.unsafe_coherence.clone());
+        let Some((known, master)) = self.master else {
+            return Store { unsafe_coherence, ..Store::default() };
+        };
+        Store {
+            version: Some(master.position.public().to_string()),
+            epoch: Some(master.position.epoch.number),
+            master: Some(id(known)),
+            acknowledges: Some(if master.acknowledges_in_sync { "in sync" } else { "at once" }),
+            lease_ms: Some(master.lease_ms),
+            queued: Some(master.queued),
+            unsafe_coherence,
+        }
+    }
+
+    fn nodes(&self) -> Vec<Node> {
+        let mut nodes: Vec<Node> = self.shown.iter().map(|known| self.node(known)).collect();
+        nodes.extend(self.redis());
+        nodes.sort_by_key(|node| node.kind);
+        // By their order among themselves, so that the numbers have no gap where one of them leads.
+        for (index, node) in nodes.iter_mut().filter(|node| node.kind == NodeKind::Replica).enumerate() {
+            if node.name.is_empty() {
+                node.name = format!("replica {}", index + 1);
+            }
+        }
+        nodes
+    }
+
+    fn node(&self, known: &Known) -> Node {
+        let said = known.last();
+        let role = said.map(|status| &status.role);
+        let kind = match (known.kind, role) {
+            (Kind::Frontend, _) => NodeKind::Frontend,
+            (Kind::Order, _) => NodeKind::Order,
+            (Kind::Catalog, Some(Role::Master(_))) => NodeKind::Master,
+            (Kind::Catalog, _) => NodeKind::Replica,
+        };
+        let name = known.name.clone().unwrap_or_else(|| match kind {
+            // It has never said what it is.
+            NodeKind::Replica if role.is_none() => format!("catalog node {}", known.number),
+            NodeKind::Frontend => format!("frontend {}", known.number),
+            NodeKind::Order => format!("order node {}", known.number),
+            NodeKind::Master => "master".into(),
+            NodeKind::Redis | NodeKind::Replica => String::new(),
+        });
+        let position = role.and_then(position);
+        let mut node = Node {
+            id: id(known),
+            kind,
+            name,
+            address: address(known, role),
+            urls: known.urls.iter().map(BaseUrl::to_string).collect(),
+            state: match (known.state, role) {
+                (State::Up, Some(Role::Master(master))) if master.standing != StandingIs::Leads => {
+                    NodeState::Ill
+                }
+                (State::Up, Some(Role::Replica(replica))) if replica.wrong => NodeState::Ill,
+                (State::Up, _) => NodeState::Up,
+                (State::Silent, _) => NodeState::Silent,
+                (State::Unreachable, _) => NodeState::Unreachable,
+                (State::Ill, _) => NodeState::Ill,
+            },
+            version: position.map(|version| version.public().to_string()),
+            lag: None,
+            in_sync: None,
+            lease_ms: None,
+            uptime_s: known.now().map(|sample| sample.status.uptime_ms / 1000),
+            requests_per_s: requests_per_s(known).filter(|_| kind == NodeKind::Frontend),
+        };
+        match role {
+            Some(Role::Frontend(frontend)) => node.lease_ms = self.lease(known, frontend),
+            _ if kind == NodeKind::Replica => self.standing(known, position, &mut node),
+            _ => {}
+        }
+        node
+    }
+
+    /// How long a frontend's lease runs: by the master's word, which is what writers wait for, else its own.
+    fn lease(&self, known: &Known, frontend: &FrontendStatus) -> Option<u64> {
+        match self.master {
+            Some((_, master)) => {
+                let held = |holder: &&HolderStatus| holder.holder == frontend.holder;
+                master.holders.iter().find(held).map(|holder| holder.remaining_ms)
+            }
+            None => known.now().and(frontend.lease.as_ref()).map(|lease| lease.remaining_ms),
+        }
+    }
+
+    /// What the master makes of a replica.
+    fn standing(&self, known: &Known, position: Option<Version>, node: &mut Node) {
+        let Some((_, master)) = self.master else { return };
+        let seen = master.replicas.iter().find(|seen| Some(seen.node) == known.catalog_node());
+        node.in_sync = Some(seen.is_some_and(|seen| seen.in_sync));
+        let own = position.filter(|position| position.epoch == master.position.epoch);
+        let has = own.map(|position| position.seq).max(seen.map(|seen| seen.durable));
+        // What it was asked before the master says more than the master knew then.
+        node.lag = has.map(|seq| master.position.seq.saturating_sub(seq));
+    }
+
+    /// Each Redis that a frontend uses.
+    fn redis(&self) -> Vec<Node> {
+        let mut connected: BTreeMap<&str, bool> = BTreeMap::new();
+        for known in &self.shown {
+            if let Some(Role::Frontend(FrontendStatus { redis: Some(redis), .. })) =
+                known.last().map(|status| &status.role)
+            {
+                *connected.entry(&redis.address).or_default() |= redis.connected && known.now().is_some();
+            }
+        }
+        let several = connected.len() > 1;
+        let of = |(index, (address, connected)): (usize, (&str, bool))| Node {
+            id: redis_id(address),
+            kind: NodeKind::Redis,
+            name: if several { format!("Redis {}", index + 1) } else { "Redis".into() },
+            address: address.to_owned(),
+            urls: Vec::new(),
+            state: if connected { NodeState::Up } else { NodeState::Unreachable },
+            version: None,
+            lag: None,
+            in_sync: None,
+            lease_ms: None,
+            uptime_s: None,
+            requests_per_s: None,
+        };
+        connected.into_iter().enumerate().map(of).collect()
+    }
+
+    fn links(&self) -> Vec<Link> {
+        let mut links = Vec::new();
+        let mut link = |from: &Known, to: String, kind: LinkKind, well: bool| {
+            let new = Link { from: id(from), to, kind, well };
+            if !links.contains(&new) {
+                links.push(new);
+            }
+        };
+        for &known in &self.shown {
+            let up = known.now().is_some();
+            match known.last().map(|status| &status.role) {
+                Some(Role::Frontend(frontend)) => {
+                    for (pool, kind) in
+                        [(&frontend.catalog, LinkKind::Reads), (&frontend.orders, LinkKind::Purchases)]
+                    {
+                        for node in pool {
+                            if let Some(to) = self.at(&node.url) {
+                                link(known, id(to), kind, up && node.well);
+                            }
+                        }
+                    }
+                    if let Some(redis) = &frontend.redis {
+                        link(known, redis_id(&redis.address), LinkKind::Cache, up && redis.connected);
+                    }
+                    if let Some((master, _)) = self.master
+                        && self.lease(known, frontend).is_some()
+                    {
+                        link(master, id(known), LinkKind::Lease, true);
+                    }
+                }
+                Some(Role::Order(order)) => {
+                    if let Some(to) = self.at(&order.master) {
+                        link(known, id(to), LinkKind::Orders, up && to.now().is_some());
+                    }
+                }
+                Some(Role::Master(master))
+                    if self.master.is_some_and(|(leads, _)| leads.urls == known.urls) =>
+                {
+                    for replica in &master.replicas {
+                        let to = self.shown.iter().find(|to| to.catalog_node() == Some(replica.node));
+                        if let Some(to) = to {
+                            link(known, id(to), LinkKind::Log, replica.in_sync);
+                        }
+                    }
+                }
+                Some(Role::Master(_) | Role::Replica(_)) | None => {}
+            }
+        }
+        links
+    }
+
+    fn at(&self, url: &str) -> Option<&'a Known> {
+        self.shown.iter().copied().find(|known| known.is_at(url))
+    }
+}
+
+fn id(known: &Known) -> String {
+    let kind = match known.kind {
+        Kind::Frontend => "frontend",
+        Kind::Order => "order",
+        Kind::Catalog => "catalog",
+    };
+    format!("{kind}-{}", known.number)
+}
+
+fn redis_id(address: &str) -> String {
+    let safe = |c: char| if c.is_ascii_alphanumeric() { c } else { '-' };
+    format!("redis-{}", address.chars().map(safe).collect::<String>())
+}
+
+fn position(role: &Role) -> Option<Version> {
+    match role {
+        Role::Master(master) => Some(master.position),
+        Role::Replica(replica) => Some(replica.position),
+        Role::Frontend(_) | Role::Order(_) => None,
+    }
+}
+
+/// Where customers find a frontend, and peers everybody else.
+fn address(known: &Known, role: Option<&Role>) -> String {
+    let internal = known.urls.first().map(BaseUrl::authority).unwrap_or_default();
+    let Some(Role::Frontend(frontend)) = role else { return internal };
+    match frontend.listen.parse::<SocketAddr>() {
+        // It listens on all its addresses; one of them is that under which it was met.
+        Ok(listen) if listen.ip().is_unspecified() => {
+            let host = internal.rsplit_once(':').map_or(internal.as_str(), |(host, _)| host);
+            format!("{host}:{}", listen.port())
+        }
+        _ => frontend.listen.clone(),
+    }
+}
