@@ -176,7 +176,9 @@ impl App {
         // Each has a deadline of its own.
         let all_warmed = warmed.iter_mut().map(|warmed| warmed.wait_for(|warmed| *warmed));
         let all_warmed = futures_util::future::join_all(all_warmed);
-        let end = async { tokio::select! { () = shutdown.cancelled() => {}, () = failed.cancelled() => {} } };
+        let end = async {
+            tokio::select! { () = shutdown.cancelled() => {}, () = failed.cancelled() => {} }
+        };
         tokio::select! { _ = all_warmed => ready(), () = end => {} }
         tokio::select! { () = shutdown.cancelled() => {}, () = failed.cancelled() => {} }
 

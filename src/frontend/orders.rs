@@ -72,7 +72,9 @@ async fn deliver(pool: &Pool, batch: &[Waiting]) -> Vec<PurchaseAnswer> {
                 match asked {
                     // A node that had no room for all is no reason to wait: perhaps another has. It was not
                     // sent, so a full shop may as well say so: that is what the budget is for.
-                    Ok(()) if delivery.goes_on() && pool.count().0 > tried.len() && pool.may_retry() => continue,
+                    Ok(()) if delivery.goes_on() && pool.count().0 > tried.len() && pool.may_retry() => {
+                        continue;
+                    }
                     Ok(()) => return delivery.answers,
                     // It may have been carried out: only the answer to another attempt tells, however many
                     // others are tried again meanwhile.
@@ -288,7 +290,48 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(buy(&orders, &[1, 2]).await, vec![refused(Refusal::BookNotFound); 2]);
         }
-        assert_eq!(asked(&confused), [[1, 2]], "once, and then it is out of the balance");
+        let asked = asked(&confused);
+        assert!(!asked.is_empty() && asked.iter().all(|books| *books == [1, 2]), "{asked:?}");
+    }
+
+    #[actix_web::test]
+    async fn a_node_that_fails_one_call_after_the_other_is_left_alone_though_it_answers_probes() {
+        let confused = order_node(|_| Vec::new());
+        let node = order_node(|books| vec![refused(Refusal::BookNotFound); books.len()]);
+        let orders = orders(&[&confused.url, &node.url]).await;
+        let stop = crate::shutdown::Shutdown::new();
+        let keeping = actix_web::rt::spawn(Arc::clone(&orders.pool).keep(stop.clone()));
+        let out = async {
+            while orders.pool.count() == (2, 2) {
+                assert_eq!(buy(&orders, &[1]).await, [refused(Refusal::BookNotFound)]);
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), out).await.expect("soon");
+        let asked_before: Vec<Vec<i64>> =
+            asked(&confused).into_iter().filter(|books| !books.is_empty()).collect();
+        assert_eq!(asked_before, [[1], [1], [1]]);
+        for _ in 0..4 {
+            assert_eq!(buy(&orders, &[1]).await, [refused(Refusal::BookNotFound)]);
+        }
+        assert!(confused.asked::<serde_json::Value>().iter().all(serde_json::Value::is_null), "only probes");
+        stop.cancel();
+        keeping.await.unwrap();
+    }
+
+    #[actix_web::test]
+    async fn when_all_nodes_are_full_few_purchases_are_shown_to_more_than_one() {
+        let full = |books: Vec<i64>| vec![Err(ErrorCode::Unavailable); books.len()];
+        let nodes = [order_node(full), order_node(full)];
+        let orders = orders(&[&nodes[0].url, &nodes[1].url]).await;
+        const BUYERS: usize = 400;
+        let begun = Instant::now();
+        for _ in 0..BUYERS {
+            assert_eq!(buy(&orders, &[1]).await, [Err(ErrorCode::Unavailable)]);
+        }
+        let shown = nodes.iter().map(|node| asked(node).len()).sum::<usize>();
+        // What there is at the start, a fifth, and ten a second.
+        let most = BUYERS + 100 + BUYERS / 5 + 10 * (1 + begun.elapsed().as_secs() as usize);
+        assert!((BUYERS + 100..=most).contains(&shown), "{shown}, at most {most}");
     }
 
     #[actix_web::test]

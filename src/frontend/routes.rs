@@ -215,7 +215,8 @@ async fn readyz(shop: Data<Shop>) -> HttpResponse {
         shop.cache.recipe.map(|recipe| format!("UNSAFE coherence: {recipe}, answers may be stale\n"));
     let recipe = recipe.unwrap_or_default();
     let warming = shop.warming.line().unwrap_or_default();
-    let body = format!("{}{}{lease}{redis}{warming}{recipe}", line("catalog", catalog), line("order", orders));
+    let body =
+        format!("{}{}{lease}{redis}{warming}{recipe}", line("catalog", catalog), line("order", orders));
     match catalog.1 > 0 && orders.1 > 0 && warming.is_empty() {
         true => HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(body),
         false => HttpResponse::ServiceUnavailable().content_type("text/plain; charset=utf-8").body(body),

@@ -4,6 +4,7 @@
 //! Every wait is bounded and waits for something that can be seen; nothing is tried twice but where the
 //! test is about trying twice.
 
+mod balance;
 mod command_line;
 mod crash;
 mod disk;

@@ -210,7 +210,10 @@ mod tests {
         let mut times = Vec::new();
         for _ in 0..6 {
             times.push(health.eject(Fault::Fails, now).as_secs());
-            assert_eq!((health.standing(), health.until()), (Ejected, Some(now + SECOND * *times.last().unwrap() as u32)));
+            assert_eq!(
+                (health.standing(), health.until()),
+                (Ejected, Some(now + SECOND * *times.last().unwrap() as u32))
+            );
             now = health.until().unwrap();
             assert!(health.readmit(now));
             now += FORGIVEN - SECOND;

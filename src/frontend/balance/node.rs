@@ -53,6 +53,8 @@ pub struct Node<W = ()> {
 struct State {
     health: Health,
     pace: Pace,
+    /// Calls that have no answer yet: readers that wait, also those who travel in one request, and requests with
+    /// purchases.
     under_way: usize,
     /// While calls are under way: since when it has given no answer.
     owes_since: Instant,
@@ -222,12 +224,6 @@ impl<W: Way> Node<W> {
     pub fn is_well(&self) -> bool {
         self.standing() == Standing::Well
     }
-
-    /// Calls that have no answer yet: readers that wait, also those who travel in one request, and requests
-    /// with purchases.
-    pub fn under_way(&self) -> usize {
-        self.state.lock().under_way
-    }
 }
 
 /// One call that is under way.
@@ -251,6 +247,10 @@ mod tests {
         Node::new(peer, 0, false, Health::settled(), Arc::default())
     }
 
+    fn under_way(node: &Node) -> usize {
+        node.candidate(Instant::now()).under_way
+    }
+
     fn refused(code: ErrorCode) -> CallError {
         CallError::Refused { peer: "http://127.0.0.1:1".into(), problem: Problem::from(code) }
     }
@@ -258,14 +258,19 @@ mod tests {
     #[actix_web::test]
     async fn a_call_is_under_way_until_it_has_ended_or_nobody_waits_for_it() {
         let node = node();
-        node.call(async { assert_eq!(node.under_way(), 1); Ok(()) }).await.unwrap();
-        assert_eq!(node.under_way(), 0);
+        node.call(async {
+            assert_eq!(under_way(&node), 1);
+            Ok(())
+        })
+        .await
+        .unwrap();
+        assert_eq!(under_way(&node), 0);
         let failed: Result<(), _> = node.call(async { Err(node.peer.nonsense("nothing")) }).await;
         assert!(failed.is_err());
-        assert_eq!(node.under_way(), 0);
+        assert_eq!(under_way(&node), 0);
         let waits = node.call(std::future::pending::<Result<(), _>>());
         assert!(tokio::time::timeout(Duration::from_millis(1), waits).await.is_err());
-        assert_eq!(node.under_way(), 0, "who has gone");
+        assert_eq!(under_way(&node), 0, "who has gone");
     }
 
     #[actix_web::test]

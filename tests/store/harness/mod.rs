@@ -9,7 +9,7 @@
 //! | `rows` | what a data directory holds |
 //! | `redis`, `nginx` | the neighbours: a Redis server, nginx |
 //! | `browser` | headless Chromium |
-//! | `gate`, `meddler`, `disk` | links that can be held or damage what they carry, a failing disk |
+//! | `gate`, `meddler`, `slow`, `disk` | links that can be held, damage what they carry, or delay it; a failing disk |
 
 mod browser;
 mod client;
@@ -22,6 +22,7 @@ mod nginx;
 mod process;
 mod redis;
 mod rows;
+mod slow;
 
 pub use browser::{Browser, Look};
 pub use client::{Answer, Client, raw};
@@ -34,6 +35,7 @@ pub use nginx::Nginx;
 pub use process::{Fed, Finished, Process, run};
 pub use redis::RedisServer;
 pub use rows::{Rows, alter, oldest_record, rows};
+pub use slow::SlowLink;
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};
