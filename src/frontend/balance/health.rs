@@ -123,10 +123,14 @@ impl Health {
         !std::mem::replace(&mut self.dead, true)
     }
 
-    /// It answered a probe. Returns whether it was dead before.
+    /// It answered a probe. Returns whether it was dead before; then it starts anew, and what failed while it was
+    /// dying is no longer held against it (Envoy's `successful_active_health_check_uneject_host`).
     pub fn lives(&mut self, now: Instant) -> bool {
         let back = std::mem::replace(&mut self.dead, false);
         if back {
+            if self.is_failing() {
+                self.readmit(now);
+            }
             (self.failures, self.back) = (0, Some(now));
         }
         back
@@ -150,13 +154,11 @@ impl Health {
         self.ejection.as_ref().map(|ejection| ejection.until)
     }
 
-    /// Ends an ejection, over or not. Returns whether there was one.
-    pub fn readmit(&mut self, now: Instant) -> bool {
-        let ejected = self.ejection.take().is_some();
-        if ejected {
+    /// Ends an ejection, over or not.
+    pub fn readmit(&mut self, now: Instant) {
+        if self.ejection.take().is_some() {
             (self.ended, self.back) = (Some(now), Some(now));
         }
-        ejected
     }
 }
 
@@ -215,7 +217,8 @@ mod tests {
                 (Ejected, Some(now + SECOND * *times.last().unwrap() as u32))
             );
             now = health.until().unwrap();
-            assert!(health.readmit(now));
+            health.readmit(now);
+            assert_eq!(health.standing(), Well);
             now += FORGIVEN - SECOND;
         }
         assert_eq!(times, [5, 10, 20, 40, 60, 60]);
@@ -253,6 +256,10 @@ mod tests {
         assert_eq!(health.standing(), Ejected);
         health.readmit(now);
         assert_eq!(health.standing(), Well);
+        health.eject(Fault::Fails, now);
+        health.died();
+        health.lives(now);
+        assert_eq!(health.standing(), Well, "it failed because it was dying");
     }
 
     #[test]
@@ -311,7 +318,7 @@ mod tests {
                     }
                     Event::Died => drop(nodes[node].died()),
                     Event::Lives => drop(nodes[node].lives(now)),
-                    Event::Over => drop(nodes[node].readmit(now)),
+                    Event::Over => nodes[node].readmit(now),
                 }
                 for _ in 0..too_many(&nodes.each_ref().map(Health::standing)) {
                     let first = nodes.iter_mut().find(|node| node.standing() == Ejected).unwrap();

@@ -139,11 +139,16 @@ impl<W: Way> Node<W> {
 
     /// It answered a probe.
     pub(super) fn lives(&self) {
-        let mut state = self.state.lock();
         let now = Instant::now();
+        let mut state = self.state.lock();
         state.owes_since = now;
-        if state.health.lives(now) {
+        let revived = state.health.lives(now);
+        if revived {
             state.pace.forget();
+        }
+        let back = revived && state.health.standing() == Standing::Well;
+        drop(state);
+        if back {
             log::info!("{} is back in the balance: it answers again", self.peer.url());
         }
     }
@@ -158,10 +163,10 @@ impl<W: Way> Node<W> {
 
     pub(super) fn readmit(&self, why: &str) {
         let mut state = self.state.lock();
-        if state.health.readmit(Instant::now()) {
-            state.pace.forget();
-            log::info!("{} is back in the balance: {why}", self.peer.url());
-        }
+        state.health.readmit(Instant::now());
+        state.pace.forget();
+        drop(state);
+        log::info!("{} is back in the balance: {why}", self.peer.url());
     }
 
     /// Until when it is ejected.
