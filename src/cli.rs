@@ -83,6 +83,12 @@ pub enum Command {
         /// The URL to get; any answer but 2xx within two seconds is a failure
         url: String,
     },
+    /// Print the description of the public API, OpenAPI 3.1
+    #[command(
+        after_help = "A running store serves the same at /openapi.json, and a page to read and try it at /docs.\n\n\
+                            Examples:\n  bazar openapi > bazar.json\n  bazar openapi | jq -r '.paths | keys[]'"
+    )]
+    Openapi,
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  bazar completions bash > /etc/bash_completion.d/bazar")]
     Completions {
@@ -183,6 +189,14 @@ pub struct Common {
 }
 
 #[derive(Debug, Args)]
+pub struct AdminArgs {
+    /// File with the secret that lets a keeper change the catalog, by /admin and its API (or BAZAR_ADMIN_TOKEN)
+    /// [default: nobody can, and there is no /admin]
+    #[arg(long, value_name = "PATH", env = "BAZAR_ADMIN_TOKEN_FILE")]
+    pub admin_token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub struct UpArgs {
     /// Public address of the first frontend; the others get the next ports
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8083", env = "BAZAR_LISTEN")]
@@ -225,6 +239,8 @@ pub struct UpArgs {
     /// only: ttl, delete-then-write, write-then-delete or none. ANSWERS MAY BE STALE [default: the protocol]
     #[arg(long, value_name = "RECIPE", env = "BAZAR_UNSAFE_COHERENCE")]
     pub unsafe_coherence: Option<String>,
+    #[command(flatten)]
+    pub admin: AdminArgs,
     #[command(flatten)]
     pub common: Common,
 }
@@ -274,6 +290,8 @@ pub struct FrontendArgs {
     /// only: ttl, delete-then-write, write-then-delete or none. ANSWERS MAY BE STALE [default: the protocol]
     #[arg(long, value_name = "RECIPE", env = "BAZAR_UNSAFE_COHERENCE")]
     pub unsafe_coherence: Option<String>,
+    #[command(flatten)]
+    pub admin: AdminArgs,
     #[command(flatten)]
     pub common: Common,
 }

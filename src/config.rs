@@ -8,16 +8,16 @@ pub use shopping::{buy, info, load, orders, search};
 use crate::access::Access;
 use crate::catalog::{self, Ack, Keep, Kind, MasterConfig, ReplicaConfig};
 use crate::cli::{
-    self, CatalogArgs, Common, ExportArgs, FrontendArgs, HandoverArgs, ImportArgs, OrderArgs, UpArgs,
-    VerifyArgs,
+    self, AdminArgs, CatalogArgs, Common, ExportArgs, FrontendArgs, HandoverArgs, ImportArgs, OrderArgs,
+    UpArgs, VerifyArgs,
 };
 use crate::client::BaseUrl;
 use crate::coherence::mastership::LONGEST_LEASE;
 use crate::frontend::{Policy, Warm};
-use crate::import::Format;
+use crate::intake::Format;
 use crate::recipe::Recipe;
 use crate::telemetry::LogFormat;
-use crate::token::InternalToken;
+use crate::token::{AdminToken, InternalToken};
 use crate::{export, frontend, handover, import, order, up, verify};
 use std::fmt;
 use std::net::SocketAddr;
@@ -69,6 +69,7 @@ pub fn up(args: UpArgs) -> Result<Checked<up::Config>, Mistakes> {
         redis: check.redis(args.redis),
         balance: check.balance(&args.balance),
         warm: check.warm(args.warm.as_deref()),
+        admin: check.admin(&args.admin, shared.as_ref()),
         ack: check.ack(&args.ack),
         keep: check.keep(&args.keep_answers, &args.keep_refusals),
         lease: check.time("--lease", cli::LEASE),
@@ -90,6 +91,7 @@ pub fn up(args: UpArgs) -> Result<Checked<up::Config>, Mistakes> {
 
 pub fn frontend(args: FrontendArgs) -> Result<Checked<frontend::Config>, Mistakes> {
     let mut check = Check::default();
+    let token = check.required_token(&args.common);
     let config = frontend::Config {
         listen: check.addr("--listen", &args.listen),
         internal_listen: check.addr("--internal-listen", &args.internal_listen),
@@ -100,6 +102,7 @@ pub fn frontend(args: FrontendArgs) -> Result<Checked<frontend::Config>, Mistake
         redis: check.redis(args.redis),
         balance: check.balance(&args.balance),
         warm: check.warm(args.warm.as_deref()),
+        admin: check.admin(&args.admin, token.as_ref()),
         search_ttl: check.time("--search-ttl", &args.search_ttl),
         info_ttl: check.time("--info-ttl", &args.info_ttl),
         cache_bytes: check.bytes("--cache-bytes", &args.cache_bytes),
@@ -110,7 +113,6 @@ pub fn frontend(args: FrontendArgs) -> Result<Checked<frontend::Config>, Mistake
         check.loopback("--listen", config.listen);
         check.loopback("--internal-listen", config.internal_listen);
     }
-    let token = check.required_token(&args.common);
     check.done(config, token, &args.common)
 }
 
@@ -417,6 +419,26 @@ impl Check {
             self.mistake("--internal-token-file or BAZAR_INTERNAL_TOKEN must give the internal token");
         }
         token
+    }
+
+    /// The keeper's secret if one is configured. One for both would let a keeper join the store.
+    fn admin(&mut self, args: &AdminArgs, internal: Option<&InternalToken>) -> Option<AdminToken> {
+        let text = match (&args.admin_token_file, std::env::var("BAZAR_ADMIN_TOKEN")) {
+            (Some(_), Ok(_)) => {
+                self.mistake("give either --admin-token-file or BAZAR_ADMIN_TOKEN, not both");
+                return None;
+            }
+            (Some(path), Err(_)) => self.secret("--admin-token-file", path.clone())?,
+            (None, Ok(text)) => text,
+            (None, Err(_)) => return None,
+        };
+        let checked = AdminToken::parse(&text).and_then(|token| match internal {
+            Some(internal) if token.is_internal(internal) => {
+                Err("the admin token must be another than the internal token".into())
+            }
+            _ => Ok(Some(token)),
+        });
+        self.or_note(checked, None)
     }
 
     fn secret(&mut self, name: &str, path: PathBuf) -> Option<String> {

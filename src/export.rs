@@ -2,7 +2,7 @@
 
 use crate::client::{BaseUrl, CallError, Peer};
 use crate::domain::{Book, Version};
-use crate::import::Format;
+use crate::intake::Format;
 use crate::member::Member;
 use crate::token::InternalToken;
 use crate::wire::catalog::{EXPORT, ExportEnd};

@@ -9,7 +9,8 @@
 //! import, export, generate     a keeper's commands; access: how they find the store of `up`
 //! handover, verify             an operator's
 //! frontend · catalog · order   the roles: siblings that talk over HTTP and never import each other
-//! pages                        the look of every HTML page
+//! dashboard                    the store at work, on one page; metrics: what the roles count for it
+//! pages                        the look of every HTML page; intake: many books from outside, into parts
 //! server, client, store        listeners, typed calls to peers, SQLite; member: token and epoch
 //! recipe                       --unsafe-coherence: what is compared with the protocol
 //! wire                         what travels: bodies, headers, error codes
@@ -35,6 +36,7 @@ pub mod frontend;
 pub mod generate;
 pub mod handover;
 pub mod import;
+pub mod intake;
 pub mod load;
 pub mod member;
 pub mod metrics;

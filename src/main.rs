@@ -15,6 +15,7 @@ use bazar::up::UpError;
 use clap::{CommandFactory, Parser};
 use mimalloc::MiMalloc;
 use std::error::Error;
+use std::io::Write;
 use std::net::SocketAddr;
 use std::process::ExitCode;
 
@@ -73,6 +74,7 @@ fn main() -> ExitCode {
         Command::Healthcheck { url } => {
             exit_code(actix_web::rt::System::new().block_on(bazar::client::healthcheck(&url)))
         }
+        Command::Openapi => exit_code(print(&bazar::frontend::description())),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "bazar", &mut std::io::stdout());
             ExitCode::SUCCESS
@@ -129,6 +131,15 @@ fn load(checked: Result<load::Config, Mistakes>) -> ExitCode {
         }
         report.complaint().map_or(Ok(()), |complaint| Err(complaint.into()))
     }))
+}
+
+fn print(description: &utoipa::openapi::OpenApi) -> Outcome {
+    let mut out = std::io::stdout().lock();
+    match writeln!(out, "{}", description.to_pretty_json()?) {
+        // Whoever reads it has seen enough.
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
+        printed => Ok(printed?),
+    }
 }
 
 fn wrong(mistakes: &Mistakes) -> ExitCode {

@@ -1,4 +1,4 @@
-//! The internal token: what the roles of one store know and nobody else does.
+//! Secrets: the internal token, which the roles of one store share, and the admin token, which a keeper has.
 
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
@@ -6,63 +6,123 @@ use std::fmt;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
-/// A shared secret of at least [`InternalToken::MIN_BYTES`] visible ASCII characters.
+/// At least [`Secret::MIN_BYTES`] visible ASCII characters, which are never printed.
 #[derive(Clone)]
-pub struct InternalToken(Arc<str>);
+struct Secret(Arc<str>);
 
-impl InternalToken {
+impl Secret {
     /// Sixteen random characters are out of reach of guessing over a network.
-    pub const MIN_BYTES: usize = 16;
+    const MIN_BYTES: usize = 16;
 
     /// Takes the secret as it stands in a file or a variable, without the white space around it.
-    pub fn parse(text: &str) -> Result<Self, String> {
+    fn parse(text: &str, what: &str) -> Result<Self, String> {
         let text = text.trim();
         if text.len() < Self::MIN_BYTES || !text.bytes().all(|b| b.is_ascii_graphic()) {
-            return Err(format!(
-                "the internal token must have at least {} visible ASCII characters",
-                Self::MIN_BYTES
-            ));
+            return Err(format!("{what} must have at least {} visible ASCII characters", Self::MIN_BYTES));
         }
         Ok(Self(text.into()))
     }
 
-    /// A fresh one of 128 random bits, for a store that lives in one process.
-    pub fn random() -> Self {
-        Self(format!("{:032x}", rand::random::<u128>()).into())
+    /// In time that does not depend on how much of what is given is right.
+    fn is(&self, given: &[u8]) -> bool {
+        given.ct_eq(self.0.as_bytes()).into()
     }
 
-    /// The value of the `Authorization` header.
-    pub fn bearer(&self) -> String {
-        format!("Bearer {}", self.0)
+    /// Whether an `Authorization` header carries it.
+    fn authorizes(&self, header: &[u8]) -> bool {
+        header.strip_prefix(b"Bearer ").is_some_and(|given| self.is(given))
     }
 
-    /// Whether an `Authorization` header carries this token, in time that does not depend on how much of
-    /// it is right.
-    pub fn authorizes(&self, header: &[u8]) -> bool {
-        header.strip_prefix(b"Bearer ").is_some_and(|given| bool::from(given.ct_eq(self.0.as_bytes())))
-    }
-
-    /// A secret that allows to keep the catalog (import, export), and nothing else. Who has the token can make
-    /// it; nothing leads back.
-    pub fn keeper(&self) -> Self {
-        Self(hex::encode(self.derive("bazar keeper 1")).into())
-    }
-
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-
-    /// A key for another purpose, of which nothing leads back to the token (HMAC-SHA256 of `purpose`).
-    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+    /// A key for another purpose, of which nothing leads back here (HMAC-SHA256 of `purpose`).
+    fn derive(&self, purpose: &str) -> [u8; 32] {
         // HMAC takes keys of any length: the error cannot occur.
         let Ok(mac) = Hmac::new_from_slice(self.0.as_bytes()) else { return [0; 32] };
         finish(mac, &[purpose.as_bytes()])
     }
 }
 
+/// What the roles of one store know and nobody else does.
+#[derive(Clone)]
+pub struct InternalToken(Secret);
+
+impl InternalToken {
+    /// Takes the secret as it stands in a file or a variable, without the white space around it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        Secret::parse(text, "the internal token").map(Self)
+    }
+
+    /// A fresh one of 128 random bits, for a store that lives in one process.
+    pub fn random() -> Self {
+        Self(Secret(format!("{:032x}", rand::random::<u128>()).into()))
+    }
+
+    /// The value of the `Authorization` header.
+    pub fn bearer(&self) -> String {
+        format!("Bearer {}", self.0.0)
+    }
+
+    /// Whether an `Authorization` header carries this token, in time that does not depend on how much of
+    /// it is right.
+    pub fn authorizes(&self, header: &[u8]) -> bool {
+        self.0.authorizes(header)
+    }
+
+    /// A secret that allows to keep the catalog (import, export), and nothing else. Who has the token can make
+    /// it; nothing leads back.
+    pub fn keeper(&self) -> Self {
+        Self(Secret(hex::encode(self.derive("bazar keeper 1")).into()))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0.0
+    }
+
+    /// A key for another purpose, of which nothing leads back to the token.
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        self.0.derive(purpose)
+    }
+}
+
 impl fmt::Debug for InternalToken {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("InternalToken(…)")
+    }
+}
+
+/// What lets a keeper change the catalog from outside. It is no internal token, and none leads to it: who has one of
+/// the two can do nothing with it where the other is wanted.
+#[derive(Clone)]
+pub struct AdminToken(Secret);
+
+impl AdminToken {
+    /// Takes the secret as it stands in a file or a variable, without the white space around it.
+    pub fn parse(text: &str) -> Result<Self, String> {
+        Secret::parse(text, "the admin token").map(Self)
+    }
+
+    /// Whether an `Authorization` header carries it, in time that does not depend on how much of it is right.
+    pub fn authorizes(&self, header: &[u8]) -> bool {
+        self.0.authorizes(header)
+    }
+
+    /// The same for what was typed into a form.
+    pub fn is(&self, given: &str) -> bool {
+        self.0.is(given.as_bytes())
+    }
+
+    pub fn is_internal(&self, token: &InternalToken) -> bool {
+        self.is(token.as_str())
+    }
+
+    /// A key for another purpose, of which nothing leads back to the token.
+    pub fn derive(&self, purpose: &str) -> [u8; 32] {
+        self.0.derive(purpose)
+    }
+}
+
+impl fmt::Debug for AdminToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdminToken(…)")
     }
 }
 
@@ -113,6 +173,18 @@ mod tests {
     #[test]
     fn a_token_that_could_be_guessed_is_refused_and_none_is_ever_printed() {
         assert!(InternalToken::parse("short").is_err());
-        assert!(!format!("{:?}", InternalToken::random()).contains(&InternalToken::random().bearer()[7..]));
+        assert!(AdminToken::parse("fifteen-letters").is_err());
+        let (internal, admin) = (InternalToken::random(), AdminToken::parse("0123456789abcdef").unwrap());
+        assert!(!format!("{internal:?}").contains(internal.as_str()));
+        assert!(!format!("{admin:?}").contains("0123456789abcdef"));
+    }
+
+    #[test]
+    fn the_admin_token_is_itself_only() {
+        let token = AdminToken::parse(" 0123456789abcdef\n").unwrap();
+        assert!(token.is("0123456789abcdef") && token.authorizes(b"Bearer 0123456789abcdef"));
+        assert!(!token.is("0123456789abcde") && !token.is("") && !token.authorizes(b"0123456789abcdef"));
+        assert!(token.is_internal(&InternalToken::parse("0123456789abcdef").unwrap()));
+        assert!(!token.is_internal(&InternalToken::random()));
     }
 }

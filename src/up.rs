@@ -8,7 +8,7 @@ use crate::frontend::{self, FrontendError, Policy, Warm};
 use crate::order;
 use crate::recipe::Recipe;
 use crate::shutdown::Shutdown;
-use crate::token::InternalToken;
+use crate::token::{AdminToken, InternalToken};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -29,6 +29,8 @@ pub struct Config {
     pub redis: Option<String>,
     pub balance: Policy,
     pub warm: Option<Warm>,
+    /// `None`: there is no `/admin`.
+    pub admin: Option<AdminToken>,
     pub ack: Ack,
     pub keep: Keep,
     /// Whether anybody else may know the token. Otherwise every holder of a lease is a thread of this
@@ -111,6 +113,7 @@ impl Config {
                 redis: self.redis.clone(),
                 balance: self.balance,
                 warm: self.warm.clone(),
+                admin: self.admin.clone(),
                 search_ttl: self.search_ttl,
                 info_ttl: self.info_ttl,
                 cache_bytes: self.cache_bytes,

@@ -113,7 +113,9 @@ mod tests {
     fn the_last_sales_are_remembered_the_latest_first_and_only_what_was_sold() {
         let account = Account::new(&Registry::default());
         let refused = Outcome::Purchase { answer: Err(Refusal::OutOfStock), replayed: false };
-        account.acknowledged(&[sold(1), refused, sold(2)]);
+        let Outcome::Purchase { answer, .. } = sold(7) else { unreachable!() };
+        let again = Outcome::Purchase { answer, replayed: true };
+        account.acknowledged(&[sold(1), refused, again, sold(2)]);
         let seqs = |sales: Vec<Sale>| -> Vec<u64> { sales.iter().map(|sale| sale.version.seq).collect() };
         assert_eq!(seqs(account.sales()), [2, 1]);
         let many: Vec<Outcome> = (3..=300).map(sold).collect();

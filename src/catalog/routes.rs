@@ -10,7 +10,8 @@ use crate::abort;
 use crate::client::BaseUrl;
 use crate::clock;
 use crate::domain::{
-    BookId, Import, ImportOutcome, NodeId, OrderId, Outcome, PublicVersion, Request, Topic, Version,
+    BookId, GuardedEdit, Import, ImportOutcome, NodeId, OrderId, Outcome, PublicVersion, Request, Topic,
+    Version,
 };
 use crate::member::Member;
 use crate::recipe::Recipe;
@@ -20,12 +21,12 @@ use crate::server::{
 use crate::shutdown::Shutdown;
 use crate::store::{LogPage, Snapshot, Store, sha256_of};
 use crate::wire::catalog::{
-    BOOKS, BooksQuery, CHANGES, CHANGES_HOLD, ChangesQuery, EDITS, EXPORT, Edits, ExportEnd, HANDOVER,
-    HandoverRequest, IMPORT_BYTES, IMPORTS, LEASES, LOG, LeaseRequest, LogQuery, MAX_BATCH, MAX_BOOKS,
-    Minimum, NODE, NodeIs, NodeState, ORDERS, Outcomes, PURCHASES, Part, Purchases, QUERY, RELEASE, REPLICAS,
-    Reachable, Records, ReleaseRequest, ReplicaReport, ReplicaStanding, SEARCH, SNAPSHOT, SNAPSHOT_DEADLINE,
-    SYNC_WRITE, SnapshotQuery, StateOf, Stated, Synced, TOPICS, TopicQuery, VERIFY, VERSIONS,
-    VersionStanding, WordsQuery,
+    BOOKS, BooksQuery, CHANGES, CHANGES_HOLD, ChangesQuery, EDITS, EXPORT, Edits, ExportEnd, GUARDED_EDITS,
+    HANDOVER, HandoverRequest, IMPORT_BYTES, IMPORTS, LEASES, LOG, LeaseRequest, LogQuery, MAX_BATCH,
+    MAX_BOOKS, Minimum, NODE, NodeIs, NodeState, ORDERS, OrdersQuery, Outcomes, PURCHASES, Part, Purchases,
+    QUERY, RELEASE, REPLICAS, Reachable, Records, ReleaseRequest, ReplicaReport, ReplicaStanding, SEARCH,
+    SHELF, SNAPSHOT, SNAPSHOT_DEADLINE, SYNC_WRITE, ShelfQuery, SnapshotQuery, StateOf, Stated, Synced,
+    TOPICS, TopicQuery, VERIFY, VERSIONS, VersionStanding, WordsQuery,
 };
 use crate::wire::public::{BookView, MAX_LIMIT};
 use crate::wire::status::STATUS;
@@ -42,6 +43,9 @@ use tokio::io::AsyncReadExt;
 
 /// A batch of 256 purchases with the longest keys, twice over.
 const MAX_BODY: usize = 512 << 10;
+
+/// One edit with the longest title and topic, every character escaped.
+const MAX_EDIT_BODY: usize = 16 << 10;
 
 /// A part of an import, and its longest line.
 const MAX_IMPORT_BODY: usize = IMPORT_BYTES + (16 << 10);
@@ -105,6 +109,7 @@ pub fn master(config: &mut ServiceConfig, master: web::Data<Master>, recipe: Opt
                 .configure(reads::<Master>)
                 .service(resource(PURCHASES, "POST", web::post().to(purchases)))
                 .service(resource(EDITS, "POST", web::post().to(edits)))
+                .service(resource(GUARDED_EDITS, "POST", web::post().to(guarded_edit)))
                 .service(resource(LEASES, "POST", web::post().to(lease)))
                 .service(resource(RELEASE, "POST", web::post().to(release)))
                 .service(resource(REPLICAS, "POST", web::post().to(register)))
@@ -130,7 +135,7 @@ pub fn replica(
         .service(resource(STATUS, "GET", web::get().to(status::replica)))
         .service(resource(SYNC_WRITE, "POST", web::post().to(sync_write)));
     for of_the_master in
-        [PURCHASES, EDITS, LEASES, RELEASE, REPLICAS, LOG, SNAPSHOT, VERIFY, HANDOVER, IMPORTS]
+        [PURCHASES, EDITS, GUARDED_EDITS, LEASES, RELEASE, REPLICAS, LOG, SNAPSHOT, VERIFY, HANDOVER, IMPORTS]
     {
         scope = scope.route(of_the_master, web::to(not_master));
     }
@@ -188,6 +193,8 @@ fn reads<N: Node>(config: &mut ServiceConfig) {
         .service(resource(TOPICS, "GET", web::get().to(topics::<N>)))
         .service(resource(CHANGES, "GET", web::get().to(changes::<N>)))
         .service(resource(&format!("{VERSIONS}/{{version}}"), "GET", web::get().to(version::<N>)))
+        .service(resource(SHELF, "GET", web::get().to(shelf::<N>)))
+        .service(resource(ORDERS, "GET", web::get().to(orders::<N>)))
         .service(resource(&format!("{ORDERS}/{{id}}"), "GET", web::get().to(order::<N>)));
 }
 
@@ -262,6 +269,21 @@ async fn order<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     stated(&**node, store.order(id).await.map_err(|error| unavailable(&error))?)
 }
 
+async fn shelf<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
+    let query: ShelfQuery = read_query(&request)?;
+    let after = query.after.map(BookId::new).transpose()?;
+    let store = node.reads().at(None).await?;
+    let page = store.shelf(after, query.limit.clamp(1, MAX_LIMIT)).await;
+    stated(&**node, page.map_err(|error| unavailable(&error))?)
+}
+
+async fn orders<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
+    let query: OrdersQuery = read_query(&request)?;
+    let store = node.reads().at(None).await?;
+    let page = store.orders(query.wanted()?, query.limit.clamp(1, MAX_LIMIT)).await;
+    stated(&**node, page.map_err(|error| unavailable(&error))?)
+}
+
 fn stated<T: Serialize>(node: &impl Node, snapshot: Snapshot<T>) -> Answer {
     let Snapshot { asof, value } = snapshot;
     Ok(HttpResponse::Ok().json(Stated { asof, master: node.reads().is_master(), value }))
@@ -289,6 +311,13 @@ async fn edits(master: web::Data<Master>, request: HttpRequest, payload: web::Pa
     let outcomes = submit(&master, body.edits.into_iter().map(Request::Edit).collect()).await?;
     log::debug!(request_id = request_id(&request).as_str(); "{} edits", outcomes.len());
     Ok(HttpResponse::Ok().json(Outcomes { outcomes }))
+}
+
+async fn guarded_edit(master: web::Data<Master>, request: HttpRequest, payload: web::Payload) -> Answer {
+    let edit: GuardedEdit = read_json(payload, MAX_EDIT_BODY).await?;
+    let outcome = submit(&master, vec![Request::Guarded(edit)]).await?.pop();
+    log::debug!(request_id = request_id(&request).as_str(); "a guarded edit");
+    Ok(HttpResponse::Ok().json(outcome.ok_or(ErrorCode::Internal)?))
 }
 
 /// Who imports goes no faster than the replicas that are linked: what is on its way to them lies in memory.
@@ -330,7 +359,7 @@ fn log_purchase(request_id: &str, outcome: &Outcome) {
         Outcome::Purchase { answer: Err(refusal), .. } => {
             log::debug!(request_id; "purchase refused: {refusal}");
         }
-        Outcome::Edit(_) | Outcome::Rejected => {}
+        Outcome::Edit(_) | Outcome::Guarded { .. } | Outcome::Rejected => {}
     }
 }
 

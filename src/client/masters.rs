@@ -6,7 +6,8 @@
 
 use super::{BaseUrl, CallError, Peer};
 use crate::member::Member;
-use crate::wire::ErrorCode;
+use crate::wire::catalog::Stated;
+use crate::wire::{ErrorCode, Problem};
 use serde::{Serialize, de::DeserializeOwned};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -47,6 +48,26 @@ impl Masters {
         deadline: Duration,
     ) -> Result<T, CallError> {
         self.find(async |peer: &Peer| peer.post(path, body, request_id, deadline).await).await
+    }
+
+    /// What the master states, and nobody else: a candidate that turns out to be a replica is no master.
+    pub async fn stated<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        request_id: &str,
+        deadline: Duration,
+    ) -> Result<Stated<T>, CallError> {
+        self.find(async |peer: &Peer| {
+            let answer: Stated<T> = peer.get(path, request_id, deadline).await?;
+            match answer.master {
+                true => Ok(answer),
+                false => {
+                    let problem = Problem::from(ErrorCode::NotMaster);
+                    Err(CallError::Refused { peer: peer.url().to_string(), problem })
+                }
+            }
+        })
+        .await
     }
 
     /// The candidate that answered last, for what cannot be asked of several.
@@ -100,7 +121,6 @@ fn weight(error: &CallError) -> u8 {
 mod tests {
     use super::super::tests::{DEADLINE, answering};
     use super::*;
-    use crate::wire::Problem;
 
     fn refusing(code: ErrorCode) -> BaseUrl {
         let body = serde_json::to_string(&Problem::from(code)).unwrap();

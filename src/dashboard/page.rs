@@ -176,7 +176,7 @@ fn bar(shares: impl Iterator<Item = (&'static str, f64)>) -> Markup {
         Some((name, begin, share * 100.0))
     });
     html! {
-        svg.bar viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true" {
+        svg.shares viewBox="0 0 100 4" preserveAspectRatio="none" aria-hidden="true" {
             rect.ground width="100" height="4" {}
             @for (name, x, width) in parts {
                 rect class={ "part " (name) } x=(format!("{x:.1}")) width=(format!("{width:.1}")) height="4" {}
@@ -339,6 +339,7 @@ fn percent(share: f64) -> String {
 /// A duration in milliseconds, in the unit that suits it.
 fn duration(ms: f64) -> String {
     match ms {
+        0.0 => "0 ms".into(),
         ms if ms < 0.0995 => format!("{:.*} µs", usize::from(ms < 0.00995), ms * 1e3),
         ms if ms < 9.95 => format!("{ms:.2} ms"),
         ms if ms < 999.5 => format!("{ms:.0} ms"),
@@ -380,10 +381,27 @@ mod tests {
         assert_eq!([0.8, 45.0, 600.0].map(seconds), ["0.8 s", "45 s", "10 min"]);
     }
 
-    #[test]
-    fn a_page_without_a_view_says_so_and_has_its_script() {
-        let answer = answer(None, None);
-        assert_eq!(answer.status(), StatusCode::OK);
+    async fn text(answer: HttpResponse) -> String {
+        let body = actix_web::body::to_bytes(answer.into_body()).await.unwrap();
+        String::from_utf8(body.to_vec()).unwrap()
+    }
+
+    #[actix_web::test]
+    async fn a_page_without_a_view_says_so_and_has_its_script() {
+        let page = text(answer(None, None)).await;
+        assert!(page.contains("No node has answered yet.") && page.contains(SCRIPT.path()), "{page}");
+        assert!(!page.contains("faults"), "{page}");
+    }
+
+    #[actix_web::test]
+    async fn controls_stand_beside_what_changes_and_bring_their_files() {
+        static STYLE_OF_THEIRS: Asset = Asset::css("theirs", "b {}");
+        let styles = vec![&STYLE_OF_THEIRS];
+        let controls = Controls { markup: html! { button { "Kill" } }, styles, scripts: Vec::new() };
+        let page = text(answer(None, Some(controls))).await;
+        let (faults, live) = (page.find("id=\"faults\"").unwrap(), page.find("id=\"live\"").unwrap());
+        assert!(faults < page.find("Kill").unwrap() && page.find("Kill").unwrap() < live, "{page}");
+        assert!(page.contains(STYLE_OF_THEIRS.path()), "{page}");
     }
 
     #[test]

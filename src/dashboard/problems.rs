@@ -75,10 +75,18 @@ pub fn problems(view: &View) -> Vec<Problem> {
     }
     for link in view.links.iter().filter(|link| !link.well) {
         let (Some(from), Some(to)) = (up(view, &link.from), up(view, &link.to)) else { continue };
-        if let LinkKind::Reads | LinkKind::Purchases | LinkKind::Cache = link.kind {
-            let (from_name, key) = (capital(&from.name), format!("{} {}", from.id, to.id));
-            let says = format!("{from_name} has taken {} out of the balance.", to.name);
-            add(&key, "balance", says, format!("{from_name} asks {} again.", to.name));
+        let (name, key) = (capital(&from.name), format!("{} {}", from.id, to.id));
+        match link.kind {
+            LinkKind::Reads | LinkKind::Purchases => {
+                let says = format!("{name} has taken {} out of the balance.", to.name);
+                add(&key, "balance", says, format!("{name} asks {} again.", to.name));
+            }
+            LinkKind::Cache => {
+                let says = format!("{name} does without {}.", to.name);
+                add(&key, "cache", says, format!("{name} uses {} again.", to.name));
+            }
+            // Said of the node at its other end.
+            LinkKind::Orders | LinkKind::Log | LinkKind::Lease => {}
         }
     }
     problems

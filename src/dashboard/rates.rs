@@ -2,8 +2,8 @@
 
 use super::nodes::Known;
 use crate::metrics::{
-    AnsweredBy, BATCH_DURATION, BATCH_SIZE, COMMIT, FENCE, FENCE_WAIT, HTTP_DURATION, MISSES, Miss, PUBLIC,
-    PURCHASES, READS, REPLICATION, STALE,
+    AnsweredBy, BATCH_DURATION, BATCH_SIZE, Bought, COMMIT, FENCE, FENCE_WAIT, HTTP_DURATION, MISSES, Miss,
+    PUBLIC, PURCHASES, READS, REPLICATION, STALE,
 };
 use crate::wire::status::{Distribution, Figures};
 use serde::Serialize;
@@ -16,6 +16,9 @@ const BUYING: [&str; 2] = ["/purchase", "/buy"];
 
 /// Routes of whoever watches, which are no work of the shop.
 const WATCHING: [&str; 4] = ["/healthz", "/readyz", "/dashboard", "/dashboard/events"];
+
+/// Outcomes of purchases that changed nothing.
+const REFUSALS: [Bought; 4] = [Bought::OutOfStock, Bought::Underpaid, Bought::BookNotFound, Bought::Mismatch];
 
 /// Of all nodes together, over about a second. `None`: nothing happened that could be measured.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
@@ -82,10 +85,10 @@ impl Rates {
         let reads = all.routes(&READING);
         let purchases = all.routes(&BUYING);
         let reads_by = |by: AnsweredBy| all.count(READS, &[("by", by.label())]);
-        let answered: f64 = AnsweredBy::ALL.into_iter().map(reads_by).sum();
+        let answered: f64 = sum(AnsweredBy::ALL.into_iter().map(reads_by));
         let share = |count: f64| (answered > 0.0).then(|| count / answered);
         let (batches, waits) = (all.spread(BATCH_DURATION, &[]), all.spread(FENCE_WAIT, &[]));
-        let told = |outcome: &str| all.per_s(PURCHASES, &[("outcome", outcome)]);
+        let told = |outcome: Bought| all.per_s(PURCHASES, &[("outcome", outcome.label())]);
         Self {
             requests_per_s: all.requests_per_s(&[]),
             failures_per_s: all.requests_per_s(&[("status", "5xx")]),
@@ -96,12 +99,9 @@ impl Rates {
             read_p50_ms: reads.quantile(0.5).map(ms),
             read_p99_ms: reads.quantile(0.99).map(ms),
             stale_per_s: all.per_s(STALE, &[]),
-            purchases_per_s: told("bought"),
-            refused_per_s: ["out_of_stock", "underpaid", "book_not_found", "idempotency_mismatch"]
-                .into_iter()
-                .map(told)
-                .sum(),
-            unknown_per_s: told("unavailable"),
+            purchases_per_s: told(Bought::Bought),
+            refused_per_s: sum(REFUSALS.into_iter().map(told)),
+            unknown_per_s: told(Bought::Unavailable),
             purchase_p50_ms: purchases.quantile(0.5).map(ms),
             purchase_p99_ms: purchases.quantile(0.99).map(ms),
             fences_per_s: all.spread_per_s(FENCE),
@@ -150,11 +150,11 @@ struct All<'a>(&'a [Interval]);
 
 impl All<'_> {
     fn count(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        self.0.iter().map(|interval| interval.figures.total(name, labels)).sum()
+        sum(self.0.iter().map(|interval| interval.figures.total(name, labels)))
     }
 
     fn per_s(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        self.0.iter().map(|interval| interval.figures.total(name, labels) / interval.seconds).sum()
+        sum(self.0.iter().map(|interval| interval.figures.total(name, labels) / interval.seconds))
     }
 
     fn spread(&self, name: &str, labels: &[(&str, &str)]) -> Distribution {
@@ -168,7 +168,7 @@ impl All<'_> {
     fn spread_per_s(&self, name: &str) -> f64 {
         let of =
             |interval: &Interval| interval.figures.distribution(name, &[]).count as f64 / interval.seconds;
-        self.0.iter().map(of).sum()
+        sum(self.0.iter().map(of))
     }
 
     fn routes(&self, routes: &[&str]) -> Distribution {
@@ -181,7 +181,7 @@ impl All<'_> {
 
     fn requests_per_s(&self, labels: &[(&str, &str)]) -> f64 {
         let of = |interval: &Interval| requests(&interval.figures, labels).count as f64 / interval.seconds;
-        self.0.iter().map(of).sum()
+        sum(self.0.iter().map(of))
     }
 }
 
@@ -197,6 +197,11 @@ fn requests(figures: &Figures, labels: &[(&str, &str)]) -> Distribution {
     let mut all = Distribution::default();
     theirs.filter_map(|series| series.distribution.as_ref()).for_each(|distribution| all.add(distribution));
     all
+}
+
+/// What `Iterator::sum` makes of nothing is -0.0.
+fn sum(values: impl Iterator<Item = f64>) -> f64 {
+    values.fold(0.0, |sum, value| sum + value)
 }
 
 fn ms(seconds: f64) -> f64 {

@@ -434,3 +434,135 @@ fn address(known: &Known, role: Option<&Role>) -> String {
         _ => frontend.listen.clone(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::Whom;
+    use super::*;
+    use crate::client::CallError;
+    use crate::coherence::HolderId;
+    use crate::domain::{Epoch, NodeId};
+    use crate::wire::catalog::ReplicaState;
+    use crate::wire::status::{Figures, LeaseHeld, PoolNode, RedisStatus, ReplicaStatus, Status};
+    use tokio::time::Instant;
+
+    const HOLDER: HolderId = HolderId(77);
+    const MASTER: NodeId = NodeId(1);
+    const REPLICA: NodeId = NodeId(2);
+
+    struct Nowhere;
+
+    impl Surroundings for Nowhere {
+        fn nodes(&self) -> Vec<Whom> {
+            Vec::new()
+        }
+    }
+
+    fn url(port: u16) -> BaseUrl {
+        BaseUrl::from_addr(([10, 0, 0, 1], port).into())
+    }
+
+    fn at(seq: u64) -> Version {
+        Version::new(Epoch { number: 3, identity: 9 }, seq)
+    }
+
+    fn says(role: Role) -> Status {
+        let figures = Figures::default();
+        Status { instance: 1, release: "1".into(), uptime_ms: 5_000, unsafe_coherence: None, role, figures }
+    }
+
+    fn frontend() -> Role {
+        let pool = |port: u16, well| PoolNode { url: url(port).to_string(), well };
+        Role::Frontend(FrontendStatus {
+            listen: "0.0.0.0:3005".into(),
+            holder: HOLDER,
+            lease: Some(LeaseHeld { epoch: 3, remaining_ms: 900 }),
+            redis: Some(RedisStatus { address: "cache:6379".into(), connected: true }),
+            catalog: vec![pool(3000, true), pool(3001, false)],
+            orders: Vec::new(),
+        })
+    }
+
+    fn master(in_sync: bool, holders: Vec<HolderStatus>) -> Role {
+        Role::Master(MasterStatus {
+            node: MASTER,
+            position: at(42),
+            standing: StandingIs::Leads,
+            acknowledges_in_sync: true,
+            lease_ms: 1000,
+            holders,
+            replicas: vec![ReplicaState { node: REPLICA, url: url(3001).to_string(), durable: 40, in_sync }],
+            queued: 0,
+            fences: Vec::new(),
+            sales: Vec::new(),
+        })
+    }
+
+    fn holder(remaining_ms: u64) -> Vec<HolderStatus> {
+        vec![HolderStatus { holder: HOLDER, url: url(3105).to_string(), remaining_ms }]
+    }
+
+    fn replica(seq: u64) -> Role {
+        let (position, follows) = (at(seq), url(3000).to_string());
+        Role::Replica(ReplicaStatus { node: REPLICA, position, follows, wrong: false })
+    }
+
+    /// What is known when the nodes at these ports said this, and the others nothing.
+    fn view(said: Vec<(Kind, u16, Option<Role>)>) -> View {
+        let (mut nodes, now) = (Nodes::default(), Instant::now());
+        let whom = |&(kind, port, _): &(Kind, u16, Option<Role>)| Whom { kind, url: url(port), name: None };
+        nodes.configure(said.iter().map(whom).collect(), now);
+        for (_, port, role) in said {
+            let silent = || CallError::NoAnswer { peer: "it".into(), cause: "late".into() };
+            nodes.asked(&url(port), role.map(says).ok_or_else(silent), now);
+        }
+        View::of(&nodes, &Nowhere, "now".into())
+    }
+
+    #[test]
+    fn a_store_is_shown_as_its_nodes_see_each_other() {
+        let view = view(vec![
+            (Kind::Frontend, 3105, Some(frontend())),
+            (Kind::Catalog, 3000, Some(master(true, holder(800)))),
+            (Kind::Catalog, 3001, Some(replica(41))),
+        ]);
+        let names: Vec<&str> = view.nodes.iter().map(|node| node.name.as_str()).collect();
+        assert_eq!(names, ["frontend 1", "Redis", "master", "replica 1"]);
+        let frontend = &view.nodes[0];
+        // By the master's word, and at the public port of the host where it was met.
+        assert_eq!((frontend.lease_ms, frontend.address.as_str()), (Some(800), "10.0.0.1:3005"));
+        let replica = &view.nodes[3];
+        assert_eq!((replica.in_sync, replica.lag), (Some(true), Some(1)));
+        assert_eq!((view.store.version.as_deref(), view.store.epoch), (Some("3.42"), Some(3)));
+        let broken: Vec<(LinkKind, &str)> =
+            view.links.iter().filter(|link| !link.well).map(|link| (link.kind, link.to.as_str())).collect();
+        assert_eq!(broken, [(LinkKind::Reads, "catalog-2")]);
+        assert_eq!(view.summary, ["Frontend 1 has taken replica 1 out of the balance."]);
+    }
+
+    #[test]
+    fn a_lease_that_the_master_does_not_know_is_none_whatever_its_holder_says() {
+        let view = view(vec![
+            (Kind::Frontend, 3105, Some(frontend())),
+            (Kind::Catalog, 3000, Some(master(false, Vec::new()))),
+            (Kind::Catalog, 3001, Some(replica(42))),
+        ]);
+        assert_eq!(view.nodes[0].lease_ms, None);
+        assert!(view.links.iter().all(|link| link.kind != LinkKind::Lease));
+        assert_eq!(view.nodes[3].in_sync, Some(false));
+    }
+
+    #[test]
+    fn without_a_master_a_frontends_own_word_counts_and_a_replica_is_in_nobodys_set() {
+        let view = view(vec![
+            (Kind::Frontend, 3105, Some(frontend())),
+            (Kind::Catalog, 3000, None),
+            (Kind::Catalog, 3001, Some(replica(42))),
+        ]);
+        assert_eq!((view.store.master.as_ref(), view.nodes[0].lease_ms), (None, Some(900)));
+        let silent = view.nodes.iter().find(|node| node.name == "catalog node 1").unwrap();
+        assert_eq!(silent.state, NodeState::Silent);
+        let replica = view.nodes.iter().find(|node| node.version.is_some()).unwrap();
+        assert_eq!((replica.in_sync, replica.lag), (None, None));
+    }
+}

@@ -1,8 +1,8 @@
 //! Log records: what a batch did, as values, so that applying it again gives the same rows anywhere.
 
 use super::{
-    Book, BookId, Cents, IdempotencyKey, ImportMark, NodeId, Order, Purchase, Quantity, RangeDigest, Receipt,
-    Refusal, Stock, Version,
+    Book, BookId, Cents, EditAnswer, IdempotencyKey, ImportMark, NodeId, Order, Purchase, Quantity,
+    RangeDigest, Receipt, Refusal, Stock, Version,
 };
 use serde::{Deserialize, Serialize, Serializer};
 
@@ -50,6 +50,8 @@ pub struct Batch {
     pub orders: Vec<Order>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub answers: Vec<Answer>,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub edit_answers: Vec<EditAnswer>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub forget: Option<Forget>,
     /// The books are a part of an import.
@@ -82,7 +84,8 @@ pub struct StockLevel {
 /// keys, so that equal tables stay equal. It runs before the batch stores answers of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Forget {
-    /// Receipts stored before this moment, in milliseconds since 1970 on the master's wall clock.
+    /// Receipts, and answers to edits, stored before this moment, in milliseconds since 1970 on the master's wall
+    /// clock.
     pub answers_before_ms: i64,
     /// Refusals stored before this moment.
     pub refusals_before_ms: i64,

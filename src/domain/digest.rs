@@ -54,11 +54,13 @@ pub enum Table {
     Orders,
     Answers,
     Imports,
+    EditAnswers,
 }
 
 impl Table {
     /// The order in which a verification walks through them.
-    pub const ALL: [Table; 4] = [Table::Books, Table::Orders, Table::Answers, Table::Imports];
+    pub const ALL: [Table; 5] =
+        [Table::Books, Table::Orders, Table::Answers, Table::Imports, Table::EditAnswers];
 
     pub const fn name(self) -> &'static str {
         match self {
@@ -66,6 +68,7 @@ impl Table {
             Table::Orders => "orders",
             Table::Answers => "answers",
             Table::Imports => "imports",
+            Table::EditAnswers => "edit_answers",
         }
     }
 }

@@ -8,8 +8,8 @@
 //! batch is applied; a stock is never negative; one key has one answer.
 
 use super::{
-    Answer, Batch, Book, BookId, Cents, IdempotencyKey, ImportLine, Imported, Invalid, NewBook, Order,
-    Purchase, Receipt, Refusal, Stock, StockLevel, Title, Topic, Version,
+    Answer, Batch, Book, BookId, BookTag, Edit, EditAnswer, EditRefusal, Edited, GuardedEdit, IdempotencyKey,
+    ImportLine, Imported, Invalid, Order, Purchase, Receipt, Refusal, StockLevel, Version,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, HashMap};
@@ -20,36 +20,8 @@ use std::collections::{BTreeMap, HashMap};
 pub enum Request {
     Purchase(Purchase),
     Edit(Edit),
-}
-
-/// A change of the catalog by its keeper.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Edit {
-    /// A new book under the next free number.
-    Create(NewBook),
-    /// The book under this number, new or replaced.
-    Put(Book),
-    /// The fields that are given replace those of the book.
-    Update {
-        book_id: BookId,
-        #[serde(default)]
-        title: Option<Title>,
-        #[serde(default)]
-        topic: Option<Topic>,
-        #[serde(default)]
-        stock: Option<Stock>,
-        #[serde(default)]
-        price: Option<Cents>,
-    },
-    /// A delivery: relative to what is there, so that no purchase in between is undone.
-    Restock {
-        book_id: BookId,
-        copies: u32,
-    },
-    Delete {
-        book_id: BookId,
-    },
+    /// From outside, where messages get lost and other editors are at work.
+    Guarded(GuardedEdit),
 }
 
 /// The answer to a [`Request`].
@@ -61,25 +33,15 @@ pub enum Outcome {
         replayed: bool,
     },
     Edit(Result<Edited, EditRefusal>),
+    Guarded {
+        answer: Result<Edited, EditRefusal>,
+        /// The book as this edit found it; `None` where there was none, and in a replayed answer.
+        before: Option<Book>,
+        replayed: bool,
+    },
     /// The database refused its rows, and only its: a defect of whoever sent it, such as an order id that
     /// another order has.
     Rejected,
-}
-
-/// A successful edit: the book afterwards (`None` when deleted) and the version that shows it.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Edited {
-    pub book: Option<Book>,
-    pub version: Version,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, thiserror::Error)]
-#[serde(rename_all = "snake_case")]
-pub enum EditRefusal {
-    #[error("Book not found")]
-    BookNotFound,
-    #[error("the stock would exceed 1000000000 copies")]
-    StockLimit,
 }
 
 /// A book that the batch changed: as it was and as it is now. `None` where it did not or does not exist.
@@ -97,8 +59,10 @@ pub struct Ledger {
     next_id: i64,
     books: BTreeMap<BookId, Touched>,
     answers: HashMap<IdempotencyKey, Answer>,
+    edit_answers: HashMap<IdempotencyKey, EditAnswer>,
     orders: Vec<Order>,
     new_answers: Vec<Answer>,
+    new_edit_answers: Vec<EditAnswer>,
 }
 
 impl Ledger {
@@ -115,15 +79,24 @@ impl Ledger {
                 .map(|book| (book.id, Touched { before: Some(book.clone()), after: Some(book) }))
                 .collect(),
             answers: answers.into_iter().map(|answer| (answer.key.clone(), answer)).collect(),
+            edit_answers: HashMap::new(),
             orders: Vec::new(),
             new_answers: Vec::new(),
+            new_edit_answers: Vec::new(),
         }
+    }
+
+    /// The stored answers named by [`Request::edit_key`] of all requests of the batch, as far as they exist.
+    pub fn with_edit_answers(mut self, answers: Vec<EditAnswer>) -> Self {
+        self.edit_answers = answers.into_iter().map(|answer| (answer.asked.key.clone(), answer)).collect();
+        self
     }
 
     pub fn decide(&mut self, request: &Request) -> Outcome {
         match request {
             Request::Purchase(purchase) => self.purchase(purchase),
             Request::Edit(edit) => Outcome::Edit(self.edit(edit)),
+            Request::Guarded(asked) => self.guarded(asked),
         }
     }
 
@@ -150,7 +123,12 @@ impl Ledger {
     /// What to write, and which books it touches (those that end as they began are not touched).
     pub fn finish(self) -> (Batch, Vec<Touched>) {
         let touched: Vec<Touched> = self.books.into_values().filter(|t| t.before != t.after).collect();
-        let mut batch = Batch { orders: self.orders, answers: self.new_answers, ..Batch::default() };
+        let mut batch = Batch {
+            orders: self.orders,
+            answers: self.new_answers,
+            edit_answers: self.new_edit_answers,
+            ..Batch::default()
+        };
         for change in &touched {
             match (&change.before, &change.after) {
                 (Some(before), None) => batch.deleted.push(before.id),
@@ -216,6 +194,29 @@ impl Ledger {
         })
     }
 
+    fn guarded(&mut self, asked: &GuardedEdit) -> Outcome {
+        if let Some(known) = self.edit_answers.get(&asked.key) {
+            return match known.asked == *asked {
+                true => Outcome::Guarded { answer: known.outcome.clone(), before: None, replayed: true },
+                false => Outcome::Guarded {
+                    answer: Err(EditRefusal::IdempotencyMismatch),
+                    before: None,
+                    replayed: false,
+                },
+            };
+        }
+        let before = asked.edit.book_id().and_then(|id| self.current(id).ok()).cloned();
+        let outcome = match (&asked.expect, &before) {
+            (Some(expected), Some(book)) if *expected != BookTag::of(book) => Err(EditRefusal::Changed),
+            (Some(_), None) => Err(EditRefusal::BookNotFound),
+            _ => self.edit(&asked.edit),
+        };
+        let answer = EditAnswer { asked: asked.clone(), outcome: outcome.clone(), stored_at_ms: self.now_ms };
+        self.edit_answers.insert(asked.key.clone(), answer.clone());
+        self.new_edit_answers.push(answer);
+        Outcome::Guarded { answer: outcome, before, replayed: false }
+    }
+
     fn edit(&mut self, edit: &Edit) -> Result<Edited, EditRefusal> {
         let (id, after) = match edit {
             Edit::Create(new) => {
@@ -240,6 +241,12 @@ impl Ledger {
                 book.stock = book.stock.restock(*copies).ok_or(EditRefusal::StockLimit)?;
                 (*book_id, Some(book))
             }
+            Edit::Withdraw { book_id, copies } => {
+                let mut book = self.current(*book_id)?.clone();
+                let short = EditRefusal::TooFew { stock: book.stock };
+                book.stock = book.stock.sell(*copies).ok_or(short)?;
+                (*book_id, Some(book))
+            }
             Edit::Delete { book_id } => {
                 self.current(*book_id)?;
                 (*book_id, None)
@@ -260,11 +267,7 @@ impl Request {
     pub fn book_id(&self) -> Option<BookId> {
         match self {
             Request::Purchase(purchase) => Some(purchase.book_id),
-            Request::Edit(Edit::Create(_)) => None,
-            Request::Edit(Edit::Put(book)) => Some(book.id),
-            Request::Edit(
-                Edit::Update { book_id, .. } | Edit::Restock { book_id, .. } | Edit::Delete { book_id },
-            ) => Some(*book_id),
+            Request::Edit(edit) | Request::Guarded(GuardedEdit { edit, .. }) => edit.book_id(),
         }
     }
 
@@ -272,15 +275,31 @@ impl Request {
     pub fn key(&self) -> Option<&IdempotencyKey> {
         match self {
             Request::Purchase(purchase) => Some(&purchase.key),
-            Request::Edit(_) => None,
+            Request::Edit(_) | Request::Guarded(_) => None,
         }
+    }
+
+    /// The same among the answers to edits: no customer's key stands in the way of a keeper's.
+    pub fn edit_key(&self) -> Option<&IdempotencyKey> {
+        match self {
+            Request::Guarded(asked) => Some(&asked.key),
+            Request::Purchase(_) | Request::Edit(_) => None,
+        }
+    }
+
+    /// Whether it takes the next free number.
+    pub fn creates(&self) -> bool {
+        matches!(
+            self,
+            Request::Edit(Edit::Create(_)) | Request::Guarded(GuardedEdit { edit: Edit::Create(_), .. })
+        )
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::{Epoch, OrderId, Quantity};
+    use crate::domain::{Cents, Epoch, NewBook, OrderId, Quantity, Stock, Title, Topic};
 
     const V: Version = Version { epoch: Epoch { number: 1, identity: 1 }, seq: 7 };
 
@@ -407,5 +426,78 @@ mod tests {
         };
         assert_eq!(edited.book.unwrap().id.get(), 21);
         assert_eq!(ledger.finish().0.books.len(), 2);
+    }
+
+    fn guarded(key: &str, expect: Option<BookTag>, edit: Edit) -> Request {
+        Request::Guarded(GuardedEdit { key: IdempotencyKey::parse(key).unwrap(), expect, edit })
+    }
+
+    fn retitle(title: &str) -> Edit {
+        let title = Some(Title::parse(title).unwrap());
+        Edit::Update { book_id: BookId::new(4).unwrap(), title, topic: None, stock: None, price: None }
+    }
+
+    fn change(ledger: &mut Ledger, request: &Request) -> (Result<Edited, EditRefusal>, bool) {
+        match ledger.decide(request) {
+            Outcome::Guarded { answer, replayed, .. } => (answer, replayed),
+            other => unreachable!("an edit was asked for, not {other:?}"),
+        }
+    }
+
+    #[test]
+    fn of_editors_who_saw_the_same_book_the_first_wins_and_the_others_are_told() {
+        let mut ledger = ledger(5);
+        let seen = Some(BookTag::of(&book(5)));
+        let (first, _) = change(&mut ledger, &guarded("a", seen.clone(), retitle("A")));
+        assert_eq!(first.unwrap().book.unwrap().title.as_str(), "A");
+        for key in ["b", "c"] {
+            let (late, _) = change(&mut ledger, &guarded(key, seen.clone(), retitle("B")));
+            assert_eq!(late, Err(EditRefusal::Changed));
+        }
+        let delete = Edit::Delete { book_id: BookId::new(4).unwrap() };
+        assert_eq!(change(&mut ledger, &guarded("d", seen, delete)).0, Err(EditRefusal::Changed));
+        assert_eq!(ledger.finish().0.books[0].title.as_str(), "A");
+    }
+
+    #[test]
+    fn a_sale_in_between_is_no_conflict_for_an_editor() {
+        let mut ledger = ledger(5);
+        let seen = Some(BookTag::of(&book(5)));
+        buy(&mut ledger, purchase(1)).0.unwrap();
+        let (edited, _) = change(&mut ledger, &guarded("a", seen, retitle("A")));
+        assert_eq!(edited.unwrap().book.unwrap().stock.get(), 4);
+    }
+
+    #[test]
+    fn a_guarded_edit_has_one_effect_under_its_key_within_a_batch_and_across_batches() {
+        let id = BookId::new(4).unwrap();
+        let more = guarded("a", None, Edit::Restock { book_id: id, copies: 3 });
+        let mut first = ledger(5);
+        let (answer, replayed) = change(&mut first, &more);
+        assert!(!replayed);
+        assert_eq!(change(&mut first, &more), (answer.clone(), true));
+        let other = guarded("a", None, Edit::Restock { book_id: id, copies: 4 });
+        assert_eq!(change(&mut first, &other), (Err(EditRefusal::IdempotencyMismatch), false));
+        let (batch, _) = first.finish();
+        assert_eq!((batch.stocks[0].stock.get(), batch.edit_answers.len()), (8, 1));
+
+        let mut second =
+            Ledger::new(V.next(), 0, 12, vec![book(8)], vec![]).with_edit_answers(batch.edit_answers);
+        assert_eq!(change(&mut second, &more), (answer, true));
+        assert!(second.finish().0.is_empty());
+    }
+
+    #[test]
+    fn what_a_keeper_takes_away_must_be_there() {
+        let mut ledger = ledger(5);
+        let take =
+            |key, copies| guarded(key, None, Edit::Withdraw { book_id: BookId::new(4).unwrap(), copies });
+        let (refused, _) = change(&mut ledger, &take("a", 6));
+        assert_eq!(refused, Err(EditRefusal::TooFew { stock: Stock::new(5).unwrap() }));
+        let (edited, _) = change(&mut ledger, &take("b", 5));
+        assert_eq!(edited.unwrap().book.unwrap().stock, Stock::ZERO);
+        // The refusal is kept under its key: a late first attempt takes nothing away.
+        ledger.decide(&Request::Edit(Edit::Restock { book_id: BookId::new(4).unwrap(), copies: 9 }));
+        assert_eq!(change(&mut ledger, &take("a", 6)), (refused, true));
     }
 }

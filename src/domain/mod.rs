@@ -7,6 +7,7 @@
 pub mod book;
 pub mod change;
 pub mod digest;
+pub mod edit;
 pub mod import;
 pub mod ledger;
 pub mod money;
@@ -19,12 +20,15 @@ pub mod version;
 pub use book::{Book, BookId, BookPage, NewBook, Stock, Title, Topic, TopicCount};
 pub use change::{Answer, Batch, Body, Forget, Record, StockLevel};
 pub use digest::{RangeDigest, Sha256Sum, Table};
+pub use edit::{BookTag, Edit, EditAnswer, EditRefusal, Edited, GuardedEdit};
 pub use import::{Import, ImportKey, ImportLine, ImportMark, ImportOutcome, Imported};
-pub use ledger::{Edit, EditRefusal, Edited, Ledger, Outcome, Request, Touched};
-pub use money::Cents;
+pub use ledger::{Ledger, Outcome, Request, Touched};
+pub use money::{Cents, Dollars};
 pub use node::NodeId;
-pub use order::{IdempotencyKey, Order, OrderId, Purchase, Quantity, Receipt, Refusal};
-pub use query::{QueryPage, Rank, Words};
+pub use order::{
+    IdempotencyKey, Order, OrderId, OrderPage, OrdersWanted, Purchase, Quantity, Receipt, Refusal,
+};
+pub use query::{QueryPage, Rank, Term, Words};
 pub(crate) use random_id::random_id;
 pub use version::{Epoch, Known, PublicVersion, Version};
 

@@ -66,7 +66,8 @@ impl fmt::Display for Cents {
 }
 
 /// Cents, written as dollars for people: `28`, or `28.50`.
-pub(super) struct Dollars(pub i64);
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Dollars(pub i64);
 
 impl fmt::Display for Dollars {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -19,6 +19,13 @@ impl OrderId {
         let time = (now_ms as u128) << Self::RANDOM_BITS;
         Self(time | random & ((1 << Self::RANDOM_BITS) - 1))
     }
+
+    /// The lowest number that an order of the millisecond `ms` can have: where a walk through the orders of a time
+    /// begins or ends.
+    pub fn first_of(ms: u64) -> Self {
+        const BEYOND: u64 = 1 << (u128::BITS - OrderId::RANDOM_BITS);
+        Self(u128::from(ms.min(BEYOND - 1)) << Self::RANDOM_BITS)
+    }
 }
 
 /// 32 lower-case hexadecimal digits.
@@ -107,10 +114,11 @@ pub struct Quantity(u8);
 
 impl Quantity {
     pub const ONE: Quantity = Quantity(1);
+    pub const MAX: Quantity = Quantity(100);
 
     pub fn new(quantity: i64) -> Result<Self, Invalid> {
         match u8::try_from(quantity) {
-            Ok(quantity @ 1..=100) => Ok(Self(quantity)),
+            Ok(quantity) if (1..=Self::MAX.0).contains(&quantity) => Ok(Self(quantity)),
             _ => Err(Invalid::new("quantity must be a whole number between 1 and 100")),
         }
     }
@@ -186,6 +194,25 @@ pub struct Order {
     pub created_at_ms: i64,
 }
 
+/// Which orders a keeper looks for. Their numbers begin with the time at which a frontend took them in, so a time
+/// is a range of numbers.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct OrdersWanted {
+    pub book: Option<BookId>,
+    /// The lowest number, if there is one.
+    pub from: Option<OrderId>,
+    /// All have lower ones than this.
+    pub below: Option<OrderId>,
+}
+
+/// Some orders, the highest numbers first. `next`: where to continue, below this number; `None` at the end. A page
+/// of a book's orders may have few of them, or none, and still go on: it is what was found in a bounded look.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OrderPage {
+    pub orders: Vec<Order>,
+    pub next: Option<OrderId>,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -197,6 +224,9 @@ mod tests {
         assert_ne!(first, second);
         assert_eq!(first.to_string()[..12], second.to_string()[..12]);
         assert!(OrderId::draw(1_800_000_000_001, 0) > first);
+        let begin = OrderId::first_of(1_800_000_000_000);
+        assert!(begin <= second && first < OrderId::first_of(1_800_000_000_001));
+        assert!(OrderId::first_of(u64::MAX) > first);
     }
 
     #[test]

@@ -39,21 +39,35 @@ impl Words {
         &self.0
     }
 
+    /// The words one by one. The last one, and one that ends in `*`, may be the beginning of a longer word.
+    pub fn terms(&self) -> impl Iterator<Item = Term<'_>> {
+        let mut words = words(&self.0).peekable();
+        std::iter::from_fn(move || {
+            let (word, starred) = words.next()?;
+            let open = starred || words.peek().is_none();
+            Some(Term { word, may_go_on: open && word.chars().count() >= Self::MIN_PREFIX_CHARS })
+        })
+    }
+
     /// The search in the language of FTS5: all the words, each in quotes, so that none is taken for an operator.
-    /// The last one, and one that ends in `*`, may be the beginning of a longer word.
     pub fn to_fts5(&self) -> String {
         let mut expression = String::with_capacity(self.0.len() + 16);
-        let mut words = words(&self.0).peekable();
-        while let Some((word, starred)) = words.next() {
-            let may_go_on = starred || words.peek().is_none();
-            let prefix = may_go_on && word.chars().count() >= Self::MIN_PREFIX_CHARS;
+        for Term { word, may_go_on } in self.terms() {
             // No quote is a letter or a digit, so nothing in a word needs to be escaped.
-            let parts = ["\"", word, "\"", if prefix { "*" } else { "" }, " "];
+            let parts = ["\"", word, "\"", if may_go_on { "*" } else { "" }, " "];
             expression.extend(parts);
         }
         expression.truncate(expression.trim_end().len());
         expression
     }
+}
+
+/// One word of a search.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Term<'a> {
+    pub word: &'a str,
+    /// Whether longer words that begin so are meant too.
+    pub may_go_on: bool,
 }
 
 /// The runs of letters and digits, and whether a star follows. (What the index takes for a letter may differ

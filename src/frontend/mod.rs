@@ -7,8 +7,12 @@
 //! | `hits` | the short way of a cached read, below the router |
 //! | `answer` | what the answer to a read looks like |
 //! | `demand` | what a reader demands of one answer: its level, its least version |
+//! | `openapi/` | the public API's description, from which its routes are registered |
 //! | `shop` | what a customer can do |
+//! | `admin/` | what a keeper can do, with the admin token |
 //! | `orders` | the way to the order nodes |
+//! | `storefront/` | the shop for people |
+//! | `path` | what the path of a request names |
 //! | `live/` | stock on open pages, as it changes |
 //! | `status` | what it says of itself to those who watch |
 //! | `surroundings` | where its dashboard finds the store |
@@ -16,16 +20,20 @@
 //! | `balance/` | which node is next, and who is ill |
 //! | `warm` | reads what many will read, before the shop opens |
 
+mod admin;
 mod answer;
 mod balance;
 mod cache;
 mod demand;
 mod hits;
 mod live;
+mod openapi;
 mod orders;
+mod path;
 mod routes;
 mod shop;
 mod status;
+mod storefront;
 mod surroundings;
 mod warm;
 
@@ -36,9 +44,10 @@ use crate::metrics::{Reads, Registry, Requests};
 use crate::recipe::{self, Recipe};
 use crate::server::{self, Shortcut, Site};
 use crate::shutdown::Shutdown;
-use crate::token::InternalToken;
+use crate::token::{AdminToken, InternalToken};
 use crate::wire::catalog::Reachable;
 use actix_web::web;
+use admin::Admin;
 use balance::Pool;
 use cache::{Cache, LeaseKeeper, Levels, Local, Redis, RedisKeeper, Ttl};
 use hits::Hits;
@@ -49,6 +58,7 @@ use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
+use storefront::Storefront;
 use surroundings::Around;
 use tokio::sync::watch;
 use warm::Warming;
@@ -79,6 +89,8 @@ pub struct Config {
     pub balance: Policy,
     /// What is read into the cache before the shop opens.
     pub warm: Option<Warm>,
+    /// `None`: there is no `/admin`.
+    pub admin: Option<AdminToken>,
     pub search_ttl: Duration,
     pub info_ttl: Duration,
     pub cache_bytes: u64,
@@ -98,6 +110,11 @@ pub enum FrontendError {
     Serve(#[from] std::io::Error),
 }
 
+/// The description of the public API.
+pub fn description() -> utoipa::openapi::OpenApi {
+    openapi::document(routes::endpoints())
+}
+
 /// A frontend that is bound.
 pub struct App {
     public: (TcpListener, SocketAddr),
@@ -105,6 +122,7 @@ pub struct App {
     member: Member,
     workers: usize,
     shop: Arc<Shop>,
+    admin: Option<Arc<Admin>>,
     redis: Option<RedisKeeper>,
     own: Arc<Own>,
     requests: Requests,
@@ -150,7 +168,9 @@ impl Config {
         let shop = Arc::new(Shop::new(cache, orders, Warming::new(self.warm)));
         let redis = self.redis.as_deref().map(status::redis_address);
         let own = Arc::new(Own { registry, listen: public.1, redis });
-        Ok(App { public, internal, member, workers: self.workers, shop, redis: redis_keeper, own, requests })
+        let admin = self.admin.map(|token| Arc::new(Admin::new(token, &shop)));
+        let (workers, redis) = (self.workers, redis_keeper);
+        Ok(App { public, internal, member, workers, shop, admin, redis, own, requests })
     }
 }
 
@@ -233,17 +253,24 @@ impl App {
         let internal = Site { configure: internal, label: None, shortcut: None, requests };
         let internal = server::serve_here(self.internal.0, behind.clone(), internal);
         let internal = actix_web::rt::spawn(internal);
-        let shop = Arc::clone(&self.shop);
+        let (shop, admin) = (Arc::clone(&self.shop), self.admin);
+        let storefront = Arc::new(Storefront::new(Arc::clone(&shop), self.member.token()));
         let label = cache.recipe.map(Recipe::header);
         let requests = self.requests.public();
         let public = move || {
             let hits = Hits::new(Arc::clone(&shop.cache), requests.clone(), &shop.cache.counts);
+            let admin = admin.clone();
             let (shop, live, dashboard) = (Arc::clone(&shop), Arc::clone(&live), dashboard.clone());
+            let storefront = Arc::clone(&storefront);
             let shortcut: Rc<dyn Shortcut> = Rc::new(hits.clone());
             Site {
                 configure: move |config: &mut web::ServiceConfig| {
                     routes::public(config, shop, live, hits);
                     dashboard.configure(config);
+                    if let Some(admin) = admin {
+                        admin::configure(config, admin);
+                    }
+                    storefront::configure(config, storefront);
                 },
                 label: label.clone(),
                 shortcut: Some(shortcut),

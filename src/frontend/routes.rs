@@ -5,6 +5,12 @@ use super::cache::{By, LeaseKeeper, Want};
 use super::demand::Demand;
 use super::hits::Hits;
 use super::live::{self, Live};
+use super::openapi::answers::{Bought, Document, NoSuchBook, Order, Read};
+use super::openapi::parameters::{
+    BookNumber, Key, OrderNumber, PageFound, PageOfTopic, Revalidation, TopicName,
+};
+use super::openapi::{self, Docs, Endpoint, Served as Described};
+use super::path::last_segment;
 use super::shop::{Decided, Shop};
 use super::status::{Own, status};
 use crate::abort;
@@ -14,9 +20,13 @@ use crate::coherence::lease::{Fence, FenceAnswer};
 use crate::domain::{BookId, IdempotencyKey, Invalid, OrderId, Topic, Words};
 use crate::member::Member;
 use crate::pages;
-use crate::server::{ApiError, healthz, read_body, read_json, request_id, require_token, resource};
+use crate::server::{
+    __path_healthz, ApiError, healthz, read_body, read_json, request_id, require_token, resource,
+};
 use crate::wire::frontend::{HOLDER, HolderAnswer, INVALIDATE};
-use crate::wire::public::{DEFAULT_LIMIT, MAX_LIMIT, OrderView, PurchaseBody, PurchaseView};
+use crate::wire::public::{
+    BookView, DEFAULT_LIMIT, MAX_LIMIT, OrderView, PurchaseBody, PurchaseView, SearchView, TopicsView,
+};
 use crate::wire::status::STATUS;
 use crate::wire::{ErrorCode, Problem, headers};
 use actix_web::http::Uri;
@@ -24,9 +34,8 @@ use actix_web::http::header::{self, Header, HeaderValue, IfNoneMatch};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, ResponseError};
-use percent_encoding::percent_decode_str;
 use std::borrow::Cow;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 /// A purchase has three short members.
 const MAX_PURCHASE_BODY: usize = 4 << 10;
@@ -38,29 +47,36 @@ type Answer = Result<HttpResponse, ApiError>;
 
 pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>, live: Arc<Live>, hits: Hits) {
     config.app_data(Data::from(shop)).app_data(Data::from(live)).app_data(hits);
+    // The router tries them in turn.
+    openapi::register(config, &endpoints());
     pages::configure(config);
     live::configure(config);
-    // The router tries them in turn, and those with a parameter by a regular expression: they come last.
-    for prefix in ["", "/order-service"] {
-        config.service(resource(&format!("{prefix}/purchase"), "POST", web::post().to(purchase)));
-    }
-    for prefix in ["", "/catalog-service"] {
-        config.service(resource(&format!("{prefix}/topics"), "GET", web::get().to(topics)));
-    }
-    config.service(resource("/healthz", "GET", web::get().to(healthz))).service(resource(
-        "/readyz",
-        "GET",
-        web::get().to(readyz),
-    ));
-    for prefix in ["", "/catalog-service"] {
-        config
-            .service(resource(&format!("{prefix}/search"), "GET", web::get().to(query)))
-            .service(resource(&format!("{prefix}/info/{{id}}"), "GET", web::get().to(info)))
-            .service(resource(&format!("{prefix}/search/{{topic}}"), "GET", web::get().to(search)));
-    }
-    for prefix in ["", "/order-service"] {
-        config.service(resource(&format!("{prefix}/orders/{{id}}"), "GET", web::get().to(order)));
-    }
+    openapi::configure(config);
+    config.service(resource("/docs", "GET", web::get().to(docs)));
+}
+
+/// The public API: what is served, and what is described. Routes with a parameter are found by a regular
+/// expression: they come last.
+pub fn endpoints() -> Vec<Endpoint> {
+    vec![
+        Endpoint::new::<__path_purchase>("orders", || web::to(purchase)),
+        Endpoint::new::<__path_topics>("catalog", || web::to(topics)),
+        Endpoint::new::<__path_healthz>("operation", || web::to(healthz)),
+        Endpoint::new::<__path_readyz>("operation", || web::to(readyz)),
+        Endpoint::new::<__path_query>("catalog", || web::to(query)),
+        Endpoint::new::<__path_description>("operation", || web::to(description)),
+        Endpoint::new::<__path_info>("catalog", || web::to(info)),
+        Endpoint::new::<__path_search>("catalog", || web::to(search)),
+        Endpoint::new::<__path_order>("orders", || web::to(order)),
+    ]
+}
+
+/// The API's description, as it is served to programs and to people.
+static DESCRIPTION: LazyLock<Described> = LazyLock::new(|| Described::new(&openapi::document(endpoints())));
+static DOCS: LazyLock<Docs> = LazyLock::new(|| Docs::new(&openapi::document(endpoints())));
+
+async fn docs() -> HttpResponse {
+    DOCS.answer()
 }
 
 pub fn internal(config: &mut ServiceConfig, own: Arc<Own>, shop: Arc<Shop>, member: Member) {
@@ -81,24 +97,49 @@ pub fn internal(config: &mut ServiceConfig, own: Arc<Own>, shop: Arc<Shop>, memb
         );
 }
 
+/// Books of a topic
+///
+/// A topic that has no books is an empty list. `next` is the path of the following page.
+#[utoipa::path(
+    get, path = "/catalog-service/search/{topic}",
+    params(TopicName, PageOfTopic, Demand, Revalidation), responses(Read<SearchView<'_>>)
+)]
 async fn search(shop: Data<Shop>, request: HttpRequest) -> Answer {
     let came_in = clock::now();
     let want = page(request.uri())?;
     read(&shop, &want, &request, came_in).await
 }
 
+/// Books by words of their titles
+///
+/// All of the words must be in a title, in any order, letter case or accent. The last one, and one that ends
+/// in `*`, may be the beginning of a longer word if it has three letters. The shortest title comes first.
+#[utoipa::path(
+    get, path = "/catalog-service/search",
+    params(PageFound, Demand, Revalidation), responses(Read<SearchView<'_>>)
+)]
 async fn query(shop: Data<Shop>, request: HttpRequest) -> Answer {
     let came_in = clock::now();
     let want = found(request.uri())?;
     read(&shop, &want, &request, came_in).await
 }
 
+/// A book
+#[utoipa::path(
+    get, path = "/catalog-service/info/{id}",
+    params(BookNumber, Demand, Revalidation), responses(Read<BookView<'_>>, NoSuchBook)
+)]
 async fn info(shop: Data<Shop>, request: HttpRequest) -> Answer {
     let came_in = clock::now();
     let want = Want::Book(BookId::parse(&last_segment(request.uri())?)?);
     read(&shop, &want, &request, came_in).await
 }
 
+/// All topics
+#[utoipa::path(
+    get, path = "/catalog-service/topics",
+    params(Demand, Revalidation), responses(Read<TopicsView<'_>>)
+)]
 async fn topics(shop: Data<Shop>, request: HttpRequest) -> Answer {
     read(&shop, &Want::Topics, &request, clock::now()).await
 }
@@ -124,6 +165,14 @@ async fn read(shop: &Shop, want: &Want, request: &HttpRequest, came_in: Moment) 
     Ok(answer::to_read(&served, took, has.as_ref()))
 }
 
+/// Buy a book
+///
+/// A 503, or no answer, means that the outcome is not known: repeat it under the same `Idempotency-Key`, and
+/// it is bought once. A refusal is remembered under its key as well.
+#[utoipa::path(
+    post, path = "/order-service/purchase",
+    params(Key), request_body = PurchaseBody, responses(Bought<PurchaseView>)
+)]
 async fn purchase(shop: Data<Shop>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let came_in = clock::now();
     let request_id = request_id(&request);
@@ -179,11 +228,18 @@ async fn buy(
     shop.purchase(body, key, request_id.to_owned()).await
 }
 
-fn is_json(content_type: &HeaderValue) -> bool {
+pub(super) fn is_json(content_type: &HeaderValue) -> bool {
     let essence = content_type.to_str().unwrap_or_default().split(';').next().unwrap_or_default();
     essence.trim().eq_ignore_ascii_case("application/json")
 }
 
+/// An order
+///
+/// That there is no such order is the master's word: an order that was acknowledged is always found.
+#[utoipa::path(
+    get, path = "/order-service/orders/{id}",
+    params(OrderNumber, Demand), responses(Order<OrderView>)
+)]
 async fn order(shop: Data<Shop>, request: HttpRequest) -> Answer {
     // What cannot be an order id is the id of no order.
     let Ok(id) = last_segment(request.uri())?.parse::<OrderId>() else {
@@ -198,7 +254,23 @@ async fn order(shop: Data<Shop>, request: HttpRequest) -> Answer {
     Ok(answer.json(OrderView::from(&order)))
 }
 
+/// This description
+#[utoipa::path(get, path = "/openapi.json", params(Revalidation), responses(Document))]
+async fn description(request: HttpRequest) -> HttpResponse {
+    DESCRIPTION.answer(&request)
+}
+
+/// Can it serve?
+///
 /// One line for each dependency; 503 when purchases or reads have nowhere to go, and while the cache is warmed.
+#[utoipa::path(
+    get, path = "/readyz",
+    responses(
+        (status = 200, body = String, content_type = "text/plain", description = "It can",
+         example = "catalog: 2 of 2 nodes are well\norder: 2 of 2 nodes are well\nlease: held in epoch 1\nredis: not configured\n"),
+        (status = 503, body = String, content_type = "text/plain", description = "Not now"),
+    )
+)]
 async fn readyz(shop: Data<Shop>) -> HttpResponse {
     let line = |name: &str, (all, well): (usize, usize)| format!("{name}: {well} of {all} nodes are well\n");
     let (catalog, orders) = (shop.cache.nodes.count(), shop.orders.pool.count());
@@ -278,17 +350,6 @@ fn parse_limit(value: &str) -> Result<u32, Invalid> {
         Ok(limit) if (1..=MAX_LIMIT).contains(&limit) => Ok(limit),
         _ => Err(sentence()),
     }
-}
-
-/// What follows the last slash of the path, decoded. From the path as it was sent, because a router that
-/// replaces what is no UTF-8 would turn rubbish into a topic.
-fn last_segment(uri: &Uri) -> Result<String, Problem> {
-    let path = uri.path();
-    let segment = path.rsplit_once('/').map_or(path, |(_, last)| last);
-    percent_decode_str(segment)
-        .decode_utf8()
-        .map(Cow::into_owned)
-        .map_err(|_| Problem::new(ErrorCode::InvalidRequest, "the path is not UTF-8"))
 }
 
 #[cfg(test)]

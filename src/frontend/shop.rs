@@ -63,18 +63,6 @@ impl Shop {
         key: &mut Option<IdempotencyKey>,
         request_id: String,
     ) -> Result<Decided, Problem> {
-        let decided = self.decided(body, key, request_id).await;
-        self.cache.counts.bought(told(&decided));
-        decided
-    }
-
-    async fn decided(
-        &self,
-        body: PurchaseBody,
-        key: &mut Option<IdempotencyKey>,
-        request_id: String,
-    ) -> Result<Decided, Problem> {
-        let unavailable = || Problem::from(ErrorCode::Unavailable);
         let order_id = OrderId::draw(clock::wall_ms(), rand::random());
         let key = match key {
             Some(given) => given.clone(),
@@ -84,6 +72,18 @@ impl Shop {
         let purchase =
             Purchase { order_id, key, book_id: body.book_id, quantity: body.quantity, offer: body.offer };
         // With the key in hand: also who is turned away is told it.
+        self.submit(purchase, request_id).await
+    }
+
+    /// Buys, as [`purchase`](Self::purchase), under the number and the key that it has already.
+    pub async fn submit(&self, purchase: Purchase, request_id: String) -> Result<Decided, Problem> {
+        let decided = self.decided(purchase, request_id).await;
+        self.cache.counts.bought(told(&decided));
+        decided
+    }
+
+    async fn decided(&self, purchase: Purchase, request_id: String) -> Result<Decided, Problem> {
+        let unavailable = || Problem::from(ErrorCode::Unavailable);
         let permit = Arc::clone(&self.purchases).try_acquire_owned().map_err(|_| unavailable())?;
         let orders = Arc::clone(&self.orders);
         // A task of its own: a customer who hangs up does not stop a purchase half-way.
@@ -97,7 +97,7 @@ impl Shop {
         };
         match outcome {
             Outcome::Purchase { answer, replayed } => Ok(Decided { answer, replayed }),
-            Outcome::Edit(_) | Outcome::Rejected => Err(ErrorCode::Internal.into()),
+            Outcome::Edit(_) | Outcome::Guarded { .. } | Outcome::Rejected => Err(ErrorCode::Internal.into()),
         }
     }
 

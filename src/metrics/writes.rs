@@ -81,8 +81,9 @@ fn label(outcome: &Outcome) -> &'static str {
             Refusal::Underpaid { .. } => "underpaid",
             Refusal::IdempotencyMismatch => "idempotency_mismatch",
         },
-        Outcome::Edit(Ok(_)) => "edited",
-        Outcome::Edit(Err(_)) => "edit_refused",
+        Outcome::Guarded { replayed: true, .. } => "replayed",
+        Outcome::Edit(Ok(_)) | Outcome::Guarded { answer: Ok(_), .. } => "edited",
+        Outcome::Edit(Err(_)) | Outcome::Guarded { answer: Err(_), .. } => "edit_refused",
         Outcome::Rejected => "rejected",
     }
 }

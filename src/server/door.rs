@@ -13,8 +13,8 @@ use actix_http::Request;
 use actix_web::ResponseError;
 use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{AppConfig, RequestHead, Response, Service, ServiceFactory, ServiceResponse};
-use actix_web::http::ConnectionType;
 use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::{ConnectionType, Method};
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use pin_project_lite::pin_project;
@@ -87,7 +87,11 @@ where
         self.routes.poll_ready(context)
     }
 
-    fn call(&self, request: Request) -> Self::Future {
+    fn call(&self, mut request: Request) -> Self::Future {
+        // The connection has noted that it is to send no body.
+        if request.head().method == Method::HEAD {
+            request.head_mut().method = Method::GET;
+        }
         let entered = self.entrance.enter();
         if entered.draining() {
             if entered.too_late() {

@@ -54,7 +54,8 @@ mod tests {
         let first = stream::once(async { Bytes::from_static(b"data: 1\n\n") });
         let answer = stream_events(first.chain(stream::pending()), stop.clone());
         stop.cancel();
-        let body = to_bytes(answer.into_body()).await.unwrap();
+        let body = tokio::time::timeout(HEARTBEAT / 3, to_bytes(answer.into_body())).await;
+        let body = body.expect("it ends").unwrap();
         assert!(body.starts_with(b"retry: "), "{body:?}");
     }
 

@@ -17,11 +17,11 @@ use actix_http::Request;
 use actix_service::{IntoServiceFactory, ServiceFactory};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, ResponseError, Route};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Resource, ResponseError, Route};
 use door::Doorway;
 use drain::{Entrance, UnderWay};
 use serde::de::DeserializeOwned;
@@ -90,7 +90,7 @@ fn doorway<C: FnOnce(&mut ServiceConfig) + 'static>(
     >,
 > {
     let Site { configure, label, shortcut, requests } = site;
-    let routes = App::new().configure(configure).default_service(web::to(not_found)).into_factory();
+    let routes = App::new().default_service(web::to(not_found)).configure(configure).into_factory();
     Doorway { routes, entrance, label, shortcut, requests: Rc::new(requests) }
 }
 
@@ -166,11 +166,31 @@ impl ResponseError for ApiError {
 }
 
 /// A resource with one method; every other one is a 405 that names it.
-pub fn resource(path: &str, method: &'static str, route: Route) -> actix_web::Resource {
-    web::resource(path).route(route).default_service(web::to(move || async move {
+pub fn resource(path: &str, method: &'static str, route: Route) -> Resource {
+    // No name of a method of ours is refused.
+    let method = Method::from_bytes(method.as_bytes()).unwrap_or_default();
+    resource_of(path, [(method, route)])
+}
+
+/// A resource with these methods; every other one is a 405 that names them. Where there is `GET`, `HEAD` asks
+/// for the same without its body: the door below the router sees to that.
+pub fn resource_of(path: &str, routes: impl IntoIterator<Item = (Method, Route)>) -> Resource {
+    let mut allowed = Vec::new();
+    let mut resource = web::resource(path);
+    for (method, route) in routes {
+        allowed.push(method.to_string());
+        if method == Method::GET {
+            allowed.push(Method::HEAD.to_string());
+        }
+        resource = resource.route(route.method(method));
+    }
+    let allow = HeaderValue::from_str(&allowed.join(", ")).ok();
+    resource.default_service(web::to(move || {
         let mut answer = ApiError::from(ErrorCode::MethodNotAllowed).error_response();
-        answer.headers_mut().insert(header::ALLOW, HeaderValue::from_static(method));
-        answer
+        if let Some(allow) = allow.clone() {
+            answer.headers_mut().insert(header::ALLOW, allow);
+        }
+        std::future::ready(answer)
     }))
 }
 
@@ -271,8 +291,12 @@ pub fn request_id(request: &HttpRequest) -> String {
     given.filter(harmless).map_or_else(|| format!("{:016x}", rand::random::<u64>()), str::to_owned)
 }
 
-/// `GET /healthz`: the process lives. To another member it also says what it has met: so epochs travel with
-/// the probes where nothing else does.
+/// Does it live?
+// To another member it also says what it has met: so epochs travel with the probes where nothing else does.
+#[utoipa::path(
+    get, path = "/healthz",
+    responses((status = 200, body = String, content_type = "text/plain", description = "It does", example = "ok\n"))
+)]
 pub async fn healthz(request: HttpRequest) -> HttpResponse {
     let mut answer = HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n");
     if let Some(member) = met_member(&request) {

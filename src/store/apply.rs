@@ -7,8 +7,8 @@
 
 use super::{StoreError, digest, rows};
 use crate::domain::{
-    Answer, Batch, Body, Book, BookId, Forget, ImportMark, Imported, NodeId, Order, Record, StockLevel,
-    Version,
+    Answer, Batch, Body, Book, BookId, EditAnswer, Forget, ImportMark, Imported, NodeId, Order, Record,
+    StockLevel, Version,
 };
 use futures_util::TryStreamExt;
 use serde::Serialize;
@@ -94,6 +94,7 @@ impl Writes {
         if let Some(mark) = &batch.import {
             self.mark_import(mark)?;
         }
+        self.insert_edit_answers(&batch.edit_answers)?;
         // Behind the orders, which they refer to.
         self.insert_answers(&batch.answers)
     }
@@ -123,8 +124,14 @@ impl Writes {
                             SELECT key FROM answers
                             WHERE order_id IS NULL AND stored_at_ms < CAST(? AS INTEGER)
                             ORDER BY stored_at_ms, key LIMIT CAST(? AS INTEGER));";
-        for (sql, before_ms) in [(receipts, forget.answers_before_ms), (refusals, forget.refusals_before_ms)]
-        {
+        let edits = "DELETE FROM edit_answers WHERE key IN (
+                         SELECT key FROM edit_answers WHERE stored_at_ms < CAST(? AS INTEGER)
+                         ORDER BY stored_at_ms, key LIMIT CAST(? AS INTEGER));";
+        for (sql, before_ms) in [
+            (receipts, forget.answers_before_ms),
+            (refusals, forget.refusals_before_ms),
+            (edits, forget.answers_before_ms),
+        ] {
             self.sql.push_str(sql);
             self.groups.extend([before_ms.to_string(), forget.limit.to_string()]);
             self.sizes.push(0..=forget.limit.into());
@@ -228,6 +235,22 @@ impl Writes {
             let order_id = answer.outcome.as_ref().ok().map(|receipt| receipt.order_id);
             let Answer { key, book_id, quantity, offer, stored_at_ms, .. } = answer;
             (key, book_id, quantity, offer, order_id, outcome, stored_at_ms)
+        })
+    }
+
+    fn insert_edit_answers(&mut self, answers: &[EditAnswer]) -> Result<(), StoreError> {
+        let mut texts = Vec::with_capacity(answers.len());
+        for answer in answers {
+            texts.push((
+                answer,
+                serde_json::to_string(&answer.asked)?,
+                serde_json::to_string(&answer.outcome)?,
+            ));
+        }
+        let sql = "INSERT INTO edit_answers (key, asked, outcome, stored_at_ms)
+                   SELECT value ->> 0, value ->> 1, value ->> 2, value ->> 3 FROM jsonb_each(?);";
+        self.add(sql, &texts, |(answer, asked, outcome)| {
+            (&answer.asked.key, asked, outcome, answer.stored_at_ms)
         })
     }
 

@@ -97,6 +97,7 @@ impl Sum {
                 sql("key", "key, book_id, quantity, offer_cents, order_id, outcome, stored_at_ms")
             }
             Table::Imports => sql("key", "key, created, changed, unchanged, stored_at_ms"),
+            Table::EditAnswers => sql("key", "key, asked, outcome, stored_at_ms"),
         };
         // Put together from constants only.
         let query = sqlx::query(AssertSqlSafe(sql));
@@ -107,7 +108,7 @@ impl Sum {
                 let (after, last) = bounds.map_err(|_| StoreError::Corrupt("a book has no number".into()))?;
                 query.bind(after).bind(last)
             }
-            Table::Orders | Table::Answers | Table::Imports => {
+            Table::Orders | Table::Answers | Table::Imports | Table::EditAnswers => {
                 let query = query.bind(after.unwrap_or_default().to_owned());
                 match last {
                     Some(last) => query.bind(last.to_owned()),

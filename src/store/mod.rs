@@ -14,6 +14,7 @@ mod directory;
 mod epochs;
 mod error;
 mod export;
+mod listing;
 mod log;
 mod read;
 mod rows;

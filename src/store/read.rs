@@ -224,7 +224,7 @@ impl Store {
 
 /// The books of `found`, at most `limit`, and the place of the last of them if there are more: one row too
 /// many says so.
-fn page<P>(
+pub(super) fn page<P>(
     found: &[SqliteRow],
     limit: usize,
     place: impl FnOnce(&Book) -> P,

@@ -3,7 +3,9 @@
 //! Invariant: a row that is no valid domain value is reported as damage, never repaired.
 
 use super::StoreError;
-use crate::domain::{Answer, Book, BookId, Cents, Epoch, Order, Quantity, Stock, Title, Topic, Version};
+use crate::domain::{
+    Answer, Book, BookId, Cents, EditAnswer, Epoch, Order, Quantity, Stock, Title, Topic, Version,
+};
 use sqlx::{Row, SqliteConnection, sqlite::SqliteRow};
 
 /// SQLite's integers are signed: the same 64 bits.
@@ -88,5 +90,14 @@ pub(super) fn answer(row: &SqliteRow, from: usize) -> Result<Answer, StoreError>
         offer: row.try_get::<Option<i64>, _>(from + 3)?.map(Cents::new).transpose()?,
         outcome: serde_json::from_str(row.try_get(from + 4)?)?,
         stored_at_ms: row.try_get(from + 5)?,
+    })
+}
+
+/// From the columns asked, outcome, stored_at_ms.
+pub(super) fn edit_answer(row: &SqliteRow, from: usize) -> Result<EditAnswer, StoreError> {
+    Ok(EditAnswer {
+        asked: serde_json::from_str(row.try_get(from)?)?,
+        outcome: serde_json::from_str(row.try_get(from + 1)?)?,
+        stored_at_ms: row.try_get(from + 2)?,
     })
 }

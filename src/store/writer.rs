@@ -24,7 +24,7 @@ use super::{
     rows,
 };
 use crate::domain::{
-    Answer, Body, Book, Edit, Epoch, Forget, Ledger, NodeId, Outcome, Record, Request, Touched, Version,
+    Answer, Body, Book, EditAnswer, Epoch, Forget, Ledger, NodeId, Outcome, Record, Request, Touched, Version,
 };
 use serde::Serialize;
 use sqlx::{Connection, Row, SqliteConnection};
@@ -94,6 +94,7 @@ pub struct Started {
 /// When the oldest stored answers were stored, in milliseconds since 1970; `None` where there is none.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct OldestAnswers {
+    /// An answer to an edit is kept as long as a receipt.
     pub receipt_ms: Option<i64>,
     pub refusal_ms: Option<i64>,
 }
@@ -168,8 +169,9 @@ impl Writer {
     /// When the oldest stored answers were stored.
     pub async fn oldest_answers(&mut self) -> Result<OldestAnswers, StoreError> {
         let row = sqlx::query(
-            "SELECT (SELECT min(stored_at_ms) FROM answers WHERE order_id IS NOT NULL),
-                    (SELECT min(stored_at_ms) FROM answers WHERE order_id IS NULL)",
+            "SELECT min(stored_at_ms), (SELECT min(stored_at_ms) FROM answers WHERE order_id IS NULL)
+             FROM (SELECT min(stored_at_ms) AS stored_at_ms FROM answers WHERE order_id IS NOT NULL
+                   UNION ALL SELECT min(stored_at_ms) FROM edit_answers)",
         )
         .fetch_one(&mut self.connection)
         .await?;
@@ -431,8 +433,10 @@ impl Writer {
         forget: Option<Forget>,
     ) -> Result<Decided, StoreError> {
         let Basis { highest_id, books, answers } = self.begin_and_read(requests).await?;
+        let edit_answers = self.read_edit_answers(requests).await?;
         let version = position.next();
-        let mut ledger = Ledger::new(version, now_ms, highest_id.saturating_add(1), books, answers);
+        let mut ledger = Ledger::new(version, now_ms, highest_id.saturating_add(1), books, answers)
+            .with_edit_answers(edit_answers);
         let mut outcomes: Vec<Outcome> = requests.iter().map(|request| ledger.decide(request)).collect();
         let (mut batch, touched) = ledger.finish();
         batch.forget = forget;
@@ -462,11 +466,10 @@ impl Writer {
     }
 
     async fn begin_and_read(&mut self, requests: &[Request]) -> Result<Basis, StoreError> {
-        let creates = requests.iter().any(|request| matches!(request, Request::Edit(Edit::Create(_))));
         let found = sqlx::query(BEGIN_AND_READ)
             .bind(distinct(requests.iter().filter_map(Request::key))?)
             .bind(distinct(requests.iter().filter_map(Request::book_id))?)
-            .bind(creates)
+            .bind(requests.iter().any(Request::creates))
             .fetch_all(&mut self.connection)
             .await?;
         let mut basis = Basis::default();
@@ -478,6 +481,18 @@ impl Writer {
             }
         }
         Ok(basis)
+    }
+
+    /// A call of its own, and only where somebody edits: nearly every batch is of purchases alone.
+    async fn read_edit_answers(&mut self, requests: &[Request]) -> Result<Vec<EditAnswer>, StoreError> {
+        if requests.iter().all(|request| request.edit_key().is_none()) {
+            return Ok(Vec::new());
+        }
+        let sql = "SELECT asked, outcome, stored_at_ms FROM edit_answers
+                   WHERE key IN (SELECT value FROM json_each(?))";
+        let keys = distinct(requests.iter().filter_map(Request::edit_key))?;
+        let found = sqlx::query(sql).bind(keys).fetch_all(&mut self.connection).await?;
+        found.iter().map(|row| rows::edit_answer(row, 0)).collect()
     }
 }
 

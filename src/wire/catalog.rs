@@ -3,7 +3,8 @@
 use crate::coherence::lease::Ask;
 use crate::coherence::{HolderId, LeaseId, ReplicaId};
 use crate::domain::{
-    BookId, Edit, Epoch, Imported, Known, NodeId, Outcome, Purchase, Rank, Record, Version, Words,
+    BookId, Edit, Epoch, Imported, Invalid, Known, NodeId, OrderId, OrdersWanted, Outcome, Purchase, Rank,
+    Record, Version, Words,
 };
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -15,9 +16,15 @@ use std::time::Duration;
 pub const BOOKS: &str = "/books";
 pub const TOPICS: &str = "/topics";
 pub const SEARCH: &str = "/search";
+/// Query: [`ShelfQuery`]; every book in order of its number, the answer states a [`BookPage`](crate::domain::BookPage).
+pub const SHELF: &str = "/shelf";
+/// `/orders/{id}`: the answer states an [`Order`](crate::domain::Order) or nothing. Without a number, the query is an
+/// [`OrdersQuery`], and the answer states an [`OrderPage`](crate::domain::OrderPage).
 pub const ORDERS: &str = "/orders";
 pub const PURCHASES: &str = "/purchases";
 pub const EDITS: &str = "/edits";
+/// Body: a [`GuardedEdit`](crate::domain::GuardedEdit), which is safe to send again; the answer is its [`Outcome`].
+pub const GUARDED_EDITS: &str = "/edits/guarded";
 /// Body: an [`Import`](crate::domain::Import); the answer is an [`Imported`] in [`Part`].
 pub const IMPORTS: &str = "/imports";
 /// Query: [`WordsQuery`]; the answer is a [`QueryPage`](crate::domain::QueryPage).
@@ -85,6 +92,38 @@ pub struct TopicQuery {
     pub after: Option<i64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub min: Option<Version>,
+}
+
+/// Query of [`SHELF`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct ShelfQuery {
+    pub limit: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<i64>,
+}
+
+/// Query of [`ORDERS`]: as [`OrdersWanted`].
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct OrdersQuery {
+    pub limit: u32,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub book: Option<i64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<OrderId>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below: Option<OrderId>,
+}
+
+impl OrdersQuery {
+    pub fn new(wanted: OrdersWanted, limit: u32) -> Self {
+        let OrdersWanted { book, from, below } = wanted;
+        Self { limit, book: book.map(BookId::get), from, below }
+    }
+
+    pub fn wanted(&self) -> Result<OrdersWanted, Invalid> {
+        let book = self.book.map(BookId::new).transpose()?;
+        Ok(OrdersWanted { book, from: self.from, below: self.below })
+    }
 }
 
 /// Query of [`QUERY`].

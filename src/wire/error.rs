@@ -8,6 +8,7 @@
 use crate::domain::{EditRefusal, Invalid, Refusal};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use utoipa::ToSchema;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $name:ident = $code:literal, $status:literal, $sentence:literal;)*) => {
@@ -62,11 +63,13 @@ codes! {
     UnknownHistory = "unknown_history", 409, "that version is not of this history";
     /// Internal: a replica has not got that version yet.
     Behind = "behind", 412, "this replica is behind";
+    PreconditionFailed = "precondition_failed", 412, "somebody else has changed the book meanwhile";
     VersionUnavailable = "version_unavailable", 412, "this store has no such version";
     PayloadTooLarge = "payload_too_large", 413, "the body is too large";
     UnsupportedMediaType = "unsupported_media_type", 415, "the body must be application/json";
     Underpaid = "underpaid", 422, "the offer is below the price";
     IdempotencyMismatch = "idempotency_mismatch", 422, "the Idempotency-Key was used for another purchase";
+    PreconditionRequired = "precondition_required", 428, "an If-Match header must say what was seen";
     RateLimited = "rate_limited", 429, "too many requests";
     Internal = "internal", 500, "something went wrong here";
     Unavailable = "unavailable", 503, "not available right now, please try again";
@@ -99,13 +102,21 @@ impl<'de> Deserialize<'de> for ErrorCode {
 
 /// The envelope: `application/problem+json` (RFC 9457) with a stable `code`, and an `error` member with
 /// the sentence that older clients read.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Problem {
+    /// Always `about:blank`: the status and the code say all.
     #[serde(rename = "type")]
+    #[schema(example = "about:blank")]
     kind: String,
+    /// The name of the status.
     title: String,
+    /// The status of the answer.
+    #[schema(minimum = 400, maximum = 599)]
     status: u16,
+    /// A stable name for what went wrong.
+    #[schema(value_type = String)]
     pub code: ErrorCode,
+    /// A sentence for the reader.
     pub error: String,
 }
 
@@ -154,6 +165,9 @@ impl From<EditRefusal> for Problem {
         let code = match refusal {
             EditRefusal::BookNotFound => ErrorCode::BookNotFound,
             EditRefusal::StockLimit => ErrorCode::InvalidRequest,
+            EditRefusal::TooFew { .. } => ErrorCode::OutOfStock,
+            EditRefusal::Changed => ErrorCode::PreconditionFailed,
+            EditRefusal::IdempotencyMismatch => ErrorCode::IdempotencyMismatch,
         };
         Self::new(code, refusal.to_string())
     }
@@ -173,6 +187,7 @@ fn title(status: u16) -> &'static str {
         413 => "Content Too Large",
         415 => "Unsupported Media Type",
         422 => "Unprocessable Content",
+        428 => "Precondition Required",
         429 => "Too Many Requests",
         503 => "Service Unavailable",
         _ => "Internal Server Error",
@@ -194,6 +209,8 @@ mod tests {
             ("unauthorized", 401),
             ("forbidden", 403),
             ("method_not_allowed", 405),
+            ("precondition_failed", 412),
+            ("precondition_required", 428),
             ("version_unavailable", 412),
             ("payload_too_large", 413),
             ("unsupported_media_type", 415),

@@ -1,23 +1,35 @@
 //! Bodies of the public listener, with the field names that clients know.
 
+use super::schema;
 use crate::domain::{Book, BookId, Cents, Invalid, Order, Quantity, Receipt};
 use serde::{Serialize, Serializer};
-use serde_json::Value;
 use serde_json::value::RawValue;
+use serde_json::{Value, json};
+use std::borrow::Cow;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{Object, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type};
+use utoipa::{PartialSchema, ToSchema};
 
 /// Books on a page unless `?limit=` says otherwise.
 pub const DEFAULT_LIMIT: u32 = 100;
 /// The largest page: some 100 KB of JSON, and 1,001 floors to look at for each hit.
 pub const MAX_LIMIT: u32 = 1000;
 
-#[derive(Debug, Serialize)]
+/// A book.
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Book)]
 pub struct BookView<'a> {
+    #[schema(schema_with = schema::book_id)]
     id: i64,
+    #[schema(schema_with = schema::title)]
     book_title: &'a str,
+    #[schema(schema_with = schema::topic)]
     book_topic: &'a str,
+    #[schema(schema_with = schema::stock)]
     number_of_items: u32,
     #[serde(serialize_with = "dollars")]
+    #[schema(schema_with = schema::price)]
     book_cost: i64,
 }
 
@@ -43,35 +55,54 @@ pub enum StockEvent<'a> {
     Gone { id: i64, gone: bool },
 }
 
-#[derive(Debug, Serialize)]
+/// A page of books.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Books)]
 pub struct SearchView<'a> {
     pub items: Vec<BookView<'a>>,
-    /// The path of the following page.
+    /// The path of the following page; null behind the last book.
+    #[schema(required)]
     pub next: Option<String>,
 }
 
-#[derive(Debug, Serialize)]
+/// A topic, and how many books it has.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Topic)]
 pub struct TopicView<'a> {
+    #[schema(schema_with = schema::topic)]
     pub topic: &'a str,
+    #[schema(minimum = 1, example = 2)]
     pub books: u64,
 }
 
-#[derive(Debug, Serialize)]
+/// All topics that have books.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Topics)]
 pub struct TopicsView<'a> {
     pub items: Vec<TopicView<'a>>,
 }
 
-#[derive(Debug, Serialize)]
+/// The receipt of a purchase.
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Receipt)]
 pub struct PurchaseView {
+    #[schema(example = "Book has been purchased")]
     message: &'static str,
+    #[schema(schema_with = schema::order_id)]
     order_id: String,
+    #[schema(schema_with = schema::book_id)]
     book_id: i64,
+    #[schema(schema_with = schema::quantity)]
     quantity: u32,
     #[serde(serialize_with = "dollars")]
+    #[schema(schema_with = schema::total)]
     total: i64,
+    #[schema(schema_with = schema::stock)]
     remaining: u32,
+    #[schema(schema_with = schema::version)]
     version: String,
+    #[schema(schema_with = schema::milliseconds)]
     response_time: f64,
 }
 
@@ -91,31 +122,43 @@ impl PurchaseView {
     }
 }
 
-#[derive(Debug, Serialize)]
+/// An order.
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Order)]
 pub struct OrderView {
+    #[schema(schema_with = schema::order_id)]
     order_id: String,
+    #[schema(schema_with = schema::book_id)]
     book_id: i64,
+    #[schema(schema_with = schema::quantity)]
     quantity: u32,
     #[serde(serialize_with = "dollars")]
+    #[schema(schema_with = schema::total)]
     total: i64,
+    #[schema(schema_with = schema::version)]
     version: String,
+    #[schema(schema_with = schema::moment)]
     created_at: String,
 }
 
 impl From<&Order> for OrderView {
     fn from(order: &Order) -> Self {
-        let since_1970 = std::time::Duration::from_millis(u64::try_from(order.created_at_ms).unwrap_or(0));
-        let created_at = humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + since_1970);
         Self {
             order_id: order.order_id.to_string(),
             book_id: order.book_id.get(),
             quantity: order.quantity.get(),
             total: order.total,
             version: order.version.public().to_string(),
-            created_at: created_at.to_string(),
+            created_at: rfc3339(order.created_at_ms),
         }
     }
+}
+
+/// A moment in milliseconds since 1970: `2026-11-24T18:27:11.042Z`.
+pub fn rfc3339(wall_ms: i64) -> String {
+    let since_1970 = std::time::Duration::from_millis(u64::try_from(wall_ms).unwrap_or(0));
+    humantime::format_rfc3339_millis(std::time::UNIX_EPOCH + since_1970).to_string()
 }
 
 /// What a client asks to buy, in either of the two spellings that clients use.
@@ -136,7 +179,7 @@ impl PurchaseBody {
         let Value::Object(members) = value else { return Err(invalid("the body must be a JSON object")) };
         let whole = |name: &str, sentence: &str| match members.get(name) {
             None | Some(Value::Null) => Ok(None),
-            Some(value) => value.as_i64().map(Some).ok_or_else(|| invalid(sentence)),
+            Some(value) => whole_number(value).map(Some).ok_or_else(|| invalid(sentence)),
         };
         const BOOK_ID: &str = "a book id must be a positive whole number";
         let book_id = match (whole("book_id", BOOK_ID)?, whole("id", BOOK_ID)?) {
@@ -160,8 +203,57 @@ impl PurchaseBody {
     }
 }
 
+/// `9`, and also `9.0`, which is a whole number to JSON Schema and to many writers of JSON.
+fn whole_number(value: &Value) -> Option<i64> {
+    value.as_i64().or_else(|| {
+        let number = value.as_f64().filter(|number| number.fract() == 0.0)?;
+        (number.abs() <= BookId::MAX.get() as f64).then_some(number as i64)
+    })
+}
+
+/// The two spellings. A book is named once; null stands for what is left out.
+impl PartialSchema for PurchaseBody {
+    fn schema() -> RefOr<Schema> {
+        let spelling = |name: &str, other: &str, about: &str, example: Value| {
+            ObjectBuilder::new()
+                .title(Some(format!("by {name}")))
+                .description(Some(about))
+                .property(name, schema::book_id())
+                .property(other, schema::nothing())
+                .property("quantity", or_null(schema::quantity()))
+                .property("orderCost", or_null(schema::offer()))
+                .required(name)
+                .examples([example])
+        };
+        OneOfBuilder::new()
+            .description(Some("What to buy, in either of two spellings"))
+            .item(spelling("book_id", "id", "At the listed price", json!({ "book_id": 9 })))
+            .item(spelling(
+                "id",
+                "book_id",
+                "With an offer for all copies together",
+                json!({ "id": 9, "orderCost": 28 }),
+            ))
+            .into()
+    }
+}
+
+impl ToSchema for PurchaseBody {
+    fn name() -> Cow<'static, str> {
+        "Purchase".into()
+    }
+}
+
+fn or_null(mut schema: Object) -> Object {
+    schema.schema_type = match schema.schema_type {
+        SchemaType::Type(known) => SchemaType::from_iter([known, Type::Null]),
+        other => other,
+    };
+    schema
+}
+
 /// Cents as a JSON number of dollars: `28`, `28.5`.
-fn dollars<S: Serializer>(cents: &i64, serializer: S) -> Result<S::Ok, S::Error> {
+pub(super) fn dollars<S: Serializer>(cents: &i64, serializer: S) -> Result<S::Ok, S::Error> {
     match cents % 100 {
         0 => serializer.serialize_i64(cents / 100),
         // Within 2^53 cents the nearest double prints as the two decimals that were meant.

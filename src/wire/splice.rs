@@ -1,7 +1,36 @@
 //! Completing a read's answer: all but its last members are bytes that were made once.
 
+use super::schema;
 use bytes::{BufMut, Bytes, BytesMut};
+use std::borrow::Cow;
 use std::time::Duration;
+use utoipa::openapi::RefOr;
+use utoipa::openapi::schema::{ObjectBuilder, Schema, SchemaType, Type};
+use utoipa::{PartialSchema, ToSchema};
+
+/// The members that [`finish`] adds.
+pub struct Served;
+
+impl PartialSchema for Served {
+    fn schema() -> RefOr<Schema> {
+        let cached = ObjectBuilder::new()
+            .schema_type(SchemaType::new(Type::Boolean))
+            .description(Some("Whether a cache answered"));
+        ObjectBuilder::new()
+            .description(Some("How the answer came about"))
+            .property("cached", cached)
+            .property("responseTime", schema::milliseconds())
+            .required("cached")
+            .required("responseTime")
+            .into()
+    }
+}
+
+impl ToSchema for Served {
+    fn name() -> Cow<'static, str> {
+        "Served".into()
+    }
+}
 
 /// Completes the JSON object `open`, which lacks its last members and its closing brace. The only bytes that are made for each answer.
 pub fn finish(open: &Bytes, cached: bool, took: Duration) -> Bytes {

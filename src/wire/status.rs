@@ -168,7 +168,8 @@ pub struct Distribution {
 impl Figures {
     /// The sum of all series of `name` that have these labels.
     pub fn total(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        self.matching(name, labels).filter_map(|series| series.total).sum()
+        // From 0.0: a sum of nothing is -0.0.
+        self.matching(name, labels).filter_map(|series| series.total).fold(0.0, |sum, total| sum + total)
     }
 
     /// All series of `name` that have these labels, together.

@@ -1,9 +1,11 @@
 //! Open pages: they are told what there is now, then every change, through whichever frontend and node; and they
 //! are in nobody's way.
 
-use crate::harness::{Client, Cluster, Events, Nginx, Process, Shape, connect, in_company, wait_until};
+use crate::harness::{
+    Client, Cluster, Event, Events, Nginx, Process, Shape, Unread, alone, in_company, wait_until,
+};
 use serde_json::json;
-use std::io::Read;
+use std::time::{Duration, Instant};
 
 const BOOK: i64 = 9;
 const STOCK: i64 = 15;
@@ -93,30 +95,20 @@ fn what_changed_while_the_master_was_away_shows_when_it_is_back() {
 }
 
 #[test]
-fn a_page_that_does_not_read_is_told_the_latest_and_keeps_nobody_waiting() {
+fn a_page_that_reads_late_is_told_the_latest_and_keeps_nobody_waiting() {
     let _company = in_company();
     let cluster = Cluster::start(Shape { frontends: 1, ..Shape::default() });
-    let (slow, mut unread, _) = connect(cluster.frontends[0].url(), "/events?books=9");
+    let unread = Unread::open(cluster.frontends[0].url(), "/events?books=9");
     let page = open(&cluster.frontends[0], "9");
     for sold in 1..=STOCK {
         cluster.client(0).buy(BOOK).ok();
         page.shows(BOOK, STOCK - sold);
     }
-    slow.set_read_timeout(Some(crate::harness::PATIENCE)).unwrap();
-    let mut text = String::new();
-    while !text.contains("\"numberOfItems\":0") {
-        let mut chunk = [0; 4096];
-        let read = unread.read(&mut chunk).unwrap();
-        assert!(read > 0, "{text}");
-        text.push_str(&String::from_utf8_lossy(&chunk[..read]));
-    }
-    let counts: Vec<i64> = text
-        .split("\"numberOfItems\":")
-        .skip(1)
-        .map(|rest| rest.split(',').next().unwrap().parse().unwrap())
-        .collect();
-    assert!(counts.is_sorted_by(|earlier, later| earlier > later), "{counts:?}");
-    drop(slow);
+    let late = unread.read();
+    late.shows(BOOK, 0);
+    let stock = |event: &Event| event.data["numberOfItems"].as_i64().unwrap();
+    let received = late.received();
+    assert!(received.is_sorted_by(|earlier, later| stock(earlier) > stock(later)), "{received:?}");
 }
 
 #[test]
@@ -137,25 +129,36 @@ fn many_pages_are_told_at_the_cost_of_one() {
 }
 
 #[test]
-fn a_stop_does_not_wait_for_open_pages() {
-    let _company = in_company();
-    let mut cluster = Cluster::start(Shape::default());
+fn a_stop_does_not_wait_for_open_pages_nor_for_who_follows() {
+    let _alone = alone();
+    let mut cluster = Cluster::start(Shape { log: "info,bazar=debug", ..Shape::default() });
     let pages: Vec<Events> = (0..20).map(|_| open(&cluster.frontends[0], "9")).collect();
     pages.iter().for_each(|page| page.shows(BOOK, STOCK));
-    let begun = std::time::Instant::now();
-    cluster.frontends[0].stop();
+    stops_at_once(&mut cluster.frontends[0]);
     wait_until("the pages are told so", || pages.iter().all(Events::ended));
-    assert!(!cluster.frontends[0].log().contains("before every request was answered"));
-    // A node on which a frontend waits for a change does not wait for that.
     let page = open(&cluster.frontends[1], "9");
     page.shows(BOOK, STOCK);
-    cluster.replicas[0].stop();
-    cluster.master.stop();
-    // Half of the time that requests under way have, for each of three.
-    assert!(begun.elapsed() < std::time::Duration::from_secs(4), "{:?}", begun.elapsed());
-    for node in [&cluster.replicas[0], &cluster.master] {
-        assert!(!node.log().contains("before every request was answered"));
-    }
+    // The first request is answered, the next one is held.
+    let held = |frontend: &Process, node: &Process| {
+        let asked = format!("asking {} {ASKS}", node.url());
+        let log = frontend.log();
+        log.matches(ASKS).count() > 1
+            && log.lines().rfind(|line| line.contains(ASKS)).unwrap().contains(&asked)
+    };
+    wait_until("the replica is followed", || held(&cluster.frontends[1], &cluster.replicas[0]));
+    stops_at_once(&mut cluster.replicas[0]);
+    wait_until("the master is followed", || held(&cluster.frontends[1], &cluster.master));
+    stops_at_once(&mut cluster.master);
+}
+
+/// Less than what a request for changes is held, and than what requests under way are waited for.
+#[track_caller]
+fn stops_at_once(process: &mut Process) {
+    let begun = Instant::now();
+    process.stop();
+    let took = begun.elapsed();
+    assert!(took < Duration::from_secs(1), "{took:?}");
+    assert!(!process.log().contains("before every request was answered"));
 }
 
 #[test]

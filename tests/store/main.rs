@@ -4,9 +4,12 @@
 //! Every wait is bounded and waits for something that can be seen; nothing is tried twice but where the
 //! test is about trying twice.
 
+mod admin;
 mod balance;
 mod command_line;
 mod crash;
+mod dashboard;
+mod desk;
 mod disk;
 mod edits;
 mod examples;
@@ -22,6 +25,7 @@ mod levels;
 mod live;
 mod load;
 mod nginx;
+mod openapi;
 mod overload;
 mod query;
 mod recipes;
@@ -31,5 +35,7 @@ mod revalidation;
 mod shopping;
 mod snapshot;
 mod stock;
+mod storefront;
+mod storefront_browser;
 mod verify;
 mod walkthrough;

@@ -16,6 +16,7 @@ const WITH_REDIS: Shape = Shape {
     redis: true,
     candidates: false,
     faulty_disks: false,
+    admin: None,
     log: "info,bazar=debug",
     log_format: "text",
 };

@@ -2,7 +2,7 @@
 
 use super::entry::{Content, Want};
 use super::together::Together;
-use crate::client::{CallError, Masters, Peer};
+use crate::client::{CallError, Masters};
 use crate::clock;
 use crate::coherence::Moment;
 use crate::domain::{Book, BookId, BookPage, QueryPage, TopicCount, Version};
@@ -74,18 +74,7 @@ async fn from_master<T: DeserializeOwned>(
     deadline: Duration,
     content: impl Fn(&Stated<T>) -> (Content, bool),
 ) -> Result<Content, CallError> {
-    let answer = masters
-        .find(async |peer: &Peer| {
-            let answer: Stated<T> = peer.get(path, request_id, deadline).await?;
-            match answer.master {
-                true => Ok(answer),
-                false => Err(CallError::Refused {
-                    peer: peer.url().to_string(),
-                    problem: Problem::from(ErrorCode::NotMaster),
-                }),
-            }
-        })
-        .await?;
+    let answer = masters.stated(path, request_id, deadline).await?;
     Ok(content(&answer).0)
 }
 

@@ -6,30 +6,18 @@
 use super::watchers::Watcher;
 use super::{Live, read};
 use crate::domain::BookId;
-use crate::server::{ApiError, request_id};
-use crate::shutdown::Shutdown;
+use crate::server::{ApiError, request_id, stream_events};
 use crate::wire::{ErrorCode, Problem};
-use actix_web::http::header;
 use actix_web::web::Data;
 use actix_web::{HttpRequest, HttpResponse};
-use bytes::Bytes;
-use futures_util::stream::{self, Stream, StreamExt, TryStreamExt};
+use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::BTreeSet;
-use std::convert::Infallible;
-use std::time::Duration;
 
 /// Books of one page: as many as a page of a topic has.
 const MAX_BOOKS: usize = 100;
 
 /// Reads at once for one page; nearly all are in memory.
 const READS: usize = 16;
-
-/// When nothing changes, this says that the connection lives, and finds out whether somebody is still there.
-const HEARTBEAT: Duration = Duration::from_secs(15);
-const STILL_HERE: Bytes = Bytes::from_static(b":\n\n");
-
-/// In milliseconds: when a browser comes back after a connection that broke or was ended.
-const RETRY: Bytes = Bytes::from_static(b"retry: 2000\n\n");
 
 pub async fn events(live: Data<Live>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let books = books(request.query_string())?;
@@ -38,13 +26,8 @@ pub async fn events(live: Data<Live>, request: HttpRequest) -> Result<HttpRespon
     let request_id = request_id(&request);
     let opened = open(&live, &watcher, books, &request_id);
     live.stop.run_until_cancelled(opened).await.ok_or(ErrorCode::Unavailable)??;
-    let mut answer = HttpResponse::Ok();
-    answer
-        .content_type("text/event-stream")
-        .insert_header((header::CACHE_CONTROL, "no-store"))
-        // Nginx would keep events until it has a buffer full of them.
-        .insert_header(("x-accel-buffering", "no"));
-    Ok(answer.streaming(told(watcher, live.stop.clone())))
+    let news = stream::unfold(watcher, async |watcher| Some((watcher.news().await, watcher)));
+    Ok(stream_events(news, live.stop.clone()))
 }
 
 /// Tells the watcher what there is of each book now.
@@ -59,20 +42,6 @@ async fn open(
         .buffer_unordered(READS)
         .try_collect()
         .await
-}
-
-/// What the watcher is told, until the stop.
-fn told(watcher: Watcher, stop: Shutdown) -> impl Stream<Item = Result<Bytes, Infallible>> {
-    let news = stream::unfold((watcher, stop), async |(watcher, stop)| {
-        let chunk = tokio::select! {
-            biased;
-            () = stop.cancelled() => return None,
-            news = watcher.news() => news,
-            () = tokio::time::sleep(HEARTBEAT) => STILL_HERE,
-        };
-        Some((chunk, (watcher, stop)))
-    });
-    stream::once(async { RETRY }).chain(news).map(Ok)
 }
 
 /// The books of `books=9,10`.

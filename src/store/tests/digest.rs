@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    domain::{Body, RangeDigest, Table},
+    domain::{Body, GuardedEdit, RangeDigest, Table},
     store::{Cursor, StoreError},
 };
 
@@ -11,6 +11,9 @@ async fn pair() -> (Node, Node) {
     let mut master = Node::master().await;
     master.write(&[buy(1, 9), buy(2, 99), create("New", "science")]).await;
     master.write(&[delete(12), buy(3, 9), buy(4, 99)]).await;
+    let key = IdempotencyKey::parse("edit").unwrap();
+    let edit = Edit::Restock { book_id: id(3), copies: 1 };
+    master.write(&[Request::Guarded(GuardedEdit { key, expect: None, edit })]).await;
     let mut replica = Node::fresh().await;
     replica.writer.apply(&log_behind(&master.store, Version::GENESIS).await).await.unwrap();
     (master, replica)
@@ -39,7 +42,14 @@ async fn a_replica_with_equal_rows_passes_every_range_in_whatever_pages_they_com
     let (mut master, mut replica) = pair().await;
     let first = walk(&mut master).await;
     let walked: Vec<(Table, u64)> = first.iter().map(range).map(|range| (range.table, range.rows)).collect();
-    assert_eq!(walked, [(Table::Books, 11), (Table::Orders, 2), (Table::Answers, 4), (Table::Imports, 0)]);
+    let rows = [
+        (Table::Books, 11),
+        (Table::Orders, 2),
+        (Table::Answers, 4),
+        (Table::Imports, 0),
+        (Table::EditAnswers, 1),
+    ];
+    assert_eq!(walked, rows);
     replica.writer.apply(&first).await.unwrap();
 
     // With changes between the ranges, in one transaction with them.
@@ -64,6 +74,7 @@ async fn a_row_that_differs_in_any_table_is_found_and_nothing_is_applied() {
         (Table::Answers, "UPDATE answers SET stored_at_ms = 0 WHERE key = 'key-3'"),
         (Table::Answers, "UPDATE answers SET outcome = '{}' WHERE key = 'key-2'"),
         (Table::Answers, "DELETE FROM answers WHERE key = 'key-4'"),
+        (Table::EditAnswers, "UPDATE edit_answers SET outcome = '{}'"),
     ] {
         let (mut master, mut replica) = pair().await;
         alter(&replica, altered).await;

@@ -2,9 +2,11 @@
 
 mod digest;
 mod directory;
+mod editing;
 mod epochs;
 mod importing;
 mod keeping;
+mod listing;
 mod parsing;
 mod reading;
 mod replication;
@@ -105,6 +107,7 @@ async fn dump(path: &Path) -> String {
         "answers",
         "books",
         "deposed",
+        "edit_answers",
         "epochs",
         "imports",
         "log",

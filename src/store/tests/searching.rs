@@ -209,7 +209,8 @@ async fn the_index_and_the_counts_follow_every_kind_of_change_here_and_at_a_repl
 async fn every_read_of_a_large_catalog_is_a_seek() {
     let node = Node::master().await;
     let mut connection = connect(&current_file(node.dir.path()).unwrap()).await;
-    for (name, sql) in crate::store::read::STATEMENTS.into_iter().chain(crate::store::log::STATEMENTS) {
+    let statements = crate::store::read::STATEMENTS.into_iter().chain(crate::store::log::STATEMENTS);
+    for (name, sql) in statements.chain(crate::store::listing::STATEMENTS) {
         let plan: Vec<(i64, i64, i64, String)> =
             sqlx::query_as(AssertSqlSafe(format!("EXPLAIN QUERY PLAN {sql}")))
                 .fetch_all(&mut connection)

@@ -18,6 +18,8 @@ pub struct Shape {
     pub candidates: bool,
     /// Whether the master and replicas run on disks that can fail: [`Cluster::disk`].
     pub faulty_disks: bool,
+    /// The admin token of the frontends, if there is to be an administration.
+    pub admin: Option<&'static str>,
     /// `RUST_LOG` of all of them.
     pub log: &'static str,
     pub log_format: &'static str,
@@ -32,6 +34,7 @@ impl Default for Shape {
             redis: false,
             candidates: false,
             faulty_disks: false,
+            admin: None,
             log: "info",
             log_format: "text",
         }
@@ -150,7 +153,9 @@ impl Cluster {
         if let Some(redis) = redis {
             args.extend(["--redis", redis]);
         }
-        Process::start(self.dir.path(), name, &args, &env(self.shape))
+        let admin = self.shape.admin.map(|token| ("BAZAR_ADMIN_TOKEN", token));
+        let env: Vec<_> = env(self.shape).into_iter().chain(admin).collect();
+        Process::start(self.dir.path(), name, &args, &env)
     }
 
     /// Waits until every frontend has its lease and Redis, and every replica is in sync.

@@ -21,18 +21,48 @@ pub struct Event {
     pub data: Value,
 }
 
-impl Events {
-    /// Opens `path` at `url`, and reads what comes.
+/// An open page that has read the head of its answer, and nothing of what is told.
+pub struct Unread {
+    stream: TcpStream,
+    reader: BufReader<TcpStream>,
+    head: String,
+}
+
+impl Unread {
     #[track_caller]
     pub fn open(url: &str, path: &str) -> Self {
-        let (stream, reader, head) = connect(url, path);
+        let authority = url.trim_start_matches("http://");
+        let mut stream = TcpStream::connect(authority).unwrap();
+        write!(stream, "GET {path} HTTP/1.1\r\nHost: {authority}\r\n\r\n").unwrap();
+        stream.set_read_timeout(Some(PATIENCE)).unwrap();
+        let mut reader = BufReader::new(stream.try_clone().unwrap());
+        let mut head = String::new();
+        while !head.ends_with("\r\n\r\n") {
+            assert!(reader.read_line(&mut head).unwrap() > 0, "no answer: {head}");
+        }
+        // From here on the reader waits for as long as the page is open.
+        stream.set_read_timeout(None).unwrap();
+        Self { stream, reader, head: head.to_lowercase() }
+    }
+
+    /// Reads what was told meanwhile, and what comes.
+    pub fn read(self) -> Events {
+        let Self { stream, reader, head } = self;
         let (received, ended) = (Arc::default(), Arc::new(AtomicBool::new(false)));
         let (events, end) = (Arc::clone(&received), Arc::clone(&ended));
         std::thread::spawn(move || {
             receive(reader, &events);
             end.store(true, Ordering::SeqCst);
         });
-        Self { stream, received, ended, head }
+        Events { stream, received, ended, head }
+    }
+}
+
+impl Events {
+    /// Opens `path` at `url`, and reads what comes.
+    #[track_caller]
+    pub fn open(url: &str, path: &str) -> Self {
+        Unread::open(url, path).read()
     }
 
     /// The head of the answer, in lower case.
@@ -67,23 +97,6 @@ impl Drop for Events {
     fn drop(&mut self) {
         let _ = self.stream.shutdown(Shutdown::Both);
     }
-}
-
-/// The connection, and the answer behind its head.
-#[track_caller]
-pub fn connect(url: &str, path: &str) -> (TcpStream, BufReader<TcpStream>, String) {
-    let authority = url.trim_start_matches("http://");
-    let mut stream = TcpStream::connect(authority).unwrap();
-    write!(stream, "GET {path} HTTP/1.1\r\nHost: {authority}\r\nAccept: text/event-stream\r\n\r\n").unwrap();
-    stream.set_read_timeout(Some(PATIENCE)).unwrap();
-    let mut reader = BufReader::new(stream.try_clone().unwrap());
-    let mut head = String::new();
-    while !head.ends_with("\r\n\r\n") {
-        assert!(reader.read_line(&mut head).unwrap() > 0, "no answer: {head}");
-    }
-    // From here on the reader waits for as long as the page is open.
-    stream.set_read_timeout(None).unwrap();
-    (stream, reader, head.to_lowercase())
 }
 
 /// Lines that begin like one of an event are taken for one: between them stand the lengths of chunks.

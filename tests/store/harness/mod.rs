@@ -6,6 +6,7 @@
 //! | `cluster` | a whole store of processes |
 //! | `client` | HTTP with deadlines |
 //! | `events` | open pages |
+//! | `visitor` | a browser without scripts: cookies, forms |
 //! | `rows` | what a data directory holds |
 //! | `redis`, `nginx` | the neighbours: a Redis server, nginx |
 //! | `browser` | headless Chromium |
@@ -23,12 +24,13 @@ mod process;
 mod redis;
 mod rows;
 mod slow;
+mod visitor;
 
 pub use browser::{Browser, Look};
 pub use client::{Answer, Client, raw};
 pub use cluster::{Cluster, Shape, TOKEN, start_nodes};
 pub use disk::Disk;
-pub use events::{Events, connect};
+pub use events::{Event, Events, Unread};
 pub use gate::Gate;
 pub use meddler::{Damage, Meddler};
 pub use nginx::Nginx;
@@ -36,6 +38,7 @@ pub use process::{Fed, Finished, Process, run};
 pub use redis::RedisServer;
 pub use rows::{Rows, alter, oldest_record, rows};
 pub use slow::SlowLink;
+pub use visitor::{Fields, Looked, Visitor};
 
 use std::net::TcpListener;
 use std::sync::atomic::{AtomicU32, Ordering};

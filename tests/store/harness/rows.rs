@@ -8,7 +8,8 @@ use std::path::Path;
 /// Each table's rows as JSON arrays of all its columns, sorted.
 pub type Rows = BTreeMap<&'static str, Vec<String>>;
 
-const TABLES: [&str; 7] = ["books", "orders", "answers", "epochs", "log", "topics", "imports"];
+const TABLES: [&str; 8] =
+    ["books", "orders", "answers", "epochs", "log", "topics", "imports", "edit_answers"];
 
 /// Of the log, what every node keeps: each trims its own.
 const RECORDS: u64 = 1_000;

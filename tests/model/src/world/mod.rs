@@ -14,7 +14,8 @@ pub mod rows;
 use crate::coherence::rule::{Rule, kept};
 use crate::coherence::{HolderId, Met, Moment};
 use crate::domain::{
-    Book, BookId, Edit, Epoch, IdempotencyKey, NodeId, OrderId, Outcome, Purchase, Quantity, Request,
+    Book, BookId, Edit, Epoch, GuardedEdit, IdempotencyKey, NodeId, OrderId, Outcome, Purchase, Quantity,
+    Request,
 };
 use front::Front;
 use net::{Life, Msg, Route, Sealed};
@@ -752,7 +753,9 @@ impl World {
         };
         self.say(&format!("customer {op}"), || match &request {
             Request::Purchase(purchase) => format!("buys book {} (attempt {attempt})", purchase.book_id),
-            Request::Edit(edit) => format!("the keeper's edit: {}", edit_words(edit)),
+            Request::Edit(edit) | Request::Guarded(GuardedEdit { edit, .. }) => {
+                format!("the keeper's edit: {}", edit_words(edit))
+            }
         });
         let met = self.orders_met.highest();
         self.send(met, Msg::Buy { op, request: Box::new(request), to });
@@ -801,7 +804,7 @@ impl World {
                     Arc::make_mut(&mut self.oracle).told(receipt.version, by);
                 }
             }
-            Outcome::Edit(_) | Outcome::Rejected => {
+            Outcome::Edit(_) | Outcome::Guarded { .. } | Outcome::Rejected => {
                 self.say(&format!("customer {op}"), || format!("is told: done at {}", version.public()));
                 Arc::make_mut(&mut self.oracle).told(version, by);
             }
@@ -986,6 +989,7 @@ pub fn edit_words(edit: &Edit) -> String {
         Edit::Update { book_id, topic: Some(topic), .. } => format!("move book {book_id} to topic {topic}"),
         Edit::Update { book_id, .. } => format!("change book {book_id}"),
         Edit::Restock { book_id, copies } => format!("{copies} more of book {book_id}"),
+        Edit::Withdraw { book_id, copies } => format!("{copies} less of book {book_id}"),
         Edit::Delete { book_id } => format!("delete book {book_id}"),
     }
 }

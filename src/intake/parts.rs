@@ -3,9 +3,9 @@
 //!
 //! Invariant: where a part ends depends on the input alone, so the same input has the same parts.
 
-use super::input::{InputError, Line, Lines, Source};
 use super::line::LineParser;
-use super::{Config, Format, ImportError};
+use super::lines::{InputError, Line, Lines};
+use super::{Format, IntakeError};
 use crate::domain::{Import, ImportKey, ImportLine, Sha256Sum};
 use crate::wire::catalog::IMPORT_BYTES;
 use sha2::{Digest, Sha256};
@@ -17,15 +17,27 @@ use tokio::sync::mpsc;
 /// Parts that wait to be sent.
 const READ_AHEAD: usize = 2;
 
-/// Lines that are no books and are told one by one; a file of another kind has millions.
-const MAX_TOLD: u64 = 20;
+/// How an input is to be read.
+#[derive(Debug, Clone, Default)]
+pub struct Rules {
+    /// `None`: as the first line shows.
+    pub format: Option<Format>,
+    /// The first line that is no book ends the import.
+    pub strict: bool,
+    /// Does anew what was done before.
+    pub again: bool,
+    /// Where lines go that are no books.
+    pub rejects: Option<PathBuf>,
+    /// Lines that are no books and are told one by one; a file of another kind has millions.
+    pub told: u64,
+}
 
 /// What the thread has found.
 pub enum Event {
     Part(Part),
     Bad { number: u64, reason: String },
     End(Found),
-    Failed(ImportError),
+    Failed(IntakeError),
     Stopped,
 }
 
@@ -45,17 +57,17 @@ pub struct Found {
 pub struct Reader(mpsc::Receiver<Event>);
 
 impl Reader {
-    pub fn start(source: Source, config: &Config) -> Self {
+    pub fn start(lines: Lines, rules: Rules) -> Self {
         let (events, found) = mpsc::channel(READ_AHEAD);
         let mut sum = Sha256::new();
-        if config.again {
+        if rules.again {
             // Parts of another name.
             sum.update(rand::random::<u128>().to_le_bytes());
         }
-        let rejects = (!config.dry_run).then(|| config.rejects.clone());
         let thread = Thread {
-            format: config.format,
-            strict: config.strict,
+            format: rules.format,
+            strict: rules.strict,
+            told: rules.told,
             events,
             sum,
             last: None,
@@ -63,12 +75,12 @@ impl Reader {
             bytes: 0,
             lines: 0,
             first: 0,
-            rejects: Rejects { path: rejects, file: None, header: Vec::new() },
+            rejects: Rejects { path: rules.rejects, file: None, header: Vec::new() },
             found: Found::default(),
         };
         // It ends by itself when nobody wants to hear of it any more, and is not waited for: it may be waiting for
         // somebody who types.
-        std::thread::spawn(move || thread.run(source.lines));
+        std::thread::spawn(move || thread.run(lines));
         Self(found)
     }
 
@@ -81,6 +93,7 @@ impl Reader {
 struct Thread {
     format: Option<Format>,
     strict: bool,
+    told: u64,
     events: mpsc::Sender<Event>,
     /// Of all that was read.
     sum: Sha256,
@@ -100,7 +113,7 @@ struct Gone;
 
 enum Trouble {
     Gone,
-    Failed(ImportError),
+    Failed(IntakeError),
 }
 
 impl From<Gone> for Trouble {
@@ -109,7 +122,7 @@ impl From<Gone> for Trouble {
     }
 }
 
-impl<E: Into<ImportError>> From<E> for Trouble {
+impl<E: Into<IntakeError>> From<E> for Trouble {
     fn from(error: E) -> Self {
         Self::Failed(error.into())
     }
@@ -127,7 +140,7 @@ impl Thread {
 
     fn read(&mut self, mut lines: Lines) -> Result<(), Trouble> {
         let mut parser: Option<LineParser> = None;
-        while let Some(line) = lines.next()? {
+        while let Some(line) = lines.next_line()? {
             self.sum.update(line.bytes);
             if line.bytes.trim_ascii().is_empty() {
                 continue;
@@ -177,17 +190,12 @@ impl Thread {
         if self.strict {
             // The part so far is not handed in: it would end where no part of the mended input does, which would
             // then bring its books once more.
-            return Err(ImportError::Strict { number, reason, from: self.first }.into());
+            return Err(IntakeError::Strict { number, reason, from: self.first }.into());
         }
         self.found.bad += 1;
         self.rejects.write(line.bytes)?;
-        match self.found.bad {
-            1..MAX_TOLD => self.send(Event::Bad { number, reason })?,
-            MAX_TOLD => {
-                let reason = format!("{reason}. More such lines are counted, but not told");
-                self.send(Event::Bad { number, reason })?;
-            }
-            _ => {}
+        if self.found.bad <= self.told {
+            self.send(Event::Bad { number, reason })?;
         }
         Ok(())
     }

@@ -1,7 +1,7 @@
-//! A line of an import as a book, or a sentence about why it is none.
+//! A line as a book, or a sentence about why it is none.
 
 use super::Format;
-use super::input::MAX_LINE;
+use super::lines::MAX_LINE;
 use crate::domain::import::parse_dollars;
 use crate::domain::{BookId, ImportLine, Invalid, NewBook, Stock, Title, Topic};
 use csv_core::ReadRecordResult;

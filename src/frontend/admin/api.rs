@@ -1,0 +1,296 @@
+//! The administration's API: JSON in and out, a bearer token on each request. A session's cookie is worth nothing
+//! here, so no page from elsewhere can use it.
+
+use super::asked::{BooksAsked, BooksWanted, OrdersAsked, draw_key};
+use super::audit::{Actor, Via};
+use super::keeper::Decided;
+use super::{Admin, TakenIn};
+use crate::domain::{Book, BookId, BookTag, Edit, GuardedEdit, IdempotencyKey, Version};
+use crate::frontend::routes::is_json;
+use crate::intake::{Format, Rules};
+use crate::server::{ApiError, read_body, read_query, request_id, resource};
+use crate::wire::admin::{
+    Changes, Copies, ImportView, KeptBook, KeptBooks, OrdersView, RejectedLine, etag, parse_new_book,
+};
+use crate::wire::public::{DEFAULT_LIMIT, MAX_LIMIT, OrderView};
+use crate::wire::{ErrorCode, Problem, headers};
+use actix_web::body::{BoxBody, MessageBody};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
+use actix_web::http::header::{self, HeaderValue};
+use actix_web::middleware::{Next, from_fn};
+use actix_web::web::{self, Data, ServiceConfig};
+use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
+use serde::Deserialize;
+
+const ROOT: &str = "/admin/api";
+
+/// A book with the longest title and topic, every character escaped.
+const MAX_EDIT_BODY: usize = 16 << 10;
+
+type Answer = Result<HttpResponse, ApiError>;
+
+pub fn configure(config: &mut ServiceConfig) {
+    config.service(
+        web::scope(ROOT)
+            .wrap(from_fn(require_admin))
+            .service(resource("/books", "GET, POST", web::get().to(books)).route(web::post().to(create)))
+            .service(resource("/books/{id}/restock", "POST", web::post().to(restock)))
+            .service(
+                resource("/books/{id}", "GET, PATCH, DELETE", web::get().to(book))
+                    .route(web::patch().to(change))
+                    .route(web::delete().to(delete)),
+            )
+            .service(resource("/orders", "GET", web::get().to(orders)))
+            .service(resource("/imports", "POST", web::post().to(import)))
+            .default_service(web::to(nothing)),
+    );
+}
+
+/// Lets a request through that carries the admin token.
+async fn require_admin(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let given = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
+    let admin = request.app_data::<Data<Admin>>();
+    match admin.zip(given) {
+        Some((admin, given)) if admin.token.authorizes(given) => {
+            return Ok(next.call(request).await?.map_into_boxed_body());
+        }
+        // Who comes without any token tries nothing.
+        Some((admin, _)) => admin.refusals.refused(&Actor::of(request.request(), Via::Api)),
+        None => {}
+    }
+    let answer = ApiError::from(ErrorCode::Unauthorized).error_response();
+    Ok(request.into_response(answer))
+}
+
+async fn nothing() -> Answer {
+    Err(ErrorCode::NotFound.into())
+}
+
+async fn books(admin: Data<Admin>, request: HttpRequest) -> Answer {
+    let (asked, request_id): (BooksAsked, String) = (read_query(&request)?, request_id(&request));
+    let limit = limit(asked.limit)?;
+    let path = format!("{ROOT}/books");
+    let (asof, books, next) = match asked.wanted()? {
+        BooksWanted::All { after } => {
+            let page = admin.keeper.shelf(after, limit, &request_id).await?;
+            let next = page.value.next.map(|after| after.to_string());
+            (page.asof, page.value.books, next)
+        }
+        BooksWanted::With { words, after } => {
+            let page = admin.keeper.find(words, after, limit, &request_id).await?;
+            let next = page.value.next.map(|after| after.to_string());
+            (page.asof, page.value.books, next)
+        }
+    };
+    let next = next.map(|after| asked.next(&path, after));
+    Ok(ok(asof).json(KeptBooks { items: books.iter().map(KeptBook::from).collect(), next }))
+}
+
+async fn book(admin: Data<Admin>, request: HttpRequest) -> Answer {
+    let found = admin.keeper.book(id(&request)?, &request_id(&request)).await?;
+    let book = found.value.ok_or(ErrorCode::BookNotFound)?;
+    Ok(ok(found.asof).insert_header((header::ETAG, etag(&book))).json(KeptBook::from(&book)))
+}
+
+async fn create(admin: Data<Admin>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    edit(&admin, &request, async {
+        Ok((None, Edit::Create(parse_new_book(&json(&request, payload).await?)?)))
+    })
+    .await
+}
+
+async fn change(admin: Data<Admin>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let asked = async {
+        let (book_id, expect) = (id(&request)?, if_match(&request)?);
+        let Changes { title, topic, price } = Changes::parse(&json(&request, payload).await?)?;
+        Ok((expect, Edit::Update { book_id, title, topic, stock: None, price }))
+    };
+    edit(&admin, &request, asked).await
+}
+
+async fn restock(admin: Data<Admin>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+    let asked = async {
+        let book_id = id(&request)?;
+        Ok((None, Copies::parse(&json(&request, payload).await?)?.edit(book_id)))
+    };
+    edit(&admin, &request, asked).await
+}
+
+async fn delete(admin: Data<Admin>, request: HttpRequest) -> HttpResponse {
+    edit(&admin, &request, async { Ok((if_match(&request)?, Edit::Delete { book_id: id(&request)? })) }).await
+}
+
+/// Every answer from the moment on at which there is a key carries it: with it the same request is safe to repeat.
+async fn edit(
+    admin: &Admin,
+    request: &HttpRequest,
+    asked: impl Future<Output = Result<(Option<BookTag>, Edit), Problem>>,
+) -> HttpResponse {
+    let mut key = None;
+    let decided = async {
+        let key = key.insert(key_of(request)?).clone();
+        let (expect, edit) = asked.await?;
+        let creates = matches!(edit, Edit::Create(_));
+        let decided = admin.change(Actor::of(request, Via::Api), GuardedEdit { key, expect, edit }).await?;
+        Ok((decided, creates))
+    };
+    let (mut answer, replayed) = match decided.await {
+        Ok((Decided { answer: Ok(edited), replayed, .. }, creates)) => {
+            let answer = match &edited.book {
+                Some(book) => edited_book(book, edited.version, creates),
+                None => versioned(HttpResponse::NoContent(), edited.version).finish(),
+            };
+            (answer, replayed)
+        }
+        Ok((Decided { answer: Err(refusal), replayed, .. }, _)) => {
+            (ApiError::from(refusal).error_response(), replayed)
+        }
+        Err(problem) => (ApiError(problem).error_response(), false),
+    };
+    if replayed {
+        let name = header::HeaderName::from_static(headers::IDEMPOTENCY_REPLAYED);
+        answer.headers_mut().insert(name, HeaderValue::from_static("true"));
+    }
+    if let Some(key) = key.and_then(|key: IdempotencyKey| HeaderValue::from_str(key.as_str()).ok()) {
+        answer.headers_mut().insert(header::HeaderName::from_static(headers::IDEMPOTENCY_KEY), key);
+    }
+    answer
+}
+
+fn edited_book(book: &Book, version: Version, created: bool) -> HttpResponse {
+    let status = if created { StatusCode::CREATED } else { StatusCode::OK };
+    let mut answer = versioned(HttpResponse::build(status), version);
+    answer.insert_header((header::ETAG, etag(book)));
+    if created {
+        answer.insert_header((header::LOCATION, format!("{ROOT}/books/{}", book.id)));
+    }
+    answer.json(KeptBook::from(book))
+}
+
+async fn orders(admin: Data<Admin>, request: HttpRequest) -> Answer {
+    let asked: OrdersAsked = read_query(&request)?;
+    let limit = limit(asked.limit)?;
+    let page = admin.keeper.orders(asked.wanted()?, limit, &request_id(&request)).await?;
+    let next = page.value.next.map(|after| asked.next(&format!("{ROOT}/orders"), after));
+    Ok(ok(page.asof)
+        .json(OrdersView { items: page.value.orders.iter().map(OrderView::from).collect(), next }))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+#[derive(Default)]
+struct ImportAsked {
+    format: Option<String>,
+    strict: bool,
+    dry_run: bool,
+    again: bool,
+}
+
+async fn import(admin: Data<Admin>, request: HttpRequest, payload: web::Payload) -> Answer {
+    let ImportAsked { format, strict, dry_run, again } = read_query(&request)?;
+    let format = match format.as_deref() {
+        None => format_of(&request)?,
+        Some(word) => Some(format_named(word)?),
+    };
+    let rules = Rules { format, strict, again, ..Rules::default() };
+    let taken_in = admin.import(Actor::of(&request, Via::Api), payload, rules, dry_run).await?;
+    let TakenIn { sum, rejects, dry_run } = taken_in;
+    let mut answer = HttpResponse::Ok();
+    answer.insert_header((header::CACHE_CONTROL, "no-store"));
+    Ok(answer.json(ImportView {
+        lines: sum.lines,
+        created: sum.created,
+        changed: sum.changed,
+        unchanged: sum.unchanged,
+        before: sum.before,
+        rejected: sum.bad,
+        rejects: rejects.into_iter().map(|(line, reason)| RejectedLine { line, reason }).collect(),
+        dry_run,
+    }))
+}
+
+fn format_named(word: &str) -> Result<Format, Problem> {
+    match word {
+        "csv" => Ok(Format::Csv),
+        "jsonl" => Ok(Format::JsonLines),
+        _ => Err(Problem::new(ErrorCode::InvalidRequest, "format must be csv or jsonl")),
+    }
+}
+
+/// What the media type says of the lines; gzip may be around them in any case.
+fn format_of(request: &HttpRequest) -> Result<Option<Format>, Problem> {
+    let content_type =
+        request.headers().get(header::CONTENT_TYPE).map(|value| value.to_str().unwrap_or_default());
+    let essence =
+        content_type.map(|value| value.split(';').next().unwrap_or_default().trim().to_ascii_lowercase());
+    let encoding =
+        request.headers().get(header::CONTENT_ENCODING).map(|value| value.to_str().unwrap_or_default());
+    let packed = encoding.is_none_or(|encoding| matches!(encoding.trim(), "gzip" | "identity" | ""));
+    match essence.as_deref() {
+        _ if !packed => {
+            Err(Problem::new(ErrorCode::UnsupportedMediaType, "the body may be packed by gzip only"))
+        }
+        Some("text/csv") => Ok(Some(Format::Csv)),
+        Some("application/jsonl" | "application/x-ndjson" | "application/json-lines") => {
+            Ok(Some(Format::JsonLines))
+        }
+        None | Some("application/gzip" | "application/octet-stream" | "text/plain") => Ok(None),
+        Some(_) => {
+            let sentence = "the body must be text/csv or application/jsonl, packed by gzip or not";
+            Err(Problem::new(ErrorCode::UnsupportedMediaType, sentence))
+        }
+    }
+}
+
+fn id(request: &HttpRequest) -> Result<BookId, Problem> {
+    Ok(BookId::parse(request.match_info().query("id"))?)
+}
+
+fn limit(asked: Option<u32>) -> Result<u32, Problem> {
+    match asked.unwrap_or(DEFAULT_LIMIT) {
+        limit @ 1..=MAX_LIMIT => Ok(limit),
+        _ => Err(Problem::new(ErrorCode::InvalidRequest, format!("limit must be between 1 and {MAX_LIMIT}"))),
+    }
+}
+
+fn key_of(request: &HttpRequest) -> Result<IdempotencyKey, Problem> {
+    Ok(match request.headers().get(headers::IDEMPOTENCY_KEY) {
+        // Not text at all is a key that breaks its rules, like the empty one.
+        Some(given) => IdempotencyKey::parse(given.to_str().unwrap_or_default())?,
+        None => draw_key()?,
+    })
+}
+
+/// What the editor saw; `None` for `*`, whatever it is. A weak tag stays as it is, and is that of no book.
+fn if_match(request: &HttpRequest) -> Result<Option<BookTag>, Problem> {
+    let mut given = request.headers().get_all(header::IF_MATCH);
+    let text = given.next().ok_or(ErrorCode::PreconditionRequired)?.to_str().unwrap_or_default().trim();
+    let bare = text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).unwrap_or(text);
+    match (text, given.next()) {
+        ("*", None) => Ok(None),
+        (_, None) => Ok(Some(BookTag::parse(bare)?)),
+        (_, Some(_)) => Err(Problem::new(ErrorCode::InvalidRequest, "If-Match must have one entity tag")),
+    }
+}
+
+async fn json(request: &HttpRequest, payload: web::Payload) -> Result<web::Bytes, Problem> {
+    match request.headers().get(header::CONTENT_TYPE).is_some_and(is_json) {
+        true => read_body(payload, MAX_EDIT_BODY).await,
+        false => Err(ErrorCode::UnsupportedMediaType.into()),
+    }
+}
+
+fn ok(asof: Version) -> HttpResponseBuilder {
+    versioned(HttpResponse::Ok(), asof)
+}
+
+fn versioned(mut answer: HttpResponseBuilder, version: Version) -> HttpResponseBuilder {
+    answer
+        .insert_header((headers::BAZAR_VERSION, version.public().to_string()))
+        .insert_header((header::CACHE_CONTROL, "no-store"));
+    answer
+}
