@@ -7,13 +7,13 @@
 use super::cache::Want;
 use super::demand::Demand;
 use super::shop::Shop;
+use super::storefront;
 use crate::clock;
 use crate::domain::Topic;
+use crate::wire::Problem;
 use crate::wire::public::DEFAULT_LIMIT;
-use crate::wire::{ErrorCode, Problem};
 use futures_util::StreamExt;
 use futures_util::stream;
-use serde::Deserialize;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -105,23 +105,12 @@ pub async fn warm(shop: &Shop) {
 
 /// The topics that there are, at most [`MAX_TOPICS`].
 async fn topics(shop: &Shop) -> Result<Vec<Topic>, Problem> {
-    /// What a client would read of it.
-    #[derive(Deserialize)]
-    struct Topics {
-        items: Vec<Item>,
-    }
-    #[derive(Deserialize)]
-    struct Item {
-        topic: String,
-    }
     let served = shop.read(&Want::Topics, Demand::default(), clock::now(), REQUEST_ID).await?;
-    // The last members are each request's own: the object stays open.
-    let whole = [served.entry.body(), &b"}"[..]].concat();
-    let topics: Topics = serde_json::from_slice(&whole).map_err(|_| Problem::from(ErrorCode::Internal))?;
-    if topics.items.len() > MAX_TOPICS {
-        log::warn!("of {} topics, the first {MAX_TOPICS} are read into the cache", topics.items.len());
+    let topics = storefront::topics(&served)?;
+    if topics.len() > MAX_TOPICS {
+        log::warn!("of {} topics, the first {MAX_TOPICS} are read into the cache", topics.len());
     }
-    topics.items.into_iter().take(MAX_TOPICS).map(|item| Ok(Topic::parse(item.topic)?)).collect()
+    topics.into_iter().take(MAX_TOPICS).map(|one| Ok(Topic::parse(one.topic)?)).collect()
 }
 
 /// The first page of each. One that cannot be read does not keep the others from it.
