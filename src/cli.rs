@@ -30,7 +30,10 @@ pub struct Cli {
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Run the whole store in one process on this machine
-    #[command(after_help = "Example:\n  bazar up\n  bazar up --replicas 2 --frontends 2 --data /tmp/shop")]
+    #[command(
+        after_help = "Example:\n  bazar up\n  bazar up --replicas 2 --frontends 2 --data /tmp/shop\n  \
+                            bazar up --demo --replicas 2 --frontends 2"
+    )]
     Up(UpArgs),
     /// Run a frontend: the public entry, with the cache
     #[command(after_help = "Example:\n  bazar frontend --master http://127.0.0.1:3000 \
@@ -89,6 +92,14 @@ pub enum Command {
                             Examples:\n  bazar openapi > bazar.json\n  bazar openapi | jq -r '.paths | keys[]'"
     )]
     Openapi,
+    /// Run a program that ends with the process that started this one
+    #[command(hide = true)]
+    Leashed {
+        parent: u32,
+        program: PathBuf,
+        #[arg(last = true)]
+        args: Vec<std::ffi::OsString>,
+    },
     /// Print a completion script for a shell
     #[command(after_help = "Example:\n  bazar completions bash > /etc/bash_completion.d/bazar")]
     Completions {
@@ -239,6 +250,10 @@ pub struct UpArgs {
     /// only: ttl, delete-then-write, write-then-delete or none. ANSWERS MAY BE STALE [default: the protocol]
     #[arg(long, value_name = "RECIPE", env = "BAZAR_UNSAFE_COHERENCE")]
     pub unsafe_coherence: Option<String>,
+    /// Run the roles as processes of their own, with buttons on the dashboard to kill, pause and cut them off;
+    /// the frontends get the ports behind --listen, which is on the loopback
+    #[arg(long, env = "BAZAR_DEMO")]
+    pub demo: bool,
     #[command(flatten)]
     pub admin: AdminArgs,
     #[command(flatten)]
@@ -438,6 +453,9 @@ mod tests {
         for (name, command) in commands.chain(below) {
             let of_it =
                 |commands: &str| commands.contains(&format!("`{name}`")) || commands.starts_with("all roles");
+            if command.is_hide_set() {
+                continue;
+            }
             assert!(listed.iter().any(|(commands, _)| commands.contains(&format!("`{name}`"))), "{name}");
             for flag in command.get_arguments().filter_map(clap::Arg::get_long) {
                 let flag = format!("--{flag}");

@@ -18,7 +18,7 @@ use crate::intake::Format;
 use crate::recipe::Recipe;
 use crate::telemetry::LogFormat;
 use crate::token::{AdminToken, InternalToken};
-use crate::{export, frontend, handover, import, order, up, verify};
+use crate::{demo, export, frontend, handover, import, order, up, verify};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -80,13 +80,23 @@ pub fn up(args: UpArgs) -> Result<Checked<up::Config>, Mistakes> {
         workers: cores(),
     };
     if config.unsafe_coherence.is_some() {
-        check.loopback("--listen", config.listen);
+        check.loopback("--listen", config.listen, "--unsafe-coherence");
     }
-    if config.listen.port() != 0 && usize::from(config.listen.port()) + config.frontends > 65_536 {
+    if args.demo {
+        check.loopback("--listen", config.listen, "--demo");
+    }
+    // With --demo the frontends get the ports behind it.
+    let ports = config.frontends + usize::from(args.demo);
+    if config.listen.port() != 0 && usize::from(config.listen.port()) + ports > 65_536 {
         check.mistake("--listen: there are not enough ports behind it for all frontends");
     }
     let token = shared.unwrap_or_else(InternalToken::random);
     check.done(config, Some(token), &args.common)
+}
+
+pub fn demo(args: UpArgs) -> Result<Checked<demo::Config>, Mistakes> {
+    let Checked { config: store, token, log_format } = up(args)?;
+    Ok(Checked { config: demo::Config { store, log_format }, token, log_format })
 }
 
 pub fn frontend(args: FrontendArgs) -> Result<Checked<frontend::Config>, Mistakes> {
@@ -110,8 +120,8 @@ pub fn frontend(args: FrontendArgs) -> Result<Checked<frontend::Config>, Mistake
         workers: cores(),
     };
     if config.unsafe_coherence.is_some() {
-        check.loopback("--listen", config.listen);
-        check.loopback("--internal-listen", config.internal_listen);
+        check.loopback("--listen", config.listen, "--unsafe-coherence");
+        check.loopback("--internal-listen", config.internal_listen, "--unsafe-coherence");
     }
     check.done(config, token, &args.common)
 }
@@ -162,7 +172,7 @@ pub fn catalog(args: CatalogArgs) -> Result<Checked<catalog::Config>, Mistakes> 
     };
     let unsafe_coherence = check.recipe(args.unsafe_coherence.as_deref());
     if unsafe_coherence.is_some() {
-        check.loopback("--listen", listen);
+        check.loopback("--listen", listen, "--unsafe-coherence");
     }
     let token = check.required_token(&args.common);
     let data = args.data.unwrap_or_default();
@@ -368,12 +378,11 @@ impl Check {
         self.or_note(checked, None)
     }
 
-    /// A store that may give stale answers is nobody's but this machine's.
-    fn loopback(&mut self, flag: &str, addr: SocketAddr) {
+    /// A store that may give stale answers, or that anybody may break, is nobody's but this machine's.
+    fn loopback(&mut self, flag: &str, addr: SocketAddr, because: &str) {
         if !addr.ip().is_loopback() {
             self.mistake(format!(
-                "{flag}: with --unsafe-coherence the address must be a loopback one such as 127.0.0.1, and {addr} \
-                 is not"
+                "{flag}: with {because} the address must be a loopback one such as 127.0.0.1, and {addr} is not"
             ));
         }
     }

@@ -4,6 +4,7 @@
 //!
 //! ```text
 //! cli, config, up              what the user typed, checked; the whole store in one process
+//! demo                         the whole store in processes of their own, to be broken
 //! terminal, load               the store from outside: a customer's commands, the load generator; shopper: what
 //!                              both speak to it through
 //! import, export, generate     a keeper's commands; access: how they find the store of `up`
@@ -30,6 +31,7 @@ pub mod clock;
 pub mod coherence;
 pub mod config;
 pub mod dashboard;
+pub mod demo;
 pub mod domain;
 pub mod export;
 pub mod frontend;

@@ -4,6 +4,7 @@ use bazar::catalog::CatalogError;
 use bazar::cli::{CatalogArgs, CatalogCommand, Cli, Command};
 use bazar::client::BaseUrl;
 use bazar::config::{self, Checked, Mistakes};
+use bazar::demo::{DemoError, leash};
 use bazar::generate;
 use bazar::load;
 use bazar::server;
@@ -28,6 +29,10 @@ type Outcome = Result<(), Box<dyn Error>>;
 
 fn main() -> ExitCode {
     match Cli::parse().command {
+        Command::Up(args) if args.demo => start(config::demo(args), async |config, token, stop| {
+            let app = config.build(token).await?;
+            Ok(app.run(stop, |addrs| ready("up", addrs)).await?)
+        }),
         Command::Up(args) => start(config::up(args), async |config, token, stop| {
             let app = config.build(token).await?;
             let addrs = app.addrs();
@@ -75,6 +80,7 @@ fn main() -> ExitCode {
             exit_code(actix_web::rt::System::new().block_on(bazar::client::healthcheck(&url)))
         }
         Command::Openapi => exit_code(print(&bazar::frontend::description())),
+        Command::Leashed { parent, program, args } => exit_code(leash::run(parent, program, args)),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "bazar", &mut std::io::stdout());
             ExitCode::SUCCESS
@@ -162,8 +168,10 @@ fn exit_code(outcome: Outcome) -> ExitCode {
                 Some(UpError::Catalog(error)) => Some(error),
                 _ => None,
             });
+            let of_demo = error.downcast_ref::<DemoError>();
             match of_catalog {
                 Some(CatalogError::Refused(_)) => ExitCode::from(2),
+                _ if of_demo.is_some_and(DemoError::is_refusal) => ExitCode::from(2),
                 _ => ExitCode::FAILURE,
             }
         }

@@ -14,6 +14,7 @@ use crate::wire::Problem;
 use crate::wire::public::DEFAULT_LIMIT;
 use futures_util::StreamExt;
 use futures_util::stream;
+use std::fmt;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::watch;
@@ -52,6 +53,19 @@ impl Warm {
         match topics.len() <= MAX_TOPICS {
             true => Ok(Self::Topics(topics)),
             false => Err(format!("at most {MAX_TOPICS} topics can be named")),
+        }
+    }
+}
+
+/// As [`parse`](Warm::parse) reads it.
+impl fmt::Display for Warm {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::All => f.write_str("all"),
+            Self::Topics(topics) => {
+                let names: Vec<&str> = topics.iter().map(Topic::as_str).collect();
+                f.write_str(&names.join(","))
+            }
         }
     }
 }
@@ -135,7 +149,10 @@ mod tests {
         let topic = |text: &str| Topic::parse(text).unwrap();
         assert_eq!(Warm::parse("all"), Ok(Warm::All));
         let named = Warm::Topics(vec![topic("education"), topic("science fiction")]);
-        assert_eq!(Warm::parse("education, science fiction"), Ok(named));
+        assert_eq!(Warm::parse("education, science fiction"), Ok(named.clone()));
+        for warm in [Warm::All, named] {
+            assert_eq!(Warm::parse(&warm.to_string()), Ok(warm));
+        }
         for wrong in ["", "education,,fiction", &"x".repeat(10_000), &vec!["x"; MAX_TOPICS + 1].join(",")] {
             assert!(Warm::parse(wrong).is_err(), "{wrong}");
         }

@@ -8,8 +8,10 @@
 //! 3. A purchase sells from at most the stock that was known before it was sent.
 //! 4. At the end at least as many copies are gone as purchases were acknowledged for.
 //!
-//! 1, 3 and 4 hold while nobody restocks, and are left out with `--allow-restock`. An answer that says of
-//! itself that it may be stale promises nothing. Who else buys meanwhile changes nothing of all that.
+//! 1, 3 and 4 hold while nobody restocks, and are left out with `--allow-restock`. If only we restock ourselves
+//! they go on holding: what was known before a delivery was sent may be exceeded by it from then on, and what is
+//! seen before it is known to be done may be from before it. An answer that says of itself that it may be stale
+//! promises nothing. Who else buys meanwhile changes nothing of all that.
 //!
 //! Memory: for each book what held at the place of the oldest request under way, and since.
 
@@ -22,6 +24,10 @@ use std::fmt;
 /// What is remembered of one book while a request is under way. A request that is older than that is not
 /// judged, and counted.
 const MAX_FACTS: usize = 1024;
+
+/// Deliveries of one book that are remembered, which are those whose outcome is not known; with more of them it
+/// gets no other.
+const MAX_DELIVERIES: usize = 64;
 
 /// The place of a request among all events.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -52,6 +58,8 @@ struct Fact {
     since: u64,
     /// There are at most so many.
     stock: Stock,
+    /// So many of them may have been delivered since.
+    delivered: u32,
     by: Proof,
     /// That of the last purchase of it that was acknowledged.
     version: Option<PublicVersion>,
@@ -64,6 +72,18 @@ struct Known {
     facts: VecDeque<Fact>,
     /// Of acknowledged purchases.
     copies: u64,
+    deliveries: Vec<Delivery>,
+    /// Copies of all of them.
+    delivered: u64,
+}
+
+/// Copies that we have put on the shelf, or tried to.
+#[derive(Debug)]
+struct Delivery {
+    sent: Sent,
+    copies: u32,
+    /// When it was known to be done.
+    done: Option<u64>,
 }
 
 /// Counts of what was judged.
@@ -90,8 +110,9 @@ pub struct Checker {
 impl Checker {
     pub fn new(books: &[shelf::Book], allow_restock: bool) -> Self {
         let known = |book: &shelf::Book| {
-            let start = Fact { since: 0, stock: book.stock, by: Proof::Start, version: None };
-            (book.id, Known { at_start: book.stock, facts: VecDeque::from([start]), copies: 0 })
+            let start = Fact { since: 0, stock: book.stock, delivered: 0, by: Proof::Start, version: None };
+            let (facts, deliveries) = (VecDeque::from([start]), Vec::new());
+            (book.id, Known { at_start: book.stock, facts, copies: 0, deliveries, delivered: 0 })
         };
         Self {
             allow_restock,
@@ -167,7 +188,7 @@ impl Checker {
                  {version} (from {by})"
             ));
         }
-        self.learn(book, stock, Proof::Read, None);
+        self.learn(sent, book, stock, Proof::Read, None);
     }
 
     /// A purchase of `copies` of `book` was acknowledged with `receipt`.
@@ -201,13 +222,45 @@ impl Checker {
             Some(_) => {}
             None => self.judged.unjudged += 1,
         }
-        self.learn(book, receipt.remaining, Proof::Purchase, Some(receipt.version));
+        self.learn(sent, book, receipt.remaining, Proof::Purchase, Some(receipt.version));
     }
 
     /// A purchase of one copy was refused because there is none.
     pub fn sold_out(&mut self, sent: Sent, book: BookId) {
         self.under_way.remove(&sent);
-        self.learn(book, Stock::ZERO, Proof::SoldOut, None);
+        self.learn(sent, book, Stock::ZERO, Proof::SoldOut, None);
+    }
+
+    /// The books of which hardly any copy can be left, as far as is known.
+    pub fn scarce(&self, few: u32) -> Vec<BookId> {
+        let scarce =
+            |known: &Known| known.newest().stock.get() <= few && known.deliveries.len() < MAX_DELIVERIES;
+        self.books.iter().filter(|(_, known)| scarce(known)).map(|(&book, _)| book).collect()
+    }
+
+    /// `copies` of `book` are about to be put on the shelf, by us and at most once.
+    pub fn delivering(&mut self, book: BookId, copies: u32) -> Sent {
+        self.now += 1;
+        let sent = Sent(self.now);
+        let oldest = self.under_way.first().copied().unwrap_or(sent);
+        if let Some(known) = self.books.get_mut(&book) {
+            known.deliveries.retain(|delivery| delivery.done.is_none_or(|done| done > oldest.0));
+            known.deliveries.push(Delivery { sent, copies, done: None });
+            known.delivered += u64::from(copies);
+            for fact in &mut known.facts {
+                fact.exceeded_by(copies);
+            }
+        }
+        sent
+    }
+
+    /// They are there.
+    pub fn delivered(&mut self, sent: Sent, book: BookId) {
+        self.now += 1;
+        let deliveries = self.books.get_mut(&book).map(|known| &mut known.deliveries);
+        if let Some(delivery) = deliveries.into_iter().flatten().find(|delivery| delivery.sent == sent) {
+            delivery.done = Some(self.now);
+        }
     }
 
     /// An acknowledged order, looked up, is not what it was; `found` says what it is.
@@ -226,29 +279,36 @@ impl Checker {
     /// The stock of `book` after everything.
     pub fn left(&mut self, book: BookId, stock: Stock) {
         let Some(known) = self.books.get(&book).filter(|_| !self.allow_restock) else { return };
-        let (start, copies) = (known.at_start.get(), known.copies);
-        let gone = u64::from(start.saturating_sub(stock.get()));
+        let (start, copies, delivered) = (known.at_start.get(), known.copies, known.delivered);
+        let gone = (u64::from(start) + delivered).saturating_sub(u64::from(stock.get()));
         if gone < copies {
+            let delivered =
+                if delivered > 0 { format!(" with {delivered} delivered") } else { String::new() };
             self.violated(format!(
-                "book {book}: purchases of {copies} copies were acknowledged, but its stock went from {start} to {} \
-                 only",
+                "book {book}: purchases of {copies} copies were acknowledged, but its stock went from {start} to \
+                 {}{delivered} only",
                 stock.get()
             ));
         }
     }
 
-    fn learn(&mut self, book: BookId, stock: Stock, by: Proof, version: Option<PublicVersion>) {
+    fn learn(&mut self, sent: Sent, book: BookId, stock: Stock, by: Proof, version: Option<PublicVersion>) {
         self.now += 1;
         let oldest = self.under_way.first().copied();
         let Some(known) = self.books.get_mut(&book) else { return };
-        let Fact { stock: least, by: by_before, version: before, .. } = *known.newest();
-        let later = version.filter(|&version| before.is_none_or(|before| reached(version) > reached(before)));
-        let lower = stock < least || (stock == least && matches!(by, Proof::Purchase));
-        if !lower && later.is_none() {
+        let before = *known.newest();
+        let later = version
+            .filter(|&version| before.version.is_none_or(|before| reached(version) > reached(before)))
+            .or(before.version);
+        let mut seen = Fact { since: self.now, stock, delivered: 0, by, version: later };
+        seen.exceeded_by(known.expected(sent));
+        let lower =
+            seen.stock < before.stock || (seen.stock == before.stock && matches!(by, Proof::Purchase));
+        if !lower && later == before.version {
             return;
         }
-        let (stock, by) = if lower { (stock, by) } else { (least, by_before) };
-        known.facts.push_back(Fact { since: self.now, stock, by, version: later.or(before) });
+        let fact = if lower { seen } else { Fact { since: self.now, version: later, ..before } };
+        known.facts.push_back(fact);
         known.forget(oldest);
     }
 
@@ -269,6 +329,12 @@ impl Known {
         self.facts.iter().rev().find(|fact| fact.since <= sent.0)
     }
 
+    /// The copies that may have come behind the answer to a request.
+    fn expected(&self, sent: Sent) -> u32 {
+        let open = |delivery: &&Delivery| delivery.done.is_none_or(|done| done > sent.0);
+        self.deliveries.iter().filter(open).map(|delivery| delivery.copies).sum()
+    }
+
     /// Keeps what held when the oldest request under way was sent, and what came since.
     fn forget(&mut self, oldest: Option<Sent>) {
         let needless = |next: &Fact| oldest.is_none_or(|oldest| next.since <= oldest.0);
@@ -279,8 +345,21 @@ impl Known {
 }
 
 impl Fact {
+    /// There may be `copies` more.
+    fn exceeded_by(&mut self, copies: u32) {
+        self.stock = self.stock.restock(copies).unwrap_or(Stock::MAX);
+        self.delivered += copies;
+    }
+
     fn in_words(&self) -> String {
-        let stock = self.stock.get();
+        match self.delivered {
+            0 => self.seen_in_words(),
+            more => format!("{} (and at most {more} copies delivered)", self.seen_in_words()),
+        }
+    }
+
+    fn seen_in_words(&self) -> String {
+        let stock = self.stock.get().saturating_sub(self.delivered);
         match (self.by, self.version) {
             (Proof::Start, _) => format!("when there were {stock} at the start"),
             (Proof::Read, _) => format!("after a read had shown {stock}"),
@@ -431,6 +510,65 @@ mod tests {
         let history = [Send('a'), Send('b'), Bought('a', 14, 2), Bought('b', 14, 2), Left(14)];
         let (violations, first) = judge(&history, false);
         assert!(violations == 1 && first.contains("went from 15 to 14 only"), "{first}");
+    }
+
+    #[test]
+    fn what_we_deliver_ourselves_may_be_shown_from_when_it_was_sent_and_no_more_than_that() {
+        let mut checker = checker(false);
+        let look = |checker: &mut Checker, sent: Sent, count: i64| {
+            checker.read(sent, shown(2), [(book(9), stock(count))]);
+            checker.judged().violations
+        };
+        let early = checker.sent();
+        let delivery = checker.delivering(book(9), 5);
+        // Sent before it, answered behind it.
+        assert_eq!(look(&mut checker, early, 20), 0);
+        // One that was under way before it was known to be done may be from before it.
+        let between = checker.sent();
+        checker.delivered(delivery, book(9));
+        let late = checker.sent();
+        assert_eq!(look(&mut checker, between, 15), 0);
+        assert_eq!(look(&mut checker, late, 20), 0);
+        let sent = checker.sent();
+        assert_eq!(look(&mut checker, sent, 19), 0);
+        let sent = checker.sent();
+        assert_eq!(look(&mut checker, sent, 20), 1);
+        assert!(
+            checker.first().unwrap().contains("after a read had shown 19, showed 20"),
+            "{:?}",
+            checker.first()
+        );
+        // One whose outcome is not known is allowed for, once.
+        checker.delivering(book(9), 1);
+        let sent = checker.sent();
+        assert_eq!(look(&mut checker, sent, 20), 1);
+        let sent = checker.sent();
+        assert_eq!(look(&mut checker, sent, 22), 2);
+    }
+
+    #[test]
+    fn at_the_end_deliveries_count_as_stock_that_was_there() {
+        let mut checker = checker(false);
+        let delivery = checker.delivering(book(9), 5);
+        checker.delivered(delivery, book(9));
+        let sent = checker.sent();
+        checker.bought(sent, book(9), 1, &receipt(19, 2));
+        checker.left(book(9), stock(19));
+        assert_eq!(checker.judged().violations, 0);
+        checker.left(book(9), stock(20));
+        assert!(
+            checker.first().unwrap().contains("from 15 to 20 with 5 delivered only"),
+            "{:?}",
+            checker.first()
+        );
+    }
+
+    #[test]
+    fn a_book_is_scarce_until_more_copies_are_on_their_way() {
+        let mut checker = checker(false);
+        assert_eq!(checker.scarce(12), [book(10)]);
+        checker.delivering(book(10), 5);
+        assert_eq!(checker.scarce(12), []);
     }
 
     #[test]

@@ -10,12 +10,14 @@
 //! | `orders` | which orders are looked up at the end |
 //! | `tally` | counts and latency histograms |
 //! | `live`, `report` | what people see meanwhile and at the end |
+//! | `company` | instead of people: a program that watches, and keeps the shelf filled |
 //!
 //! Invariants: one thread, so that the order in which things are noted is the order in which they were
 //! seen; memory does not grow with the duration (histograms, a bounded sample of orders, a bounded past
 //! for each book); nothing is waited for without a deadline.
 
 mod checker;
+mod company;
 mod draw;
 mod live;
 mod orders;
@@ -40,6 +42,7 @@ use std::time::Duration;
 use tally::Tally;
 use worker::Worker;
 
+pub use company::{Company, Progress, Supply};
 pub use report::Report;
 
 /// The longest that one attempt is waited for: longer than the store takes for any answer.
@@ -92,12 +95,33 @@ struct Bench {
 }
 
 impl Config {
-    /// Loads the store until the time is over or `stop`, then looks its orders up.
+    /// Loads the store until the time is over or `stop`, then looks its orders up. People see how it goes.
     pub async fn run(self, stop: Shutdown) -> Result<Report, LoadError> {
+        let bench = self.prepare().await?;
+        let live = actix_web::rt::spawn(live::show(bench.clone()));
+        bench.load(stop).await?;
+        live.abort();
+        live::clear();
+        let proof = orders::look_up(&bench).await;
+        Ok(Report::new(&bench, &proof))
+    }
+
+    /// The same in the company of a program.
+    pub async fn run_in_company(self, stop: Shutdown, company: Company) -> Result<Report, LoadError> {
+        let bench = self.prepare().await?;
+        let accompanied = actix_web::rt::spawn(company::keep(bench.clone(), company.clone()));
+        bench.load(stop).await?;
+        accompanied.abort();
+        let proof = orders::look_up(&bench).await;
+        company.progress.send_modify(|progress| progress.end(&bench, &proof));
+        Ok(Report::new(&bench, &proof))
+    }
+
+    async fn prepare(self) -> Result<Rc<Bench>, LoadError> {
         let mut first = Connection::new(self.stores[0].clone(), DEADLINE);
         let mut rng = SmallRng::seed_from_u64(self.seed);
         let shelf = Shelf::discover(&mut first, &mut rng).await?;
-        let bench = Rc::new(Bench {
+        Ok(Rc::new(Bench {
             checker: RefCell::new(Checker::new(&shelf.books, self.allow_restock)),
             draw: RefCell::new(Draw::new(&shelf, &self, rng)),
             pace: Pace::new(self.rate, self.warm_up, self.duration),
@@ -105,12 +129,17 @@ impl Config {
             orders: RefCell::new(Sample::new(self.seed)),
             shelf,
             config: self,
-        });
+        }))
+    }
+}
+
+impl Bench {
+    /// Sends what is due until the time is over or `stop`.
+    async fn load(self: &Rc<Self>, stop: Shutdown) -> Result<(), LoadError> {
         let mut workers = Vec::new();
-        for number in 0..bench.config.connections {
-            workers.push(actix_web::rt::spawn(Worker::new(bench.clone(), number)?.run()));
+        for number in 0..self.config.connections {
+            workers.push(actix_web::rt::spawn(Worker::new(self.clone(), number)?.run()));
         }
-        let live = actix_web::rt::spawn(live::show(bench.clone()));
         let on_time = async {
             for worker in workers {
                 // A worker that panicked has said so on standard error.
@@ -121,14 +150,11 @@ impl Config {
         tokio::select! {
             () = &mut on_time => {}
             () = stop.cancelled() => {
-                bench.pace.stop_now();
+                self.pace.stop_now();
                 on_time.await;
             }
         }
-        live.abort();
-        live::clear();
-        worker::count_unsent(&bench);
-        let proof = orders::look_up(&bench).await;
-        Ok(Report::new(&bench, &proof))
+        worker::count_unsent(self);
+        Ok(())
     }
 }

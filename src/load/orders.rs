@@ -39,6 +39,12 @@ impl Sample {
         Self { kept: Vec::new(), acknowledged: 0, rng: SmallRng::seed_from_u64(seed) }
     }
 
+    /// Any of those that are kept.
+    pub fn any(&mut self) -> Option<PurchaseRead> {
+        let place = (!self.kept.is_empty()).then(|| self.rng.random_range(0..self.kept.len()))?;
+        self.kept.get(place).copied()
+    }
+
     pub fn add(&mut self, receipt: PurchaseRead) {
         self.acknowledged += 1;
         if self.kept.len() < MAX_ORDERS {
@@ -100,6 +106,11 @@ pub async fn look_up(bench: &Rc<Bench>) -> Proof {
         let _ = task.await;
     }
     *proof.borrow()
+}
+
+/// Looks one order up. Whether it was answered.
+pub async fn look_up_one(bench: &Bench, store: &mut Connection, receipt: PurchaseRead) -> bool {
+    judge(bench, store, &Wanted::Order(receipt)).await
 }
 
 /// Whether it was answered.

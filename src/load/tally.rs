@@ -79,6 +79,9 @@ pub struct Lately {
     pub hits: u64,
     pub bought: u64,
     pub latencies: Latencies,
+    /// The longest that one took.
+    pub slowest_read: Duration,
+    pub slowest_purchase: Duration,
     /// Since the start.
     pub errors: u64,
 }
@@ -97,7 +100,15 @@ impl Tally {
             repeated: 0,
             errors: BTreeMap::new(),
             unsent: 0,
-            lately: Lately { reads: 0, hits: 0, bought: 0, latencies: Latencies::new(), errors: 0 },
+            lately: Lately {
+                reads: 0,
+                hits: 0,
+                bought: 0,
+                latencies: Latencies::new(),
+                slowest_read: Duration::ZERO,
+                slowest_purchase: Duration::ZERO,
+                errors: 0,
+            },
         }
     }
 
@@ -110,8 +121,19 @@ impl Tally {
 }
 
 impl Lately {
+    pub fn read(&mut self, latency: Duration) {
+        self.latencies.record(latency);
+        self.slowest_read = self.slowest_read.max(latency);
+    }
+
+    pub fn purchase(&mut self, latency: Duration) {
+        self.latencies.record(latency);
+        self.slowest_purchase = self.slowest_purchase.max(latency);
+    }
+
     pub fn clear(&mut self) {
         (self.reads, self.hits, self.bought) = (0, 0, 0);
+        (self.slowest_read, self.slowest_purchase) = (Duration::ZERO, Duration::ZERO);
         self.latencies.clear();
     }
 }

@@ -133,7 +133,7 @@ impl Worker {
                 return false;
             }
         }
-        tally.lately.latencies.record(latency);
+        tally.lately.purchase(latency);
         if measured {
             tally.purchases.record(latency);
         }
@@ -173,7 +173,7 @@ fn draw(bench: &Bench) -> Next {
 fn count_read(tally: &mut super::tally::Tally, cache: Cache, latency: Duration, measured: bool) {
     tally.lately.reads += 1;
     tally.lately.hits += u64::from(cache == Cache::Hit);
-    tally.lately.latencies.record(latency);
+    tally.lately.read(latency);
     if !measured {
         return;
     }

@@ -9,6 +9,7 @@ mod balance;
 mod command_line;
 mod crash;
 mod dashboard;
+mod demo;
 mod desk;
 mod disk;
 mod edits;
