@@ -110,6 +110,10 @@ impl AdminToken {
         self.0.is(given.as_bytes())
     }
 
+    pub fn as_str(&self) -> &str {
+        &self.0.0
+    }
+
     pub fn is_internal(&self, token: &InternalToken) -> bool {
         self.is(token.as_str())
     }

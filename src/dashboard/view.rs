@@ -423,15 +423,26 @@ fn position(role: &Role) -> Option<Version> {
 
 /// Where customers find a frontend, and peers everybody else.
 fn address(known: &Known, role: Option<&Role>) -> String {
-    let internal = known.urls.first().map(BaseUrl::authority).unwrap_or_default();
-    let Some(Role::Frontend(frontend)) = role else { return internal };
-    match frontend.listen.parse::<SocketAddr>() {
-        // It listens on all its addresses; one of them is that under which it was met.
-        Ok(listen) if listen.ip().is_unspecified() => {
-            let host = internal.rsplit_once(':').map_or(internal.as_str(), |(host, _)| host);
+    let listen = match role {
+        Some(Role::Frontend(frontend)) => frontend.listen.parse().ok(),
+        _ => None,
+    };
+    let met: Vec<String> = known.urls.iter().map(BaseUrl::authority).collect();
+    shown_address(&met, listen)
+}
+
+/// `met`: host and port, under all of which it was met. `listen`: where it listens for customers.
+fn shown_address(met: &[String], listen: Option<SocketAddr>) -> String {
+    let first = met.first().cloned().unwrap_or_default();
+    match listen {
+        // It listens on all its addresses: on that by which others reach it, too.
+        Some(listen) if listen.ip().is_unspecified() => {
+            let others = met.iter().find(|met| !met.starts_with("127.")).unwrap_or(&first);
+            let host = others.rsplit_once(':').map_or(others.as_str(), |(host, _)| host);
             format!("{host}:{}", listen.port())
         }
-        _ => frontend.listen.clone(),
+        Some(listen) => listen.to_string(),
+        None => first,
     }
 }
 
@@ -538,6 +549,16 @@ mod tests {
             view.links.iter().filter(|link| !link.well).map(|link| (link.kind, link.to.as_str())).collect();
         assert_eq!(broken, [(LinkKind::Reads, "catalog-2")]);
         assert_eq!(view.summary, ["Frontend 1 has taken replica 1 out of the balance."]);
+    }
+
+    #[test]
+    fn a_frontend_is_shown_where_customers_find_it() {
+        let met = ["127.0.0.1:3105".to_owned(), "10.0.0.7:3105".to_owned()];
+        let shown = |met: &[String], listen: &str| shown_address(met, listen.parse().ok());
+        assert_eq!(shown(&met, "0.0.0.0:3005"), "10.0.0.7:3005");
+        assert_eq!(shown(&met[..1], "0.0.0.0:3005"), "127.0.0.1:3005");
+        assert_eq!(shown(&met, "127.0.0.1:8083"), "127.0.0.1:8083");
+        assert_eq!(shown(&met, "none"), "127.0.0.1:3105");
     }
 
     #[test]

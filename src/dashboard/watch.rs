@@ -9,12 +9,12 @@ use super::plot::History;
 use super::problems::happenings;
 use super::view::View;
 use super::{Controls, Surroundings};
-use crate::client::{BaseUrl, Peer};
+use crate::client::{BaseUrl, CallError, Peer};
 use crate::clock;
 use crate::member::Member;
 use crate::server::event;
 use crate::shutdown::Shutdown;
-use crate::wire::status::STATUS;
+use crate::wire::status::{STATUS, Status};
 use bytes::Bytes;
 use futures_util::future::join_all;
 use futures_util::stream::{self, Stream};
@@ -166,7 +166,7 @@ impl Inner {
         nodes.forget(Instant::now());
     }
 
-    async fn ask_one(&self, url: &BaseUrl) -> Result<crate::wire::status::Status, crate::client::CallError> {
+    async fn ask_one(&self, url: &BaseUrl) -> Result<Status, CallError> {
         Peer::new(url.clone(), &self.member).get(STATUS, "dashboard", ASK_DEADLINE).await
     }
 

@@ -140,6 +140,9 @@ impl Planner<'_> {
                 if let Some(url) = self.redis_url(place, redis)? {
                     env.push(("BAZAR_REDIS", url));
                 }
+                if let Some(admin) = &self.config.admin {
+                    env.push(("BAZAR_ADMIN_TOKEN", admin.as_str().to_owned()));
+                }
             }
         }
         if let (Some(recipe), false) = (self.config.unsafe_coherence, matches!(place, Place::Order(_))) {

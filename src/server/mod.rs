@@ -165,33 +165,36 @@ impl ResponseError for ApiError {
     }
 }
 
-/// A resource with one method; every other one is a 405 that names it.
-pub fn resource(path: &str, method: &'static str, route: Route) -> Resource {
-    // No name of a method of ours is refused.
-    let method = Method::from_bytes(method.as_bytes()).unwrap_or_default();
-    resource_of(path, [(method, route)])
+/// A resource with these methods, of which `route` is the first; every other one is a 405 that names them. Where
+/// there is `GET`, `HEAD` asks for the same without its body: the door below the router sees to that.
+pub fn resource(path: &str, methods: &'static str, route: Route) -> Resource {
+    web::resource(path).route(route).default_service(not_allowed(methods.split(", ")))
 }
 
-/// A resource with these methods; every other one is a 405 that names them. Where there is `GET`, `HEAD` asks
-/// for the same without its body: the door below the router sees to that.
+/// The same of any number of routes.
 pub fn resource_of(path: &str, routes: impl IntoIterator<Item = (Method, Route)>) -> Resource {
     let mut allowed = Vec::new();
     let mut resource = web::resource(path);
     for (method, route) in routes {
         allowed.push(method.to_string());
-        if method == Method::GET {
-            allowed.push(Method::HEAD.to_string());
-        }
         resource = resource.route(route.method(method));
     }
-    let allow = HeaderValue::from_str(&allowed.join(", ")).ok();
-    resource.default_service(web::to(move || {
+    resource.default_service(not_allowed(allowed.iter().map(String::as_str)))
+}
+
+fn not_allowed<'a>(methods: impl Iterator<Item = &'a str>) -> Route {
+    let with_head = methods.flat_map(|method| match method {
+        "GET" => vec!["GET", "HEAD"],
+        other => vec![other],
+    });
+    let allow = HeaderValue::from_str(&with_head.collect::<Vec<_>>().join(", ")).ok();
+    web::to(move || {
         let mut answer = ApiError::from(ErrorCode::MethodNotAllowed).error_response();
         if let Some(allow) = allow.clone() {
             answer.headers_mut().insert(header::ALLOW, allow);
         }
         std::future::ready(answer)
-    }))
+    })
 }
 
 async fn not_found() -> HttpResponse {

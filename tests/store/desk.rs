@@ -67,6 +67,10 @@ fn a_keeper_edits_in_a_browser_meets_a_conflict_and_sees_everything_at_once() {
     browser.double_click("form[action='/admin/books/9/restock'] button");
     browser.wait_for_text(".stock", "20 in stock");
     assert_eq!(customer.info(9).ok().stock(9), 20, "a double click delivers once");
+    browser.click("a[href='/books/9']");
+    browser.wait_for_text("[data-book='9']", "20 in stock");
+    browser.wait_for_text("h1", "Ours");
+    browser.goto(&format!("{}/admin", cluster.frontends[0].url()));
 
     browser.click("a[href='/admin/books/new']");
     for (field, text) in

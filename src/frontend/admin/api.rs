@@ -8,7 +8,7 @@ use super::{Admin, TakenIn};
 use crate::domain::{Book, BookId, BookTag, Edit, GuardedEdit, IdempotencyKey, Version};
 use crate::frontend::routes::is_json;
 use crate::intake::{Format, Rules};
-use crate::server::{ApiError, read_body, read_query, request_id, resource};
+use crate::server::{ApiError, read_body, read_query, request_id, resource, resource_of};
 use crate::wire::admin::{
     Changes, Copies, ImportView, KeptBook, KeptBooks, OrdersView, RejectedLine, etag, parse_new_book,
 };
@@ -16,8 +16,8 @@ use crate::wire::public::{DEFAULT_LIMIT, MAX_LIMIT, OrderView};
 use crate::wire::{ErrorCode, Problem, headers};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
-use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
+use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
@@ -34,15 +34,18 @@ pub fn configure(config: &mut ServiceConfig) {
     config.service(
         web::scope(ROOT)
             .wrap(from_fn(require_admin))
-            .service(resource("/books", "GET, POST", web::get().to(books)).route(web::post().to(create)))
-            .service(resource("/books/{id}/restock", "POST", web::post().to(restock)))
-            .service(
-                resource("/books/{id}", "GET, PATCH, DELETE", web::get().to(book))
-                    .route(web::patch().to(change))
-                    .route(web::delete().to(delete)),
-            )
-            .service(resource("/orders", "GET", web::get().to(orders)))
-            .service(resource("/imports", "POST", web::post().to(import)))
+            .service(resource_of("/books", [(Method::GET, web::to(books)), (Method::POST, web::to(create))]))
+            .service(resource("/books/{id}/restock", "POST", web::to(restock)))
+            .service(resource_of(
+                "/books/{id}",
+                [
+                    (Method::GET, web::to(book)),
+                    (Method::PATCH, web::to(change)),
+                    (Method::DELETE, web::to(delete)),
+                ],
+            ))
+            .service(resource("/orders", "GET", web::to(orders)))
+            .service(resource("/imports", "POST", web::to(import)))
             .default_service(web::to(nothing)),
     );
 }

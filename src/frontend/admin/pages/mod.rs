@@ -18,10 +18,11 @@ mod import;
 mod orders;
 
 use crate::pages::{Asset, is_for_a_person};
-use crate::server::{ApiError, resource};
+use crate::server::{ApiError, resource, resource_of};
 use crate::wire::ErrorCode;
+use actix_web::http::Method;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{HttpRequest, HttpResponse, ResponseError};
+use actix_web::{HttpRequest, HttpResponse, Resource, ResponseError, Route};
 
 static STYLE: Asset = Asset::css("admin", include_str!("../assets/admin.css"));
 
@@ -29,28 +30,28 @@ pub fn configure(config: &mut ServiceConfig) {
     STYLE.configure(config);
     config.service(
         web::scope("/admin")
-            .service(resource("", "GET", web::get().to(books::list)))
-            .service(resource("/", "GET", web::get().to(books::list)))
-            .service(resource("/sign-in", "POST", web::post().to(desk::sign_in)))
-            .service(resource("/sign-out", "POST", web::post().to(desk::sign_out)))
-            .service(resource("/books", "POST", web::post().to(books::create)))
-            .service(resource("/books/new", "GET", web::get().to(books::new)))
-            .service(
-                resource("/books/{id}", "GET, POST", web::get().to(books::book))
-                    .route(web::post().to(books::save)),
-            )
-            .service(resource("/books/{id}/restock", "POST", web::post().to(books::restock)))
-            .service(
-                resource("/books/{id}/delete", "GET, POST", web::get().to(books::ask_to_delete))
-                    .route(web::post().to(books::delete)),
-            )
-            .service(resource("/orders", "GET", web::get().to(orders::list)))
-            .service(
-                resource("/import", "GET, POST", web::get().to(import::form))
-                    .route(web::post().to(import::import)),
-            )
+            .service(resource("", "GET", web::to(books::list)))
+            .service(resource("/", "GET", web::to(books::list)))
+            .service(resource("/sign-in", "POST", web::to(desk::sign_in)))
+            .service(resource("/sign-out", "POST", web::to(desk::sign_out)))
+            .service(resource("/books", "POST", web::to(books::create)))
+            .service(resource("/books/new", "GET", web::to(books::new)))
+            .service(shown_and_sent("/books/{id}", web::to(books::book), web::to(books::save)))
+            .service(resource("/books/{id}/restock", "POST", web::to(books::restock)))
+            .service(shown_and_sent(
+                "/books/{id}/delete",
+                web::to(books::ask_to_delete),
+                web::to(books::delete),
+            ))
+            .service(resource("/orders", "GET", web::to(orders::list)))
+            .service(shown_and_sent("/import", web::to(import::form), web::to(import::import)))
             .default_service(web::to(nothing)),
     );
+}
+
+/// A form, and where it goes.
+fn shown_and_sent(path: &str, show: Route, send: Route) -> Resource {
+    resource_of(path, [(Method::GET, show), (Method::POST, send)])
 }
 
 async fn nothing(request: HttpRequest) -> HttpResponse {
