@@ -12,6 +12,7 @@ use std::path::PathBuf;
 pub const SEARCH_TTL: &str = "3600s";
 pub const INFO_TTL: &str = "1800s";
 pub const CACHE_BYTES: &str = "64MiB";
+pub const BALANCE: &str = "round-robin";
 pub const LEASE: &str = "1000ms";
 pub const KEEP_ANSWERS: &str = "24h";
 pub const KEEP_REFUSALS: &str = "1h";
@@ -247,6 +248,15 @@ pub struct UpArgs {
     /// Redis as a second cache level (or BAZAR_REDIS_FILE) [default: none]
     #[arg(long, help_heading = SHAPE, value_name = "URL", env = "BAZAR_REDIS", hide_env_values = true)]
     pub redis: Option<String>,
+    /// How the next node is chosen among those that are well: round-robin (each in its turn),
+    /// least-connections (the one with the fewest calls under way) or p2c (the less busy of two that are
+    /// drawn)
+    #[arg(long, value_name = "POLICY", default_value = BALANCE, env = "BAZAR_BALANCE")]
+    pub balance: String,
+    /// What is read into the cache before the store says that it is ready: the first pages of these
+    /// topics, or all [default: nothing]
+    #[arg(long, value_name = "TOPIC[,...]|all", env = "BAZAR_WARM")]
+    pub warm: Option<String>,
     /// Whom a purchase waits for: sync (every replica in sync) or async (no replica)
     #[arg(long, help_heading = PURCHASES, value_name = "MODE", default_value = "sync", env = "BAZAR_ACK")]
     pub ack: String,
@@ -294,6 +304,15 @@ pub struct FrontendArgs {
     /// Redis as a second cache level (or BAZAR_REDIS_FILE) [default: none]
     #[arg(long, help_heading = CACHE, value_name = "URL", env = "BAZAR_REDIS", hide_env_values = true)]
     pub redis: Option<String>,
+    /// How the next node is chosen among those that are well: round-robin (each in its turn),
+    /// least-connections (the one with the fewest calls under way) or p2c (the less busy of two that are
+    /// drawn)
+    #[arg(long, value_name = "POLICY", default_value = BALANCE, env = "BAZAR_BALANCE")]
+    pub balance: String,
+    /// What is read into the cache before /readyz turns green: the first pages of these topics, or all
+    /// [default: nothing]
+    #[arg(long, value_name = "TOPIC[,...]|all", env = "BAZAR_WARM")]
+    pub warm: Option<String>,
     /// How long lists are kept
     #[arg(long, help_heading = CACHE, value_name = "TIME", default_value = SEARCH_TTL, env = "BAZAR_SEARCH_TTL")]
     pub search_ttl: String,

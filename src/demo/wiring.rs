@@ -129,6 +129,10 @@ impl Planner<'_> {
                 }
                 args.extend(flag("--order", self.all(place, (1..=orders).map(Place::Order))?));
                 args.extend(flag("--advertise", self.link(Some(Place::Master), place, INTERNAL)?));
+                args.extend(flag("--balance", self.config.balance.as_str()));
+                if let Some(warm) = &self.config.warm {
+                    args.extend(flag("--warm", warm));
+                }
                 args.extend(flag("--search-ttl", humantime::format_duration(self.config.search_ttl)));
                 args.extend(flag("--info-ttl", humantime::format_duration(self.config.info_ttl)));
                 args.extend(flag("--cache-bytes", self.config.cache_bytes));

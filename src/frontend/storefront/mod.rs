@@ -38,6 +38,8 @@ use actix_web::{Handler, Resource, Responder};
 use form::Seal;
 use std::sync::Arc;
 
+pub use stock::topics;
+
 static STYLE: Asset = Asset::css("shop", include_str!("shop.css"));
 static SCRIPT: Asset = Asset::js("shop", include_str!("shop.js"));
 
