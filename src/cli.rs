@@ -1,6 +1,7 @@
 //! What the user typed. Values are checked in [`config`](crate::config), so that all that is wrong with
 //! them is said at once.
 
+pub mod help;
 pub mod shopping;
 
 use clap::{Args, Parser, Subcommand};
@@ -11,16 +12,29 @@ use std::path::PathBuf;
 pub const SEARCH_TTL: &str = "3600s";
 pub const INFO_TTL: &str = "1800s";
 pub const CACHE_BYTES: &str = "64MiB";
+pub const BALANCE: &str = "round-robin";
 pub const LEASE: &str = "1000ms";
 pub const KEEP_ANSWERS: &str = "24h";
 pub const KEEP_REFUSALS: &str = "1h";
 
-/// A distributed bookstore whose reads come from a cache and are never stale.
+/// Parts of a long help.
+const SHAPE: &str = "What it is made of";
+const PURCHASES: &str = "Purchases";
+const NODES: &str = "Other nodes";
+const CACHE: &str = "Cache";
+const MASTER: &str = "Of a master";
+const REPLICA: &str = "Of a replica";
+const TEACHING: &str = "To compare and to teach";
+
+/// A distributed bookstore whose reads come from a cache and are never stale
 #[derive(Debug, Parser)]
 #[command(name = "bazar", version, max_term_width = 100, arg_required_else_help = true)]
-#[command(after_help = "Every flag can also be given as an environment variable: --search-ttl is \
-                        BAZAR_SEARCH_TTL.\nRUST_LOG chooses what is logged: RUST_LOG=bazar=debug shows \
-                        every cache decision.")]
+#[command(
+    after_help = "bazar COMMAND --help tells about a command, with examples. Every flag can also be given as an \
+                        environment variable: --search-ttl is BAZAR_SEARCH_TTL. RUST_LOG chooses what is logged: \
+                        RUST_LOG=bazar=debug shows every cache decision.\n\n\
+                        Example:\n  bazar up\n  bazar buy 9"
+)]
 pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
@@ -30,28 +44,29 @@ pub struct Cli {
 pub enum Command {
     /// Run the whole store in one process on this machine
     #[command(
-        after_help = "Example:\n  bazar up\n  bazar up --replicas 2 --frontends 2 --data /tmp/shop\n  \
+        after_help = "Examples:\n  bazar up\n  bazar up --replicas 2 --frontends 2 --data /var/lib/bazar\n  \
                             bazar up --demo --replicas 2 --frontends 2"
     )]
     Up(UpArgs),
     /// Run a frontend: the public entry, with the cache
-    #[command(after_help = "Example:\n  bazar frontend --master http://127.0.0.1:3000 \
-                            --replica http://127.0.0.1:3001 --order http://127.0.0.1:3006 \
+    #[command(after_help = "Example:\n  bazar frontend --master http://127.0.0.1:3000 \\\n    \
+                            --replica http://127.0.0.1:3001 --order http://127.0.0.1:3006 \\\n    \
                             --redis redis://127.0.0.1:6379")]
     Frontend(FrontendArgs),
     /// Run a catalog node: the write master or a read replica
-    #[command(after_help = "Example:\n  bazar catalog --master --data master-data\n  bazar catalog \
-                            --replica --data replica-data --listen 127.0.0.1:3001 --master-url \
-                            http://127.0.0.1:3000")]
+    #[command(after_help = "Examples:\n  bazar catalog --master --data master-data\n  \
+                            bazar catalog --replica --data replica-data --listen 127.0.0.1:3001 \\\n    \
+                            --master-url http://127.0.0.1:3000")]
     Catalog(CatalogArgs),
     /// Run an order node: stateless purchase processing
     #[command(after_help = "Example:\n  bazar order --master http://127.0.0.1:3000")]
     Order(OrderArgs),
-    /// Let the write master hand over to a replica: it seals its log for it and ends
+    /// Let the write master hand over to a replica
     #[command(
-        after_help = "The heir is then started with --master on its data, and the old master, if it is \
-                            to stay, with --replica.\n\nExample:\n  bazar handover --to \
-                            http://127.0.0.1:3001 --master http://127.0.0.1:3000"
+        after_help = "The master finishes what is queued, seals its log for the replica and ends. That one is \
+                            then started with --master on its data, and the old master, if it is to stay, with \
+                            --replica.\n\nExample:\n  \
+                            bazar handover --to http://127.0.0.1:3001 --master http://127.0.0.1:3000"
     )]
     Handover(HandoverArgs),
     /// Search the store: by topic, or by words in titles
@@ -66,20 +81,16 @@ pub enum Command {
     Load(shopping::LoadArgs),
     /// Run the experiments: measure what the store claims, judge it, and write a report
     Experiment(shopping::ExperimentArgs),
-    /// Load a catalog from a file, through the write master, into the running store
+    /// Bring books from a file into a running store
     #[command(after_help = IMPORT_HELP)]
     Import(ImportArgs),
     /// Write all books of one moment to a file
-    #[command(
-        after_help = "Example:\n  bazar export --output books.csv\n  bazar export --format jsonl --node \
-                            http://127.0.0.1:3001 > books.jsonl"
-    )]
+    #[command(after_help = "Examples:\n  bazar export --output books.csv\n  \
+                            bazar export --format jsonl --node http://127.0.0.1:3001 > books.jsonl")]
     Export(ExportArgs),
     /// Write a made-up, plausible catalog of any size
-    #[command(
-        after_help = "Example:\n  bazar generate --books 1000000 --seed 7 --output books.csv\n  bazar \
-                            generate --books 1000 | bazar import -"
-    )]
+    #[command(after_help = "Examples:\n  bazar generate --books 1000000 --seed 7 --output books.csv\n  \
+                            bazar generate --books 1000 | bazar import -")]
     Generate(GenerateArgs),
     /// Ask a node for its health: exit code 0 or 1
     #[command(after_help = "Example:\n  bazar healthcheck http://127.0.0.1:3005/readyz")]
@@ -102,10 +113,19 @@ pub enum Command {
         args: Vec<std::ffi::OsString>,
     },
     /// Print a completion script for a shell
-    #[command(after_help = "Example:\n  bazar completions bash > /etc/bash_completion.d/bazar")]
+    #[command(after_help = "Examples:\n  bazar completions bash > /etc/bash_completion.d/bazar\n  \
+                            bazar completions zsh > /usr/local/share/zsh/site-functions/_bazar\n  \
+                            bazar completions fish > ~/.config/fish/completions/bazar.fish")]
     Completions {
         /// Which shell
         shell: Shell,
+    },
+    /// Print the man page, or write one for each command
+    #[command(after_help = "Examples:\n  bazar man | man -l -\n  bazar man --dir /usr/local/share/man/man1")]
+    Man {
+        /// Write bazar.1, bazar-up.1 and so on into this directory instead
+        #[arg(long, value_name = "DIR", env = "BAZAR_DIR")]
+        dir: Option<PathBuf>,
     },
 }
 
@@ -121,17 +141,18 @@ import that one.
 
 Without --master it finds the store that \"bazar up\" runs on --data.
 
-Example:
+Examples:
   bazar import books.csv
-  zcat books.jsonl.gz | bazar import -
-  bazar import books.csv.gz --master http://127.0.0.1:3000 --internal-token-file token";
+  bazar generate --books 1000 | bazar import -
+  bazar import books.csv.gz --master http://127.0.0.1:3000 \\
+    --internal-token-file token";
 
 #[derive(Debug, Args)]
 pub struct ImportArgs {
     /// The file, or - for standard input
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// csv or jsonl [default: as the first line shows]
+    /// How it is written: csv or jsonl [default: as the first line shows]
     #[arg(long, value_name = "FORMAT", env = "BAZAR_FORMAT")]
     pub format: Option<String>,
     /// Where lines go that are no books [default: FILE.rejected]
@@ -161,7 +182,7 @@ pub struct ExportArgs {
     /// The file; it appears when it is whole [default: standard output]
     #[arg(long, value_name = "FILE", env = "BAZAR_OUTPUT")]
     pub output: Option<PathBuf>,
-    /// csv or jsonl
+    /// How it is written: csv or jsonl
     #[arg(long, value_name = "FORMAT", default_value = "csv", env = "BAZAR_FORMAT")]
     pub format: String,
     /// The catalog node to read from, master or replica [default: the store that runs on --data]
@@ -191,11 +212,12 @@ pub struct GenerateArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Every role")]
 pub struct Common {
     /// File with the secret that the roles of one store share (or BAZAR_INTERNAL_TOKEN)
     #[arg(long, value_name = "PATH", env = "BAZAR_INTERNAL_TOKEN_FILE")]
     pub internal_token_file: Option<PathBuf>,
-    /// text or json
+    /// How logs are written: text or json
     #[arg(long, value_name = "FORMAT", default_value = "text", env = "BAZAR_LOG_FORMAT")]
     pub log_format: String,
 }
@@ -217,30 +239,39 @@ pub struct UpArgs {
     #[arg(long, value_name = "DIR", default_value = "./bazar-data", env = "BAZAR_DATA")]
     pub data: PathBuf,
     /// Read replicas
-    #[arg(long, value_name = "N", default_value = "1", env = "BAZAR_REPLICAS")]
+    #[arg(long, help_heading = SHAPE, value_name = "N", default_value = "1", env = "BAZAR_REPLICAS")]
     pub replicas: String,
     /// Order nodes
-    #[arg(long, value_name = "N", default_value = "2", env = "BAZAR_ORDERS")]
+    #[arg(long, help_heading = SHAPE, value_name = "N", default_value = "2", env = "BAZAR_ORDERS")]
     pub orders: String,
     /// Frontends
-    #[arg(long, value_name = "N", default_value = "1", env = "BAZAR_FRONTENDS")]
+    #[arg(long, help_heading = SHAPE, value_name = "N", default_value = "1", env = "BAZAR_FRONTENDS")]
     pub frontends: String,
     /// Redis as a second cache level (or BAZAR_REDIS_FILE) [default: none]
-    #[arg(long, value_name = "URL", env = "BAZAR_REDIS", hide_env_values = true)]
+    #[arg(long, help_heading = SHAPE, value_name = "URL", env = "BAZAR_REDIS", hide_env_values = true)]
     pub redis: Option<String>,
+    /// How the next node is chosen among those that are well: round-robin (each in its turn),
+    /// least-connections (the one with the fewest calls under way) or p2c (the less busy of two that are
+    /// drawn)
+    #[arg(long, value_name = "POLICY", default_value = BALANCE, env = "BAZAR_BALANCE")]
+    pub balance: String,
+    /// What is read into the cache before the store says that it is ready: the first pages of these
+    /// topics, or all [default: nothing]
+    #[arg(long, value_name = "TOPIC[,...]|all", env = "BAZAR_WARM")]
+    pub warm: Option<String>,
     /// Whom a purchase waits for: sync (every replica in sync) or async (no replica)
-    #[arg(long, value_name = "MODE", default_value = "sync", env = "BAZAR_ACK")]
+    #[arg(long, help_heading = PURCHASES, value_name = "MODE", default_value = "sync", env = "BAZAR_ACK")]
     pub ack: String,
     /// How long the receipt of a purchase is kept under its Idempotency-Key, at least 1m; a key that was
     /// forgotten buys again
-    #[arg(long, value_name = "TIME", default_value = KEEP_ANSWERS, env = "BAZAR_KEEP_ANSWERS")]
+    #[arg(long, help_heading = PURCHASES, value_name = "TIME", default_value = KEEP_ANSWERS, env = "BAZAR_KEEP_ANSWERS")]
     pub keep_answers: String,
     /// The same of a refusal, at least 1m and at most --keep-answers
-    #[arg(long, value_name = "TIME", default_value = KEEP_REFUSALS, env = "BAZAR_KEEP_REFUSALS")]
+    #[arg(long, help_heading = PURCHASES, value_name = "TIME", default_value = KEEP_REFUSALS, env = "BAZAR_KEEP_REFUSALS")]
     pub keep_refusals: String,
     /// Run a well-known recipe instead of the coherence protocol, to compare and to teach, on the loopback
     /// only: ttl, delete-then-write, write-then-delete or none. ANSWERS MAY BE STALE [default: the protocol]
-    #[arg(long, value_name = "RECIPE", env = "BAZAR_UNSAFE_COHERENCE")]
+    #[arg(long, help_heading = TEACHING, value_name = "RECIPE", env = "BAZAR_UNSAFE_COHERENCE")]
     pub unsafe_coherence: Option<String>,
     /// Run the roles as processes of their own, with buttons on the dashboard to kill, pause and cut them off;
     /// the frontends get the ports behind --listen, which is on the loopback
@@ -264,29 +295,38 @@ pub struct FrontendArgs {
     #[arg(long, value_name = "URL", env = "BAZAR_ADVERTISE")]
     pub advertise: Option<String>,
     /// Candidates for the write master
-    #[arg(long, value_name = "URL[,URL...]", env = "BAZAR_MASTER")]
+    #[arg(long, help_heading = NODES, value_name = "URL[,URL...]", env = "BAZAR_MASTER")]
     pub master: Option<String>,
     /// Read replicas; a host name stands for all its addresses [default: none]
-    #[arg(long, value_name = "URL[,URL...]", env = "BAZAR_REPLICA")]
+    #[arg(long, help_heading = NODES, value_name = "URL[,URL...]", env = "BAZAR_REPLICA")]
     pub replica: Option<String>,
     /// Order nodes; a host name stands for all its addresses
-    #[arg(long, value_name = "URL[,URL...]", env = "BAZAR_ORDER")]
+    #[arg(long, help_heading = NODES, value_name = "URL[,URL...]", env = "BAZAR_ORDER")]
     pub order: Option<String>,
     /// Redis as a second cache level (or BAZAR_REDIS_FILE) [default: none]
-    #[arg(long, value_name = "URL", env = "BAZAR_REDIS", hide_env_values = true)]
+    #[arg(long, help_heading = CACHE, value_name = "URL", env = "BAZAR_REDIS", hide_env_values = true)]
     pub redis: Option<String>,
+    /// How the next node is chosen among those that are well: round-robin (each in its turn),
+    /// least-connections (the one with the fewest calls under way) or p2c (the less busy of two that are
+    /// drawn)
+    #[arg(long, value_name = "POLICY", default_value = BALANCE, env = "BAZAR_BALANCE")]
+    pub balance: String,
+    /// What is read into the cache before /readyz turns green: the first pages of these topics, or all
+    /// [default: nothing]
+    #[arg(long, value_name = "TOPIC[,...]|all", env = "BAZAR_WARM")]
+    pub warm: Option<String>,
     /// How long lists are kept
-    #[arg(long, value_name = "TIME", default_value = SEARCH_TTL, env = "BAZAR_SEARCH_TTL")]
+    #[arg(long, help_heading = CACHE, value_name = "TIME", default_value = SEARCH_TTL, env = "BAZAR_SEARCH_TTL")]
     pub search_ttl: String,
     /// How long single books are kept
-    #[arg(long, value_name = "TIME", default_value = INFO_TTL, env = "BAZAR_INFO_TTL")]
+    #[arg(long, help_heading = CACHE, value_name = "TIME", default_value = INFO_TTL, env = "BAZAR_INFO_TTL")]
     pub info_ttl: String,
     /// Memory for cached answers
-    #[arg(long, value_name = "SIZE", default_value = CACHE_BYTES, env = "BAZAR_CACHE_BYTES")]
+    #[arg(long, help_heading = CACHE, value_name = "SIZE", default_value = CACHE_BYTES, env = "BAZAR_CACHE_BYTES")]
     pub cache_bytes: String,
     /// Run a well-known recipe instead of the coherence protocol, to compare and to teach, on the loopback
     /// only: ttl, delete-then-write, write-then-delete or none. ANSWERS MAY BE STALE [default: the protocol]
-    #[arg(long, value_name = "RECIPE", env = "BAZAR_UNSAFE_COHERENCE")]
+    #[arg(long, help_heading = TEACHING, value_name = "RECIPE", env = "BAZAR_UNSAFE_COHERENCE")]
     pub unsafe_coherence: Option<String>,
     #[command(flatten)]
     pub admin: AdminArgs,
@@ -311,32 +351,32 @@ pub struct CatalogArgs {
     /// Directory of this node's data; made if it is not there
     #[arg(long, value_name = "DIR", env = "BAZAR_DATA")]
     pub data: Option<PathBuf>,
-    /// Master: whom a purchase waits for, sync (every replica in sync) or async (no replica) [default: sync]
-    #[arg(long, value_name = "MODE", env = "BAZAR_ACK")]
+    /// Whom a purchase waits for, sync (every replica in sync) or async (no replica) [default: sync]
+    #[arg(long, help_heading = MASTER, value_name = "MODE", env = "BAZAR_ACK")]
     pub ack: Option<String>,
-    /// Master: how long a frontend's lease runs, 100ms to 5s [default: 1000ms]
-    #[arg(long, value_name = "TIME", env = "BAZAR_LEASE")]
+    /// How long a frontend's lease runs, 100ms to 5s [default: 1000ms]
+    #[arg(long, help_heading = MASTER, value_name = "TIME", env = "BAZAR_LEASE")]
     pub lease: Option<String>,
-    /// Master: start although the data says that another node is master, because that one is gone for good.
-    /// Orders that were acknowledged without this node are lost
-    #[arg(long, env = "BAZAR_FORCE")]
+    /// Start although the data says that another node is master, because that one is gone for good;
+    /// orders that were acknowledged without this node are lost
+    #[arg(long, help_heading = MASTER, env = "BAZAR_FORCE")]
     pub force: bool,
-    /// Master: how long the receipt of a purchase is kept under its Idempotency-Key, at least 1m; a key that
+    /// How long the receipt of a purchase is kept under its Idempotency-Key, at least 1m; a key that
     /// was forgotten buys again [default: 24h]
-    #[arg(long, value_name = "TIME", env = "BAZAR_KEEP_ANSWERS")]
+    #[arg(long, help_heading = MASTER, value_name = "TIME", env = "BAZAR_KEEP_ANSWERS")]
     pub keep_answers: Option<String>,
-    /// Master: the same of a refusal, at least 1m and at most --keep-answers [default: 1h]
-    #[arg(long, value_name = "TIME", env = "BAZAR_KEEP_REFUSALS")]
+    /// The same of a refusal, at least 1m and at most --keep-answers [default: 1h]
+    #[arg(long, help_heading = MASTER, value_name = "TIME", env = "BAZAR_KEEP_REFUSALS")]
     pub keep_refusals: Option<String>,
-    /// Replica: candidates for the write master
-    #[arg(long, value_name = "URL[,URL...]", env = "BAZAR_MASTER_URL")]
+    /// Candidates for the write master
+    #[arg(long, help_heading = REPLICA, value_name = "URL[,URL...]", env = "BAZAR_MASTER_URL")]
     pub master_url: Option<String>,
-    /// Replica: how the master reaches this node [default: as it sees us, with our port]
-    #[arg(long, value_name = "URL", env = "BAZAR_ADVERTISE")]
+    /// How the master reaches this node [default: as it sees us, with our port]
+    #[arg(long, help_heading = REPLICA, value_name = "URL", env = "BAZAR_ADVERTISE")]
     pub advertise: Option<String>,
     /// Run a well-known recipe instead of the coherence protocol, to compare and to teach, on the loopback
     /// only: ttl, delete-then-write, write-then-delete or none. ANSWERS MAY BE STALE [default: the protocol]
-    #[arg(long, value_name = "RECIPE", env = "BAZAR_UNSAFE_COHERENCE")]
+    #[arg(long, help_heading = TEACHING, value_name = "RECIPE", env = "BAZAR_UNSAFE_COHERENCE")]
     pub unsafe_coherence: Option<String>,
     #[command(flatten)]
     pub common: Common,

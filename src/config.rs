@@ -13,6 +13,7 @@ use crate::cli::{
 };
 use crate::client::BaseUrl;
 use crate::coherence::mastership::LONGEST_LEASE;
+use crate::frontend::{Policy, Warm};
 use crate::intake::Format;
 use crate::recipe::Recipe;
 use crate::telemetry::LogFormat;
@@ -66,6 +67,8 @@ pub fn up(args: UpArgs) -> Result<Checked<up::Config>, Mistakes> {
         orders: check.count("--orders", &args.orders, 1),
         frontends: check.count("--frontends", &args.frontends, 1),
         redis: check.redis(args.redis),
+        balance: check.balance(&args.balance),
+        warm: check.warm(args.warm.as_deref()),
         admin: check.admin(&args.admin, shared.as_ref()),
         ack: check.ack(&args.ack),
         keep: check.keep(&args.keep_answers, &args.keep_refusals),
@@ -107,6 +110,8 @@ pub fn frontend(args: FrontendArgs) -> Result<Checked<frontend::Config>, Mistake
         replicas: args.replica.as_deref().map_or_else(Vec::new, |urls| check.urls("--replica", Some(urls))),
         orders: check.urls("--order", args.order.as_deref()),
         redis: check.redis(args.redis),
+        balance: check.balance(&args.balance),
+        warm: check.warm(args.warm.as_deref()),
         admin: check.admin(&args.admin, token.as_ref()),
         search_ttl: check.time("--search-ttl", &args.search_ttl),
         info_ttl: check.time("--info-ttl", &args.info_ttl),
@@ -349,6 +354,19 @@ impl Check {
             _ => Err(format!("--ack: \"{text}\" is neither sync nor async")),
         };
         self.or_note(checked, Ack::Sync)
+    }
+
+    fn balance(&mut self, text: &str) -> Policy {
+        let checked = Policy::parse(text).ok_or_else(|| {
+            let known = Policy::ALL.map(Policy::as_str).join(", ");
+            format!("--balance: \"{text}\" is none of {known}")
+        });
+        self.or_note(checked, Policy::default())
+    }
+
+    fn warm(&mut self, text: Option<&str>) -> Option<Warm> {
+        let checked = text.map(Warm::parse).transpose().map_err(|sentence| format!("--warm: {sentence}"));
+        self.or_note(checked, None)
     }
 
     fn recipe(&mut self, text: Option<&str>) -> Option<Recipe> {

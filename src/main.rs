@@ -1,7 +1,7 @@
 //! Parse, check, run, exit code.
 
 use bazar::catalog::CatalogError;
-use bazar::cli::{CatalogArgs, CatalogCommand, Cli, Command};
+use bazar::cli::{CatalogArgs, CatalogCommand, Command, help};
 use bazar::client::BaseUrl;
 use bazar::config::{self, Checked, Mistakes};
 use bazar::demo::DemoError;
@@ -15,7 +15,6 @@ use bazar::telemetry;
 use bazar::terminal;
 use bazar::token::InternalToken;
 use bazar::up::UpError;
-use clap::{CommandFactory, Parser};
 use mimalloc::MiMalloc;
 use std::error::Error;
 use std::io::Write;
@@ -30,7 +29,7 @@ static ALLOCATOR: MiMalloc = MiMalloc;
 type Outcome = Result<(), Box<dyn Error>>;
 
 fn main() -> ExitCode {
-    match Cli::parse().command {
+    match help::parse().command {
         Command::Up(args) if args.demo => start(config::demo(args), async |config, token, stop| {
             let app = config.build(token).await?;
             Ok(app.run(stop, |addrs| ready("up", addrs)).await?)
@@ -89,8 +88,15 @@ fn main() -> ExitCode {
         Command::Openapi => exit_code(print(&bazar::frontend::description())),
         Command::Leashed { parent, program, args } => exit_code(leash::run(parent, program, args)),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "bazar", &mut std::io::stdout());
+            clap_complete::generate(shell, &mut help::command(), "bazar", &mut std::io::stdout());
             ExitCode::SUCCESS
+        }
+        Command::Man { dir: Some(dir) } => exit_code(
+            help::man_pages(&dir)
+                .map_err(|error| format!("--dir: {} cannot be written: {error}", dir.display()).into()),
+        ),
+        Command::Man { dir: None } => {
+            exit_code(help::man_page(&mut std::io::stdout().lock()).map_err(Into::into))
         }
     }
 }

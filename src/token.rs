@@ -110,6 +110,7 @@ impl AdminToken {
         self.0.is(given.as_bytes())
     }
 
+    /// For a process that we start ourselves.
     pub fn as_str(&self) -> &str {
         &self.0.0
     }

@@ -4,7 +4,7 @@
 use crate::access::{Access, Published};
 use crate::catalog::{self, Ack, CatalogError, Keep, Kind, MasterConfig, ReplicaConfig};
 use crate::client::BaseUrl;
-use crate::frontend::{self, FrontendError};
+use crate::frontend::{self, FrontendError, Policy, Warm};
 use crate::order;
 use crate::recipe::Recipe;
 use crate::shutdown::Shutdown;
@@ -27,6 +27,8 @@ pub struct Config {
     pub orders: usize,
     pub frontends: usize,
     pub redis: Option<String>,
+    pub balance: Policy,
+    pub warm: Option<Warm>,
     /// `None`: there is no `/admin`.
     pub admin: Option<AdminToken>,
     pub ack: Ack,
@@ -109,6 +111,8 @@ impl Config {
                 replicas: replicas.iter().map(|replica| BaseUrl::from_addr(replica.addr())).collect(),
                 orders: orders.iter().map(|order| BaseUrl::from_addr(order.addr())).collect(),
                 redis: self.redis.clone(),
+                balance: self.balance,
+                warm: self.warm.clone(),
                 admin: self.admin.clone(),
                 search_ttl: self.search_ttl,
                 info_ttl: self.info_ttl,
@@ -131,7 +135,8 @@ impl App {
     }
 
     /// Serves until `shutdown`, then stops role after role, the frontends first, so that each still has
-    /// whom it needs to answer what is under way. `ready` is called when reads come from the cache.
+    /// whom it needs to answer what is under way. `ready` is called when reads come from the cache, and what was to be there before
+    /// is.
     pub async fn run(self, shutdown: Shutdown, ready: impl FnOnce()) -> Result<(), UpError> {
         let (stop_master, stop_replicas, stop_orders, stop_frontends) =
             (Shutdown::new(), Shutdown::new(), Shutdown::new(), Shutdown::new());
@@ -141,7 +146,7 @@ impl App {
             log::info!("{name} is ready at {}", BaseUrl::from_addr(addr));
             failed.clone().drop_guard()
         };
-        let mut leased = Vec::new();
+        let (mut leased, mut warmed) = (Vec::new(), Vec::new());
         let (mut catalogs, mut orders, mut frontends) = (Vec::new(), Vec::new(), Vec::new());
         for node in std::iter::once(self.master).chain(self.replicas) {
             let guard = watch(node.name(), node.addr());
@@ -161,6 +166,7 @@ impl App {
         for node in self.frontends {
             let (guard, stop) = (watch("frontend", node.addr()), stop_frontends.clone());
             leased.push(node.leased());
+            warmed.push(node.warmed());
             frontends.push(actix_web::rt::spawn(async move {
                 let _guard = guard;
                 node.run(stop).await
@@ -170,7 +176,13 @@ impl App {
         let all_leased =
             futures_util::future::join_all(leased.iter_mut().map(|leased| leased.wait_for(|leased| *leased)));
         let _ = tokio::time::timeout(LEASE_PATIENCE, all_leased).await;
-        ready();
+        // Each has a deadline of its own.
+        let all_warmed = warmed.iter_mut().map(|warmed| warmed.wait_for(|warmed| *warmed));
+        let all_warmed = futures_util::future::join_all(all_warmed);
+        let end = async {
+            tokio::select! { () = shutdown.cancelled() => {}, () = failed.cancelled() => {} }
+        };
+        tokio::select! { _ = all_warmed => ready(), () = end => {} }
         tokio::select! { () = shutdown.cancelled() => {}, () = failed.cancelled() => {} }
 
         let mut outcome = Ok(());

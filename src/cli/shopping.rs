@@ -94,8 +94,7 @@ pub struct OrdersArgs {
                         loads it checks every answer: no stock rises, none is above what a purchase or a read that \
                         was answered before proved, and at the end every acknowledged order is looked up.\n\n\
                         Examples:\n  bazar load http://127.0.0.1:8083\n  bazar load http://127.0.0.1:8083 --rate 5000 \
-                        --buy 0.02 --duration 1m\n  bazar load http://127.0.0.1:8083,http://127.0.0.1:8084 --buy 0.2 \
-                        --json > load.json\n\nExit codes: 0 clean; 1 a promise was broken, an order could not be \
+                        --buy 0.02 --duration 1m\n  bazar load http://127.0.0.1:8083,http://127.0.0.1:8084 \\\n    --buy 0.2 --json > load.json\n\nExit codes: 0 clean; 1 a promise was broken, an order could not be \
                         looked up, or nothing was answered; 2 wrong usage."
 )]
 pub struct LoadArgs {

@@ -129,15 +129,19 @@ impl Planner<'_> {
                 }
                 args.extend(flag("--order", self.all(place, (1..=orders).map(Place::Order))?));
                 args.extend(flag("--advertise", self.link(Some(Place::Master), place, INTERNAL)?));
+                args.extend(flag("--balance", self.config.balance.as_str()));
+                if let Some(warm) = &self.config.warm {
+                    args.extend(flag("--warm", warm));
+                }
                 args.extend(flag("--search-ttl", humantime::format_duration(self.config.search_ttl)));
                 args.extend(flag("--info-ttl", humantime::format_duration(self.config.info_ttl)));
                 args.extend(flag("--cache-bytes", self.config.cache_bytes));
-                // It may hold a password, which is nobody's who lists processes.
-                if let Some(url) = self.redis_url(place, redis)? {
-                    env.push(("BAZAR_REDIS", url));
-                }
+                // What is secret is nobody's who lists processes.
                 if let Some(admin) = &self.config.admin {
                     env.push(("BAZAR_ADMIN_TOKEN", admin.as_str().to_owned()));
+                }
+                if let Some(url) = self.redis_url(place, redis)? {
+                    env.push(("BAZAR_REDIS", url));
                 }
             }
         }

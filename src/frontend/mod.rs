@@ -18,6 +18,7 @@
 //! | `surroundings` | where its dashboard finds the store |
 //! | `cache/` | reads: memory, Redis, a catalog node; the lease |
 //! | `balance/` | which node is next, and who is ill |
+//! | `warm` | reads what many will read, before the shop opens |
 
 mod admin;
 mod answer;
@@ -34,6 +35,7 @@ mod shop;
 mod status;
 mod storefront;
 mod surroundings;
+mod warm;
 
 use crate::client::{BaseUrl, Masters};
 use crate::dashboard::Dashboard;
@@ -59,6 +61,10 @@ use std::time::Duration;
 use storefront::Storefront;
 use surroundings::Around;
 use tokio::sync::watch;
+use warm::Warming;
+
+pub use balance::Policy;
+pub use warm::Warm;
 
 /// With 1, the in-process level of the cache is off, so that what lies behind it can be measured.
 const NO_LOCAL_CACHE: &str = "BAZAR_TEST_NO_LOCAL_CACHE";
@@ -80,6 +86,9 @@ pub struct Config {
     /// Not empty.
     pub orders: Vec<BaseUrl>,
     pub redis: Option<String>,
+    pub balance: Policy,
+    /// What is read into the cache before the shop opens.
+    pub warm: Option<Warm>,
     /// `None`: there is no `/admin`.
     pub admin: Option<AdminToken>,
     pub search_ttl: Duration,
@@ -142,8 +151,8 @@ impl Config {
             recipe::protocol(self.unsafe_coherence),
         ));
         let nodes = self.masters.iter().chain(&self.replicas).cloned().collect();
-        let nodes = Arc::new(Pool::new("catalog", nodes, self.masters.len(), &member).await);
-        let orders = Arc::new(Pool::new("order", self.orders, 0, &member).await);
+        let nodes = Arc::new(Pool::new("catalog", self.balance, nodes, self.masters.len(), &member).await);
+        let orders = Arc::new(Pool::new("order", self.balance, self.orders, 0, &member).await);
         let ttl = Ttl { search: self.search_ttl, info: self.info_ttl };
         let local = match std::env::var_os(NO_LOCAL_CACHE).is_some_and(|value| value == "1") {
             true => {
@@ -156,7 +165,7 @@ impl Config {
         let (requests, counts) = (Requests::new(&registry), Reads::new(&registry));
         let levels = Levels { local, redis, nodes, masters };
         let cache = Arc::new(Cache::new(levels, leases, ttl, self.unsafe_coherence, counts));
-        let shop = Arc::new(Shop::new(cache, orders));
+        let shop = Arc::new(Shop::new(cache, orders, Warming::new(self.warm)));
         let redis = self.redis.as_deref().map(status::redis_address);
         let own = Arc::new(Own { registry, listen: public.1, redis });
         let admin = self.admin.map(|token| Arc::new(Admin::new(token, &shop)));
@@ -180,6 +189,11 @@ impl App {
         self.shop.cache.leases.leased()
     }
 
+    /// Whether the cache is as warm as it was to be before the shop opens.
+    pub fn warmed(&self) -> watch::Receiver<bool> {
+        self.shop.warming.done()
+    }
+
     /// Serves until `shutdown`, then answers what is under way and gives the lease back.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), FrontendError> {
         // Fences are acknowledged and the lease is kept until the last request is answered.
@@ -193,6 +207,12 @@ impl App {
         tasks.push(actix_web::rt::spawn({
             let (cache, member, behind) = (Arc::clone(&cache), self.member.clone(), behind.clone());
             async move { cache.leases.watch(&member, behind).await }
+        }));
+        tasks.push(actix_web::rt::spawn({
+            let (shop, behind) = (Arc::clone(&self.shop), behind.clone());
+            async move {
+                tokio::select! { () = warm::warm(&shop) => {}, () = behind.cancelled() => {} }
+            }
         }));
         let keeper = actix_web::rt::spawn({
             let (cache, keeping) = (Arc::clone(&cache), keeping.clone());

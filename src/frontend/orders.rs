@@ -1,8 +1,13 @@
 //! The way to the order nodes: purchases that arrive while a request is under way travel in the next one, to
-//! the order node whose turn it is. Those that have no outcome there go on to another.
+//! the order node that the balance names. Those that have no outcome there go on to another.
 //!
 //! Invariant: a purchase is sent again only with the key that it came with; it has an answer, or is given up,
 //! before its deadline.
+//!
+//! What has no outcome is repeated until that deadline, within no budget: a 503 would leave the buyer with the
+//! question that the repetition answers. It cannot become a flood either, because a repetition takes the place
+//! of the request that it repeats: there are never more than [`BOUNDS`] allows, a pause apart. What was not
+//! taken for lack of room is repeated within the budget.
 
 use super::balance::{Node, Pool};
 use crate::client::{
@@ -58,19 +63,22 @@ impl Orders {
 async fn deliver(pool: &Pool, batch: &[Waiting]) -> Vec<PurchaseAnswer> {
     let mut delivery = Delivery::new(batch);
     let mut tried = Vec::new();
+    pool.first_attempt();
     loop {
         let error = match in_turn(pool, &mut tried) {
             Some(node) => {
                 let asked = delivery.ask(&node).await;
-                tried.push(Arc::clone(&node));
+                tried.push(node);
                 match asked {
-                    // A node that had no room for all is no reason to wait: perhaps another has.
-                    Ok(()) if delivery.goes_on() && pool.count().0 > tried.len() => continue,
-                    Ok(()) => return delivery.answers,
-                    Err(error) => {
-                        node.failed(&error);
-                        error.to_string()
+                    // A node that had no room for all is no reason to wait: perhaps another has. It was not
+                    // sent, so a full shop may as well say so: that is what the budget is for.
+                    Ok(()) if delivery.goes_on() && pool.count().0 > tried.len() && pool.may_retry() => {
+                        continue;
                     }
+                    Ok(()) => return delivery.answers,
+                    // It may have been carried out: only the answer to another attempt tells, however many
+                    // others are tried again meanwhile.
+                    Err(error) => error.to_string(),
                 }
             }
             None => "there is no order node".into(),
@@ -125,16 +133,14 @@ impl<'a> Delivery<'a> {
         let open = self.open();
         let body: PurchasesBody = open.iter().map(|&index| &self.batch[index]).collect();
         let left = self.until.saturating_duration_since(Instant::now());
-        let told = tokio::select! {
-            told = node.peer.post(PURCHASES, &body, self.request_id(), left.min(ATTEMPT)) => told,
-            // One that hangs must not hold up those who wait behind this request for as long as an attempt.
-            () = node.ill(), if node.is_well() => {
-                return Err(node.peer.nonsense("it went out of the balance"));
+        let asked = async {
+            match node.peer.post(PURCHASES, &body, self.request_id(), left.min(ATTEMPT)).await? {
+                Answers { answers } if answers.len() == open.len() => Ok(answers),
+                _ => Err(node.peer.nonsense("it did not tell about each of the purchases")),
             }
         };
-        let told = match told {
-            Ok(Answers { answers }) if answers.len() == open.len() => answers,
-            Ok(_) => return Err(node.peer.nonsense("it did not tell about each of the purchases")),
+        let told = match node.call(asked).await {
+            Ok(answers) => answers,
             Err(CallError::Refused { problem, .. }) => vec![Err(self.refused(&problem)); open.len()],
             Err(error) => return Err(error),
         };
@@ -165,6 +171,7 @@ mod tests {
     use crate::client::BaseUrl;
     use crate::client::fake::{FakePeer, answers, purchase_of, refuses};
     use crate::domain::{Outcome, Refusal};
+    use crate::frontend::balance::Policy;
     use crate::member::Member;
     use crate::wire::catalog::Purchases;
     use futures_util::future::join_all;
@@ -193,7 +200,7 @@ mod tests {
 
     async fn orders(nodes: &[&BaseUrl]) -> Orders {
         let nodes = nodes.iter().map(|&url| url.clone()).collect();
-        Orders::new(Arc::new(Pool::new("order", nodes, 0, &Member::of_nothing()).await))
+        Orders::new(Arc::new(Pool::new("order", Policy::RoundRobin, nodes, 0, &Member::of_nothing()).await))
     }
 
     /// What becomes of purchases that are made together.
@@ -283,7 +290,48 @@ mod tests {
         for _ in 0..2 {
             assert_eq!(buy(&orders, &[1, 2]).await, vec![refused(Refusal::BookNotFound); 2]);
         }
-        assert_eq!(asked(&confused), [[1, 2]], "once, and then it is out of the balance");
+        let asked = asked(&confused);
+        assert!(!asked.is_empty() && asked.iter().all(|books| *books == [1, 2]), "{asked:?}");
+    }
+
+    #[actix_web::test]
+    async fn a_node_that_fails_one_call_after_the_other_is_left_alone_though_it_answers_probes() {
+        let confused = order_node(|_| Vec::new());
+        let node = order_node(|books| vec![refused(Refusal::BookNotFound); books.len()]);
+        let orders = orders(&[&confused.url, &node.url]).await;
+        let stop = crate::shutdown::Shutdown::new();
+        let keeping = actix_web::rt::spawn(Arc::clone(&orders.pool).keep(stop.clone()));
+        let out = async {
+            while orders.pool.count() == (2, 2) {
+                assert_eq!(buy(&orders, &[1]).await, [refused(Refusal::BookNotFound)]);
+            }
+        };
+        tokio::time::timeout(Duration::from_secs(5), out).await.expect("soon");
+        let asked_before: Vec<Vec<i64>> =
+            asked(&confused).into_iter().filter(|books| !books.is_empty()).collect();
+        assert_eq!(asked_before, [[1], [1], [1]]);
+        for _ in 0..4 {
+            assert_eq!(buy(&orders, &[1]).await, [refused(Refusal::BookNotFound)]);
+        }
+        assert!(confused.asked::<serde_json::Value>().iter().all(serde_json::Value::is_null), "only probes");
+        stop.cancel();
+        keeping.await.unwrap();
+    }
+
+    #[actix_web::test]
+    async fn when_all_nodes_are_full_few_purchases_are_shown_to_more_than_one() {
+        let full = |books: Vec<i64>| vec![Err(ErrorCode::Unavailable); books.len()];
+        let nodes = [order_node(full), order_node(full)];
+        let orders = orders(&[&nodes[0].url, &nodes[1].url]).await;
+        const BUYERS: usize = 400;
+        let begun = Instant::now();
+        for _ in 0..BUYERS {
+            assert_eq!(buy(&orders, &[1]).await, [Err(ErrorCode::Unavailable)]);
+        }
+        let shown = nodes.iter().map(|node| asked(node).len()).sum::<usize>();
+        // What there is at the start, a fifth, and ten a second.
+        let most = BUYERS + 100 + BUYERS / 5 + 10 * (1 + begun.elapsed().as_secs() as usize);
+        assert!((BUYERS + 100..=most).contains(&shown), "{shown}, at most {most}");
     }
 
     #[actix_web::test]

@@ -262,7 +262,7 @@ async fn description(request: HttpRequest) -> HttpResponse {
 
 /// Can it serve?
 ///
-/// One line for each dependency; 503 when purchases or reads have nowhere to go.
+/// One line for each dependency; 503 when purchases or reads have nowhere to go, and while the cache is warmed.
 #[utoipa::path(
     get, path = "/readyz",
     responses(
@@ -286,8 +286,10 @@ async fn readyz(shop: Data<Shop>) -> HttpResponse {
     let recipe =
         shop.cache.recipe.map(|recipe| format!("UNSAFE coherence: {recipe}, answers may be stale\n"));
     let recipe = recipe.unwrap_or_default();
-    let body = format!("{}{}{lease}{redis}{recipe}", line("catalog", catalog), line("order", orders));
-    match catalog.1 > 0 && orders.1 > 0 {
+    let warming = shop.warming.line().unwrap_or_default();
+    let body =
+        format!("{}{}{lease}{redis}{warming}{recipe}", line("catalog", catalog), line("order", orders));
+    match catalog.1 > 0 && orders.1 > 0 && warming.is_empty() {
         true => HttpResponse::Ok().content_type("text/plain; charset=utf-8").body(body),
         false => HttpResponse::ServiceUnavailable().content_type("text/plain; charset=utf-8").body(body),
     }

@@ -4,6 +4,7 @@ use super::balance::Pool;
 use super::cache::{Cache, Reach, Served, Want};
 use super::demand::{Demand, Level};
 use super::orders::{MAX_PURCHASES, Orders};
+use super::warm::Warming;
 use crate::clock;
 use crate::coherence::Moment;
 use crate::domain::{IdempotencyKey, Order, OrderId, Outcome, PublicVersion, Purchase, Receipt, Refusal};
@@ -25,6 +26,8 @@ pub struct Shop {
     purchases: Arc<Semaphore>,
     /// Cancelled when the listener is about to go: who still waits for a purchase is told its key.
     pub closing: Shutdown,
+    /// How far it is with what is read before it opens.
+    pub warming: Warming,
 }
 
 /// What became of a purchase, now or under the same key before.
@@ -34,10 +37,10 @@ pub struct Decided {
 }
 
 impl Shop {
-    pub fn new(cache: Arc<Cache>, orders: Arc<Pool>) -> Self {
+    pub fn new(cache: Arc<Cache>, orders: Arc<Pool>, warming: Warming) -> Self {
         let purchases = Arc::new(Semaphore::new(MAX_PURCHASES));
         let orders = Arc::new(Orders::new(orders));
-        Self { cache, orders, purchases, closing: Shutdown::new() }
+        Self { cache, orders, purchases, closing: Shutdown::new(), warming }
     }
 
     pub async fn read(
@@ -143,7 +146,7 @@ impl Shop {
         let Some(node) = self.cache.nodes.pick_but_master(&[]) else { return Ok(None) };
         let path = format!("{ORDERS}/{id}");
         let answer: Result<Stated<Option<Order>>, _> =
-            node.peer.get(&path, request_id, LOOKUP_DEADLINE).await;
+            node.call(node.peer.get(&path, request_id, LOOKUP_DEADLINE)).await;
         let Ok(Stated { asof, value: Some(order), .. }) = answer else { return Ok(None) };
         match self.cache.at_least(demand, asof, request_id).await? {
             Reach::Yes(shows) => Ok(Some((Some(order), shows))),
@@ -172,6 +175,7 @@ fn told(decided: &Result<Decided, Problem>) -> Bought {
 mod tests {
     use super::*;
     use crate::client::{BaseUrl, Masters};
+    use crate::frontend::balance::Policy;
     use crate::frontend::cache::{LeaseKeeper, Levels, Local, Ttl};
     use crate::member::Member;
     use crate::metrics::{Reads, Registry};
@@ -185,12 +189,13 @@ mod tests {
         let masters = Masters::new(std::slice::from_ref(&url), &member);
         let leases =
             Arc::new(LeaseKeeper::new(masters.clone(), member.clone(), Reachable::Port(1), PROTOCOL));
-        let nodes = Arc::new(Pool::new("catalog", vec![url.clone()], 1, &member).await);
-        let orders = Arc::new(Pool::new("order", vec![url], 0, &member).await);
+        let nodes = Arc::new(Pool::new("catalog", Policy::RoundRobin, vec![url.clone()], 1, &member).await);
+        let orders = Arc::new(Pool::new("order", Policy::RoundRobin, vec![url], 0, &member).await);
         let ttl = Ttl { search: Duration::from_secs(1), info: Duration::from_secs(1) };
         let levels = Levels { local: Local::new(1 << 16), redis: None, nodes, masters };
         let counts = Reads::new(&Registry::default());
-        Shop::new(Arc::new(Cache::new(levels, leases, ttl, None, counts)), orders)
+        let cache = Cache::new(levels, leases, ttl, None, counts);
+        Shop::new(Arc::new(cache), orders, Warming::new(None))
     }
 
     /// What becomes of a purchase, and the key that its client is told.

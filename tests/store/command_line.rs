@@ -16,9 +16,10 @@ const WITH_TOKEN: [(&str, &str); 1] = [("BAZAR_INTERNAL_TOKEN", TOKEN)];
 #[test]
 fn every_mistake_of_a_configuration_is_named_at_once() {
     let args = ["frontend", "--listen", "nowhere", "--search-ttl", "soon", "--cache-bytes", "1KiB"];
+    let args = [&args[..], &["--balance", "random", "--warm", "fiction,,"]].concat();
     let Finished { code, stderr, stdout } = run(&args, &WITH_TOKEN);
     assert_eq!(code, Some(2), "{stderr}");
-    for flag in ["--listen", "--search-ttl", "--cache-bytes", "--master", "--order"] {
+    for flag in ["--listen", "--search-ttl", "--cache-bytes", "--balance", "--warm", "--master", "--order"] {
         assert!(
             stderr.lines().any(|line| line.starts_with("error: ") && line.contains(flag)),
             "{flag}: {stderr}"

@@ -270,10 +270,10 @@ fn who_has_bought_is_shown_nothing_rather_than_the_state_before_it() {
     let (visitor, stranger) = (visitor(&cluster), Visitor::new(cluster.frontends[1].url()));
     book(&stranger, BOOK).says("15 in stock");
     // The replica misses the purchase, and is all that is left.
-    cluster.replicas[0].pause();
+    cluster.replicas[0].kill();
     visitor.post("/buy", &book(&visitor, BOOK).form()).goes_to();
     cluster.master.kill();
-    cluster.replicas[0].resume();
+    cluster.replicas[0].restart();
     wait_until("strangers are shown what there is, with a warning", || {
         let page = stranger.get("/books/9");
         page.answer.says_stale() && page.html.contains("15 in stock")

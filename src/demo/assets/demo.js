@@ -74,7 +74,8 @@
     delete pressed.token;
     refused.hidden = true;
     try {
-      const answer = await fetch(event.target.action, {
+      // A form with a field of that name hides its own `action`.
+      const answer = await fetch(event.target.getAttribute("action"), {
         method: "POST",
         headers: { "content-type": "application/json", accept: "application/json" },
         body: JSON.stringify(pressed),

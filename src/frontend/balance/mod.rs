@@ -1,27 +1,41 @@
 //! Pools of nodes that can stand in for one another.
 //!
 //! A configured URL is a candidate: its host name stands for all its addresses, looked up again every
-//! few seconds, so that scaling a service needs no restart. A node that fails in traffic or does not
-//! answer a probe is taken out; it returns after the first probe that succeeds.
+//! few seconds, so that scaling a service needs no restart.
+//!
+//! | file | what it does |
+//! |---|---|
+//! | `select` | who is next: the policies |
+//! | `health` | who is in the balance: dead, ejected, starting slowly |
+//! | `pace` | who is too slow beside its peers |
+//! | `node` | one node and the calls to it |
+//! | `watch` | probes, and decides who is ejected |
+//! | `budget` | how many calls may be made a second time |
+//!
+//! docs/balance.md has the rules, where they come from, and what they are worth.
 
+mod budget;
+mod health;
+mod node;
+mod pace;
 mod select;
+mod watch;
 
-use crate::client::{BaseUrl, CallError, Peer};
+use crate::client::{BaseUrl, Peer};
 use crate::member::Member;
-use crate::shutdown::Shutdown;
 use crate::wire::status::PoolNode;
 use arc_swap::ArcSwap;
+use budget::Budget;
+use health::Health;
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::Notify;
+use tokio::time::Instant;
 
-/// Between two rounds of looking names up and probing.
-const ROUND: Duration = Duration::from_secs(1);
-
-/// A node that takes longer to say that it lives is ill.
-const PROBE_DEADLINE: Duration = Duration::from_millis(500);
+pub use node::{Node, Way};
+pub use select::Policy;
 
 /// For a look-up in the name service.
 const LOOKUP_DEADLINE: Duration = Duration::from_secs(1);
@@ -29,93 +43,46 @@ const LOOKUP_DEADLINE: Duration = Duration::from_secs(1);
 /// Addresses of one pool; more than that is a misconfigured name service.
 const MAX_NODES: usize = 64;
 
-/// How a pool's nodes are talked to, besides by single calls: made for each node when it is first met, and
-/// kept as long as it.
-pub trait Way: Send + Sync + 'static {
-    fn to(peer: &Peer) -> Self;
-}
-
-/// By single calls only.
-impl Way for () {
-    fn to(_peer: &Peer) -> Self {}
-}
-
-/// One node behind a pool.
-#[derive(Debug)]
-pub struct Node<W = ()> {
-    pub peer: Peer,
-    pub way: W,
-    /// Which candidate it belongs to.
-    candidate: usize,
-    well: AtomicBool,
-    /// It was taken out.
-    fell_ill: Notify,
-    /// Whether it answered as the write master last, or is configured as a candidate for it.
-    master: AtomicBool,
-}
-
-impl<W> Node<W> {
-    /// Takes the node out until a probe succeeds, if `error` says that it is the node that failed.
-    pub fn failed(&self, error: &CallError) {
-        let out = !matches!(error, CallError::Refused { .. });
-        if out && self.well.swap(false, Ordering::Relaxed) {
-            log::warn!("{} is out of the balance: {error}", self.peer.url());
-            self.fell_ill.notify_waiters();
-        }
-    }
-
-    /// Returns when it is out of the balance.
-    pub async fn ill(&self) {
-        loop {
-            let fell_ill = self.fell_ill.notified();
-            if !self.is_well() {
-                return;
-            }
-            fell_ill.await;
-        }
-    }
-
-    /// What it answered as.
-    pub fn answered(&self, as_master: bool) {
-        self.master.store(as_master, Ordering::Relaxed);
-    }
-
-    pub fn is_master(&self) -> bool {
-        self.master.load(Ordering::Relaxed)
-    }
-
-    pub fn is_well(&self) -> bool {
-        self.well.load(Ordering::Relaxed)
-    }
-}
-
 pub struct Pool<W = ()> {
     name: &'static str,
+    policy: Policy,
     candidates: Vec<BaseUrl>,
     /// So many of the candidates, the first ones, are candidates for the write master.
     masters: usize,
     member: Member,
     nodes: ArcSwap<Vec<Arc<Node<W>>>>,
     turn: AtomicUsize,
+    retries: Budget,
+    /// A node has failed so often that somebody should look at it.
+    look: Arc<Notify>,
 }
 
 impl<W: Way> Pool<W> {
     /// Looks the candidates up once, so that a pool of addresses is complete from the start. The first
     /// `masters` of them are candidates for the write master.
-    pub async fn new(name: &'static str, candidates: Vec<BaseUrl>, masters: usize, member: &Member) -> Self {
+    pub async fn new(
+        name: &'static str,
+        policy: Policy,
+        candidates: Vec<BaseUrl>,
+        masters: usize,
+        member: &Member,
+    ) -> Self {
         let pool = Self {
             name,
+            policy,
             candidates,
             masters,
             member: member.clone(),
             nodes: ArcSwap::default(),
             turn: AtomicUsize::new(0),
+            retries: Budget::new(),
+            look: Arc::default(),
         };
-        pool.resolve().await;
+        pool.resolve(Health::settled).await;
         pool
     }
 
-    /// The next node in turn that is none of `tried`.
+    /// The next node that is none of `tried`.
     pub fn pick(&self, tried: &[Arc<Node<W>>]) -> Option<Arc<Node<W>>> {
         self.pick_where(|node| !is_in(tried, node))
     }
@@ -129,10 +96,22 @@ impl<W: Way> Pool<W> {
 
     fn pick_where(&self, may_be: impl Fn(&Arc<Node<W>>) -> bool) -> Option<Arc<Node<W>>> {
         let nodes = self.nodes.load();
+        let now = Instant::now();
         let open: Vec<&Arc<Node<W>>> = nodes.iter().filter(|node| may_be(node)).collect();
-        let well: Vec<bool> = open.iter().map(|node| node.is_well()).collect();
-        let chosen = select::round_robin(self.turn.fetch_add(1, Ordering::Relaxed), &well)?;
+        let candidates: Vec<_> = open.iter().map(|node| node.candidate(now)).collect();
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let chosen = select::choose(self.policy, &candidates, turn, rand::random())?;
         Some(Arc::clone(open[chosen]))
+    }
+
+    /// A request is made for the first time: a fifth of them may be made once more.
+    pub fn first_attempt(&self) {
+        self.retries.deposit();
+    }
+
+    /// Whether a request may be made once more, at another node.
+    pub fn may_retry(&self) -> bool {
+        self.retries.withdraw()
     }
 
     /// How many nodes there are and how many of them are well.
@@ -147,33 +126,10 @@ impl<W: Way> Pool<W> {
         nodes.iter().map(|node| PoolNode { url: node.peer.url().to_string(), well: node.is_well() }).collect()
     }
 
-    /// Looks up and probes until `stop`.
-    pub async fn keep(self: Arc<Self>, stop: Shutdown) {
-        loop {
-            tokio::select! {
-                () = tokio::time::sleep(ROUND) => {}
-                () = stop.cancelled() => return,
-            }
-            self.resolve().await;
-            let nodes = self.nodes.load_full();
-            futures_util::future::join_all(nodes.iter().map(|node| self.probe(node))).await;
-        }
-    }
-
-    async fn probe(&self, node: &Node<W>) {
-        match node.peer.probe(PROBE_DEADLINE).await {
-            Ok(()) => {
-                if !node.well.swap(true, Ordering::Relaxed) {
-                    log::info!("{} {} is back in the balance", self.name, node.peer.url());
-                }
-            }
-            Err(error) => node.failed(&error),
-        }
-    }
-
-    /// Replaces the nodes by what the candidates stand for now; who stays keeps its state. A name that
-    /// cannot be looked up keeps the addresses that it had; the others are not its hostages.
-    async fn resolve(&self) {
+    /// Replaces the nodes by what the candidates stand for now; who stays keeps its state, and who is new
+    /// begins as `health` says. A name that cannot be looked up keeps the addresses that it had; the others
+    /// are not its hostages.
+    async fn resolve(&self, health: impl Fn() -> Health) {
         let known = self.nodes.load();
         let mut addresses = BTreeMap::new();
         for (index, candidate) in self.candidates.iter().enumerate() {
@@ -194,16 +150,8 @@ impl<W: Way> Pool<W> {
             .map(|(url, candidate)| match known.iter().find(|node| *node.peer.url() == url) {
                 Some(node) => Arc::clone(node),
                 None => {
-                    let peer = Peer::new(url, &self.member);
-                    let master = AtomicBool::new(candidate < self.masters);
-                    Arc::new(Node {
-                        way: W::to(&peer),
-                        peer,
-                        candidate,
-                        well: AtomicBool::new(true),
-                        fell_ill: Notify::new(),
-                        master,
-                    })
+                    let (peer, master) = (Peer::new(url, &self.member), candidate < self.masters);
+                    Arc::new(Node::new(peer, candidate, master, health(), Arc::clone(&self.look)))
                 }
             })
             .collect();
@@ -225,19 +173,20 @@ fn is_in<W>(nodes: &[Arc<Node<W>>], node: &Arc<Node<W>>) -> bool {
 mod tests {
     use super::*;
 
+    async fn pool(candidates: &[&str], masters: usize) -> Pool {
+        let candidates = candidates.iter().map(|url| BaseUrl::parse(url).unwrap()).collect();
+        Pool::new("test", Policy::RoundRobin, candidates, masters, &Member::of_nothing()).await
+    }
+
     #[actix_web::test]
     async fn a_name_that_cannot_be_looked_up_does_not_take_the_others_with_it() {
-        let candidates = ["http://no-such-host.invalid:1", "http://127.0.0.1:3006"];
-        let candidates = candidates.map(|url| BaseUrl::parse(url).unwrap()).to_vec();
-        let pool: Pool = Pool::new("order", candidates, 0, &Member::of_nothing()).await;
+        let pool = pool(&["http://no-such-host.invalid:1", "http://127.0.0.1:3006"], 0).await;
         assert_eq!(pool.count(), (1, 1));
     }
 
     #[actix_web::test]
     async fn who_can_do_without_the_master_asks_it_last() {
-        let candidates = ["http://127.0.0.1:3000", "http://127.0.0.1:3001"];
-        let candidates = candidates.map(|url| BaseUrl::parse(url).unwrap()).to_vec();
-        let pool: Pool = Pool::new("catalog", candidates, 1, &Member::of_nothing()).await;
+        let pool = pool(&["http://127.0.0.1:3000", "http://127.0.0.1:3001"], 1).await;
         let (master, replica) = {
             let nodes = pool.nodes.load();
             (Arc::clone(&nodes[0]), Arc::clone(&nodes[1]))

@@ -14,6 +14,9 @@ use crate::frontend::balance::Node;
 use crate::wire::ErrorCode;
 use std::sync::Arc;
 
+/// Nodes that are asked before the master has the last word.
+const MAX_ASKED: usize = 2;
+
 /// One fetch on its way.
 pub(super) struct Flight {
     cache: Arc<Cache>,
@@ -33,16 +36,20 @@ impl Flight {
             return Ok(Arc::new(Fetched { entry, origin: Origin::Redis }));
         }
         let mut tried = Vec::new();
-        while let Some(node) = cache.nodes.pick(&tried).filter(|_| tried.len() < 2) {
-            match source::fetch(&node, &self.want, Some(minimum), &self.request_id, ATTEMPT).await {
+        cache.nodes.first_attempt();
+        while let Some(node) = cache.nodes.pick(&tried) {
+            let asked = source::fetch(&node, &self.want, Some(minimum), &self.request_id, ATTEMPT);
+            match node.call(asked).await {
                 Ok(answer) => return Ok(self.landed(answer, &node, Some(&lease))),
                 Err(error) if error.code() == Some(ErrorCode::Behind) => break,
                 Err(error) => {
                     log::debug!(request_id = self.request_id.as_str(); "{} failed: {error}", self.want);
-                    node.failed(&error);
                 }
             }
             tried.push(node);
+            if tried.len() == MAX_ASKED || !cache.nodes.may_retry() {
+                break;
+            }
         }
         self.master(Some(lease)).await
     }
@@ -66,11 +73,16 @@ impl Flight {
 
     /// Some node's answer, whatever it shows; the master's only if no other node is well.
     pub async fn any_node(self, lease: Option<Arc<Lease>>) -> Landing {
+        let nodes = &self.cache.nodes;
         let mut tried = Vec::new();
-        while let Some(node) = self.cache.nodes.pick_but_master(&tried).filter(|_| tried.len() < 2) {
-            match self.node(&node, lease.as_deref()).await {
-                Some(fetched) => return Ok(fetched),
-                None => tried.push(node),
+        nodes.first_attempt();
+        while let Some(node) = nodes.pick_but_master(&tried) {
+            if let Some(fetched) = self.node(&node, lease.as_deref()).await {
+                return Ok(fetched);
+            }
+            tried.push(node);
+            if tried.len() == MAX_ASKED || !nodes.may_retry() {
+                break;
             }
         }
         Err(ErrorCode::Unavailable.into())
@@ -78,11 +90,10 @@ impl Flight {
 
     /// This node's answer, whatever it shows.
     pub async fn node(&self, node: &Node<Together>, lease: Option<&Lease>) -> Option<Arc<Fetched>> {
-        match source::fetch(node, &self.want, None, &self.request_id, ATTEMPT).await {
+        match node.call(source::fetch(node, &self.want, None, &self.request_id, ATTEMPT)).await {
             Ok(answer) => Some(self.landed(answer, node, lease)),
             Err(error) => {
                 log::debug!(request_id = self.request_id.as_str(); "{} failed: {error}", self.want);
-                node.failed(&error);
                 None
             }
         }

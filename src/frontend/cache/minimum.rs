@@ -111,16 +111,15 @@ impl Cache {
         let path = format!("{VERSIONS}/{version}");
         let mut tried = Vec::new();
         let mut said = None;
-        while let Some(node) = self.nodes.pick_but_master(&tried).filter(|_| tried.len() < MAX_ASKED) {
-            let standing = node.peer.get(&path, request_id, ATTEMPT).await;
-            if let Err(error) = &standing {
-                node.failed(error);
-            }
+        self.nodes.first_attempt();
+        while let Some(node) = self.nodes.pick_but_master(&tried) {
+            let standing = node.call(node.peer.get(&path, request_id, ATTEMPT)).await;
+            let failed = standing.is_err();
             said = standing.ok().and_then(|standing| of_epoch(&standing, epoch));
-            if said.is_some() {
+            tried.push(node);
+            if said.is_some() || tried.len() == MAX_ASKED || failed && !self.nodes.may_retry() {
                 break;
             }
-            tried.push(node);
         }
         if said.is_none() {
             let standing = self.masters.get(&path, request_id, ATTEMPT).await;

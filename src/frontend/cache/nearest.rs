@@ -94,13 +94,21 @@ impl Cache {
         // They differ in how far they are, so another one may have what this one lacks.
         let flight = Flight::new(self, ask);
         let mut tried = Vec::new();
-        while let Some(node) = self.nodes.pick_but_master(&tried).filter(|_| tried.len() < MAX_ASKED) {
-            if let Some(fetched) = flight.node(&node, lease.map(|lease| &**lease)).await
-                && let Some(answer) = self.landed(ask, lease, &fetched).await?
-            {
-                return Ok(Some(answer));
+        self.nodes.first_attempt();
+        while let Some(node) = self.nodes.pick_but_master(&tried) {
+            match flight.node(&node, lease.map(|lease| &**lease)).await {
+                Some(fetched) => {
+                    if let Some(answer) = self.landed(ask, lease, &fetched).await? {
+                        return Ok(Some(answer));
+                    }
+                }
+                None if !self.nodes.may_retry() => break,
+                None => {}
             }
             tried.push(node);
+            if tried.len() == MAX_ASKED {
+                break;
+            }
         }
         Ok(None)
     }

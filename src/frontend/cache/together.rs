@@ -41,6 +41,12 @@ impl Way for Together {
         let peer = peer.clone();
         Self(Gatherer::new(BOUNDS, move |ids| ask(peer.clone(), ids)))
     }
+
+    /// A catalog node that cannot read, or has no room for another read, is ill as well: reads are quick, and the
+    /// next node has the same books.
+    fn is_failure(error: &CallError) -> bool {
+        <() as Way>::is_failure(error) || error.code() == Some(ErrorCode::Unavailable)
+    }
 }
 
 impl Together {

@@ -107,7 +107,7 @@ fn markup(
                     div { dt { "Topic" } dd { a href=(parts::topic_address(book.topic.as_str())) { (parts::capital(book.topic.as_str())) } } }
                     div { dt { "Book number" } dd { (book.id) } }
                 }
-                p.soft.small { "The price and the count are those of this moment. You are asked again before you pay another price." }
+                p.soft.small { "You are asked again before you pay another price than this." }
             }
         }
         @if !beside.is_empty() {

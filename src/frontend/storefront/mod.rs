@@ -33,11 +33,12 @@ mod visit;
 use super::shop::Shop;
 use crate::pages::Asset;
 use crate::token::InternalToken;
-use actix_web::guard;
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{Handler, Resource, Responder};
 use form::Seal;
 use std::sync::Arc;
+
+pub use stock::topics;
 
 static STYLE: Asset = Asset::css("shop", include_str!("shop.css"));
 static SCRIPT: Asset = Asset::js("shop", include_str!("shop.js"));
@@ -74,15 +75,14 @@ pub fn configure(config: &mut ServiceConfig, storefront: Arc<Storefront>) {
         .default_service(web::to(trouble::nothing_here));
 }
 
-/// A page that is looked at.
+/// A page that is looked at. (`HEAD` is the door's matter, below the router.)
 fn page<F, Args>(path: &str, handler: F) -> Resource
 where
     F: Handler<Args>,
     Args: actix_web::FromRequest + 'static,
     F::Output: Responder + 'static,
 {
-    let look = guard::Any(guard::Get()).or(guard::Head());
     web::resource(path)
-        .route(web::route().guard(look).to(handler))
+        .route(web::get().to(handler))
         .default_service(web::to(|| trouble::other_method("GET, HEAD")))
 }

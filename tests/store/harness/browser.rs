@@ -12,7 +12,6 @@ use serde_json::{Value, json};
 use std::future::Future;
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
-use std::path::Path;
 use std::process::{Child, Command, Stdio};
 use std::time::Duration;
 use tokio::runtime::Runtime;
@@ -46,7 +45,6 @@ pub struct Browser {
 /// The driver, and with its process group the browser.
 struct Driver(Child);
 
-#[allow(dead_code)]
 impl Browser {
     pub fn start(look: Look) -> Self {
         let port = free_port();
@@ -241,12 +239,6 @@ impl Browser {
         self.wait(self.client().switch_to_window(window));
     }
 
-    /// What this window is.
-    #[track_caller]
-    pub fn window(&self) -> WindowHandle {
-        self.wait(self.client().window())
-    }
-
     /// Whether the page is wider than the window.
     #[track_caller]
     pub fn scrolls_sideways(&self) -> bool {
@@ -263,12 +255,6 @@ impl Browser {
         let entries = log.as_array().cloned().unwrap_or_default();
         let severe = entries.iter().filter(|entry| entry["level"] == "SEVERE");
         severe.map(|entry| entry["message"].as_str().unwrap_or_default().to_owned()).collect()
-    }
-
-    /// The whole page as a PNG file.
-    #[track_caller]
-    pub fn screenshot(&self, file: &Path) {
-        std::fs::write(file, self.wait(self.client().screenshot())).unwrap();
     }
 
     #[track_caller]

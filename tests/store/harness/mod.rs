@@ -10,7 +10,7 @@
 //! | `rows` | what a data directory holds |
 //! | `redis`, `nginx` | the neighbours: a Redis server, nginx |
 //! | `browser` | headless Chromium |
-//! | `gate`, `meddler`, `disk` | links that can be held or damage what they carry, a failing disk |
+//! | `gate`, `meddler`, `slow`, `disk` | links that can be held, damage what they carry, or delay it; a failing disk |
 
 mod browser;
 mod client;
@@ -23,6 +23,7 @@ mod nginx;
 mod process;
 mod redis;
 mod rows;
+mod slow;
 mod visitor;
 
 pub use browser::{Browser, Look};
@@ -36,6 +37,7 @@ pub use nginx::Nginx;
 pub use process::{Fed, Finished, Process, run};
 pub use redis::RedisServer;
 pub use rows::{Rows, alter, oldest_record, rows};
+pub use slow::SlowLink;
 pub use visitor::{Fields, Looked, Visitor};
 
 use std::net::TcpListener;
