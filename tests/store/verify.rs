@@ -45,7 +45,7 @@ fn a_master_without_replicas_has_nothing_to_be_compared_with_and_says_so() {
     let cluster = Cluster::start(Shape { replicas: 0, ..Shape::default() });
     let Finished { code, stdout, stderr } = verify(&cluster);
     assert_eq!(code, Some(0), "{stderr}");
-    assert!(stdout.contains("11 rows in 4 ranges") && stdout.contains("no replica is linked"), "{stdout}");
+    assert!(stdout.contains("11 rows in 5 ranges") && stdout.contains("no replica is linked"), "{stdout}");
 }
 
 #[test]
