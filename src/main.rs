@@ -68,10 +68,7 @@ fn main() -> ExitCode {
         Command::Buy(args) => shop(config::buy(args)),
         Command::Orders(args) => shop(config::orders(args)),
         Command::Load(args) => load(config::load(args)),
-        Command::Experiment(args) if args.list => {
-            print!("{}", experiment::list());
-            ExitCode::SUCCESS
-        }
+        Command::Experiment(args) if args.list => exit_code(print(experiment::list().as_bytes())),
         Command::Experiment(args) => experiment(config::experiment(args)),
         Command::Import(args) => start(config::import(args), async |config, token, stop| {
             eprintln!("{}", config.run(token, stop).await?);
@@ -85,18 +82,25 @@ fn main() -> ExitCode {
         Command::Healthcheck { url } => {
             exit_code(actix_web::rt::System::new().block_on(bazar::client::healthcheck(&url)))
         }
-        Command::Openapi => exit_code(print(&bazar::frontend::description())),
+        Command::Openapi => exit_code(
+            bazar::frontend::description()
+                .to_pretty_json()
+                .map_err(Into::into)
+                .and_then(|json| print(format!("{json}\n").as_bytes())),
+        ),
         Command::Leashed { parent, program, args } => exit_code(leash::run(parent, program, args)),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut help::command(), "bazar", &mut std::io::stdout());
-            ExitCode::SUCCESS
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut help::command(), "bazar", &mut script);
+            exit_code(print(&script))
         }
         Command::Man { dir: Some(dir) } => exit_code(
             help::man_pages(&dir)
                 .map_err(|error| format!("--dir: {} cannot be written: {error}", dir.display()).into()),
         ),
         Command::Man { dir: None } => {
-            exit_code(help::man_page(&mut std::io::stdout().lock()).map_err(Into::into))
+            let mut page = Vec::new();
+            exit_code(help::man_page(&mut page).map_err(Into::into).and_then(|()| print(&page)))
         }
     }
 }
@@ -170,9 +174,10 @@ fn experiment(checked: Result<experiment::Config, Mistakes>) -> ExitCode {
     }))
 }
 
-fn print(description: &utoipa::openapi::OpenApi) -> Outcome {
+/// Writes to standard output.
+fn print(text: &[u8]) -> Outcome {
     let mut out = std::io::stdout().lock();
-    match writeln!(out, "{}", description.to_pretty_json()?) {
+    match out.write_all(text).and_then(|()| out.flush()) {
         // Whoever reads it has seen enough.
         Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => Ok(()),
         printed => Ok(printed?),

@@ -39,7 +39,7 @@ macro_rules! codes {
 
 codes! {
     InvalidRequest = "invalid_request", 400, "the request is not valid";
-    Unauthorized = "unauthorized", 401, "a token is required";
+    Unauthorized = "unauthorized", 401, "a valid token is required";
     Forbidden = "forbidden", 403, "this token does not allow that";
     NotFound = "not_found", 404, "there is nothing here";
     BookNotFound = "book_not_found", 404, "Book not found";

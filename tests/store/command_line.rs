@@ -1,7 +1,8 @@
 //! The binary as an operator meets it: mistakes, exit codes, signals, logs.
 
 use crate::harness::{
-    Client, Cluster, Finished, Gate, NOBODY, Process, Shape, TOKEN, alone, in_company, rows, run, wait_until,
+    Client, Cluster, Finished, Gate, NOBODY, Process, Shape, TOKEN, alone, in_company, rows, run, run_unread,
+    wait_until,
 };
 use rustix::process::Signal;
 use serde_json::Value;
@@ -269,6 +270,14 @@ fn completions_are_printed_for_a_shell() {
     let Finished { code, stdout, .. } = run(&["completions", "bash"], &[]);
     assert_eq!(code, Some(0));
     assert!(stdout.contains("complete -F") && stdout.contains("--internal-listen"));
+}
+
+#[test]
+fn whoever_reads_only_the_beginning_gets_no_complaint() {
+    for args in [&["completions", "bash"][..], &["openapi"], &["experiment", "--list"], &["man"]] {
+        let Finished { code, stderr, .. } = run_unread(args);
+        assert_eq!((code, stderr.as_str()), (Some(0), ""), "{args:?}");
+    }
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub use events::{Event, Events, Unread};
 pub use gate::Gate;
 pub use meddler::{Damage, Meddler};
 pub use nginx::Nginx;
-pub use process::{Fed, Finished, Process, run};
+pub use process::{Fed, Finished, Process, run, run_unread};
 pub use redis::RedisServer;
 pub use rows::{Rows, alter, oldest_record, rows};
 pub use slow::SlowLink;

@@ -200,6 +200,23 @@ pub fn run(args: &[&str], env: &[(&str, &str)]) -> Finished {
     Finished { code: status.and_then(|status| status.code()), stdout, stderr }
 }
 
+/// Runs `bazar args…` for a reader that has gone before anything was printed.
+#[track_caller]
+pub fn run_unread(args: &[&str]) -> Finished {
+    let mut child = bazar().args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let stderr = child.stderr.take().unwrap();
+    let stderr = std::thread::spawn(move || std::io::read_to_string(stderr).unwrap());
+    let mut child = Killed(child);
+    let mut status = None;
+    wait_until("the command ends", || {
+        status = child.0.try_wait().unwrap();
+        status.is_some()
+    });
+    let code = status.and_then(|status| status.code());
+    Finished { code, stdout: String::new(), stderr: stderr.join().unwrap() }
+}
+
 /// A run of `bazar` that reads what the test writes.
 pub struct Fed(Killed);
 
