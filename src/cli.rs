@@ -79,7 +79,7 @@ pub enum Command {
     Orders(shopping::OrdersArgs),
     /// Load a running store, measure it, and check every answer
     Load(shopping::LoadArgs),
-    /// Run the experiments: measure what the store claims, judge it, and write a report
+    /// Measure what the store claims, judge it, and write a report
     Experiment(shopping::ExperimentArgs),
     /// Bring books from a file into a running store
     #[command(after_help = IMPORT_HELP)]

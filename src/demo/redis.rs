@@ -130,7 +130,10 @@ impl Redis {
             for (key, value) in &wrong {
                 put.cmd("SET").arg(key).arg(value).arg("KEEPTTL").ignore();
             }
-            put.query_async::<()>(&mut redis.0).await?;
+            // No command at all is one that Redis does not know.
+            if !wrong.is_empty() {
+                put.query_async::<()>(&mut redis.0).await?;
+            }
             memory.remember(entries);
             Ok(wrong.len())
         })

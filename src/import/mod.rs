@@ -1,5 +1,5 @@
 //! `bazar import`: a catalog from a file, through the write master, into the running store. What it does with the
-//! lines is [`intake`](crate::intake)'s.
+//! lines is [`intake`]'s.
 //!
 //! | file | what it does |
 //! |---|---|

@@ -235,6 +235,15 @@ fn only_pages_of_ours_press_buttons() {
 }
 
 #[test]
+fn an_empty_redis_has_nothing_to_be_poisoned_or_flushed() {
+    let _company = in_company();
+    let demo = Demo::start(&[]);
+    for errand in ["poison", "flush"] {
+        demo.press("redis", json!({ "errand": errand })).ok();
+    }
+}
+
+#[test]
 fn a_button_that_makes_no_sense_says_why() {
     let _company = in_company();
     let demo = Demo::start(&[]);
