@@ -76,7 +76,7 @@ pub struct BookTag(Box<str>);
 
 impl BookTag {
     /// Ours have 32.
-    const MAX_BYTES: usize = 128;
+    pub const MAX_BYTES: usize = 128;
 
     /// XXH3 (128 bits), which is the same on every machine and in every version. No secret and no proof: it tells
     /// books apart that differ by an edit.

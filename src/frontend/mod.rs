@@ -110,9 +110,9 @@ pub enum FrontendError {
     Serve(#[from] std::io::Error),
 }
 
-/// The description of the public API.
+/// The description of the API, that of the administration included.
 pub fn description() -> utoipa::openapi::OpenApi {
-    openapi::document(routes::endpoints())
+    openapi::of_all(routes::endpoints(), admin::endpoints())
 }
 
 /// A frontend that is bound.

@@ -1,5 +1,6 @@
 //! HTTP of the frontend. The public listener knows no internal route.
 
+use super::admin::{self, Admin};
 use super::answer;
 use super::cache::{By, LeaseKeeper, Want};
 use super::demand::Demand;
@@ -55,12 +56,13 @@ pub fn public(config: &mut ServiceConfig, shop: Arc<Shop>, live: Arc<Live>, hits
     config.service(resource("/docs", "GET", web::get().to(docs)));
 }
 
-/// The public API: what is served, and what is described. Routes with a parameter are found by a regular
+/// The shop's API: what is served, and what is described. Routes with a parameter are found by a regular
 /// expression: they come last.
 pub fn endpoints() -> Vec<Endpoint> {
     vec![
         Endpoint::new::<__path_purchase>("orders", || web::to(purchase)),
         Endpoint::new::<__path_topics>("catalog", || web::to(topics)),
+        Endpoint::new::<live::__path_events>("catalog", || web::to(live::events)),
         Endpoint::new::<__path_healthz>("operation", || web::to(healthz)),
         Endpoint::new::<__path_readyz>("operation", || web::to(readyz)),
         Endpoint::new::<__path_query>("catalog", || web::to(query)),
@@ -72,11 +74,31 @@ pub fn endpoints() -> Vec<Endpoint> {
 }
 
 /// The API's description, as it is served to programs and to people.
-static DESCRIPTION: LazyLock<Described> = LazyLock::new(|| Described::new(&openapi::document(endpoints())));
-static DOCS: LazyLock<Docs> = LazyLock::new(|| Docs::new(&openapi::document(endpoints())));
+struct Description {
+    programs: Described,
+    people: Docs,
+}
 
-async fn docs() -> HttpResponse {
-    DOCS.answer()
+impl Description {
+    fn new(document: &utoipa::openapi::OpenApi) -> Self {
+        Self { programs: Described::new(document), people: Docs::new(document) }
+    }
+
+    /// Says what this frontend serves: of the administration, nothing where there is none.
+    fn of(request: &HttpRequest) -> &'static Self {
+        static SHOP: LazyLock<Description> =
+            LazyLock::new(|| Description::new(&openapi::of_shop(endpoints())));
+        static ALL: LazyLock<Description> =
+            LazyLock::new(|| Description::new(&openapi::of_all(endpoints(), admin::endpoints())));
+        match request.app_data::<Data<Admin>>() {
+            None => &SHOP,
+            Some(_) => &ALL,
+        }
+    }
+}
+
+async fn docs(request: HttpRequest) -> HttpResponse {
+    Description::of(&request).people.answer()
 }
 
 pub fn internal(config: &mut ServiceConfig, own: Arc<Own>, shop: Arc<Shop>, member: Member) {
@@ -171,7 +193,7 @@ async fn read(shop: &Shop, want: &Want, request: &HttpRequest, came_in: Moment) 
 /// it is bought once. A refusal is remembered under its key as well.
 #[utoipa::path(
     post, path = "/order-service/purchase",
-    params(Key), request_body = PurchaseBody, responses(Bought<PurchaseView>)
+    params(Key), request_body(content = PurchaseBody, example = json!({ "book_id": 9 })), responses(Bought<PurchaseView>)
 )]
 async fn purchase(shop: Data<Shop>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let came_in = clock::now();
@@ -257,7 +279,7 @@ async fn order(shop: Data<Shop>, request: HttpRequest) -> Answer {
 /// This description
 #[utoipa::path(get, path = "/openapi.json", params(Revalidation), responses(Document))]
 async fn description(request: HttpRequest) -> HttpResponse {
-    DESCRIPTION.answer(&request)
+    Description::of(&request).programs.answer(&request)
 }
 
 /// Can it serve?

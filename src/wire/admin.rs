@@ -1,21 +1,30 @@
 //! Bodies of the administration's API. Members have the names of an import's and an export's: one name for one thing.
 
 use crate::domain::{Book, BookId, BookTag, Cents, Invalid, NewBook, Stock, Title, Topic};
-use crate::wire::public::{OrderView, dollars};
-use serde::{Deserialize, Serialize};
+use crate::wire::public::{OrderView, dollars, whole};
+use crate::wire::schema;
+use serde::{Deserialize, Deserializer, Serialize};
+use utoipa::ToSchema;
 
 /// The most copies that come or go at once: no shelf holds more.
 const MAX_COPIES: i64 = 1_000_000_000;
 
 /// A book as its keeper sees it. `etag`: what `If-Match` takes.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = KeptBook)]
 pub struct KeptBook<'a> {
+    #[schema(schema_with = schema::book_id)]
     id: i64,
+    #[schema(schema_with = schema::title)]
     title: &'a str,
+    #[schema(schema_with = schema::topic)]
     topic: &'a str,
+    #[schema(schema_with = schema::stock)]
     stock: u32,
     #[serde(serialize_with = "dollars")]
+    #[schema(schema_with = schema::price)]
     price: i64,
+    #[schema(schema_with = schema::etag)]
     etag: String,
 }
 
@@ -37,28 +46,34 @@ pub fn etag(book: &Book) -> String {
     format!("\"{}\"", BookTag::of(book))
 }
 
-/// `next`: the path of the following page.
-#[derive(Debug, Serialize)]
+/// A page of books.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = KeptBooks)]
 pub struct KeptBooks<'a> {
     pub items: Vec<KeptBook<'a>>,
+    #[schema(schema_with = schema::next, required)]
     pub next: Option<String>,
 }
 
 /// The newest first. A page of a book's orders may have few of them, or none, and still have a `next`.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Orders)]
 pub struct OrdersView {
     pub items: Vec<OrderView>,
+    #[schema(schema_with = schema::next, required)]
     pub next: Option<String>,
 }
 
-/// What an import came to. `before`: lines that had been imported before, and were not again.
-#[derive(Debug, Serialize)]
+/// What an import came to.
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
+#[schema(as = Import)]
 pub struct ImportView {
     pub lines: u64,
     pub created: u64,
     pub changed: u64,
     pub unchanged: u64,
+    /// Lines that had been imported before, and were not again.
     pub before: u64,
     pub rejected: u64,
     /// The first of the rejected lines.
@@ -66,24 +81,34 @@ pub struct ImportView {
     pub dry_run: bool,
 }
 
-#[derive(Debug, Serialize)]
+/// A line that is no book.
+#[derive(Debug, Serialize, ToSchema)]
 pub struct RejectedLine {
+    #[schema(minimum = 1, example = 4)]
     pub line: u64,
+    #[schema(example = "a stock must be a whole number between 0 and 1000000000")]
     pub reason: String,
 }
 
-#[derive(Deserialize)]
+/// A book that is to be.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct Creation {
+#[schema(as = NewBook)]
+pub struct NewBookSent {
+    #[schema(schema_with = schema::title)]
     title: String,
+    #[schema(schema_with = schema::topic)]
     topic: String,
+    #[serde(deserialize_with = "whole")]
+    #[schema(schema_with = schema::stock)]
     stock: i64,
+    #[schema(schema_with = schema::new_price)]
     price: f64,
 }
 
 /// From `{"title":"…","topic":"…","stock":3,"price":28.5}`.
 pub fn parse_new_book(body: &[u8]) -> Result<NewBook, Invalid> {
-    let Creation { title, topic, stock, price } = parse(body)?;
+    let NewBookSent { title, topic, stock, price } = parse(body)?;
     Ok(NewBook {
         title: Title::parse(title)?,
         topic: Topic::parse(topic)?,
@@ -100,12 +125,25 @@ pub struct Changes {
     pub price: Option<Cents>,
 }
 
-#[derive(Deserialize)]
+/// What is to be different of a book; at least one of these.
+#[derive(Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
-struct ChangesSent {
+#[schema(as = Changes, min_properties = 1)]
+pub struct ChangesSent {
+    #[serde(default, deserialize_with = "given")]
+    #[schema(schema_with = schema::title)]
     title: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(schema_with = schema::topic)]
     topic: Option<String>,
+    #[serde(default, deserialize_with = "given")]
+    #[schema(schema_with = schema::new_price)]
     price: Option<f64>,
+}
+
+/// What is not to change is left out: to others, null would mean that it goes.
+fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
+    T::deserialize(deserializer).map(Some)
 }
 
 impl Changes {
@@ -126,6 +164,16 @@ impl Changes {
 }
 
 /// Copies that come, or go.
+#[derive(Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+#[schema(as = Copies)]
+pub struct CopiesSent {
+    #[serde(deserialize_with = "whole")]
+    #[schema(schema_with = schema::copies)]
+    copies: i64,
+}
+
+/// The same, parsed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Copies {
     Come(u32),
@@ -146,12 +194,7 @@ impl Copies {
 
     /// From `{"copies":5}`.
     pub fn parse(body: &[u8]) -> Result<Self, Invalid> {
-        #[derive(Deserialize)]
-        #[serde(deny_unknown_fields)]
-        struct Delivery {
-            copies: i64,
-        }
-        Self::new(parse::<Delivery>(body)?.copies)
+        Self::new(parse::<CopiesSent>(body)?.copies)
     }
 
     pub fn edit(self, book_id: BookId) -> crate::domain::Edit {
@@ -191,7 +234,9 @@ mod tests {
         ] {
             assert!(parse_new_book(body.as_bytes()).is_err(), "{body}");
         }
-        for body in ["{}", r#"{"stock":3}"#, r#"{"prize":3}"#, r#"{"title":null}"#, r#"{"title":""}"#] {
+        for body in
+            ["{}", r#"{"stock":3}"#, r#"{"prize":3}"#, r#"{"title":null,"price":3}"#, r#"{"title":""}"#]
+        {
             assert!(Changes::parse(body.as_bytes()).is_err(), "{body}");
         }
         let typo = Changes::parse(br#"{"prize":3}"#).unwrap_err().0;
@@ -210,6 +255,7 @@ mod tests {
         let changes = Changes::parse(br#"{"price":0}"#).unwrap();
         assert_eq!(changes, Changes { price: Some(Cents::new(0).unwrap()), ..Changes::default() });
         assert_eq!(Copies::parse(br#"{"copies":5}"#), Ok(Copies::Come(5)));
+        assert_eq!(Copies::parse(br#"{"copies":5.0}"#), Ok(Copies::Come(5)), "whole to JSON Schema");
         assert_eq!(Copies::parse(br#"{"copies":-5}"#), Ok(Copies::Go(5)));
         assert!(Copies::new(i64::MIN).is_err());
     }

@@ -2,7 +2,8 @@
 
 use super::schema;
 use crate::domain::{Book, BookId, Cents, Invalid, Order, Quantity, Receipt};
-use serde::{Serialize, Serializer};
+use serde::de::Error;
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -46,13 +47,28 @@ impl<'a> From<&'a Book> for BookView<'a> {
 }
 
 /// The data of an event of `/events`: what there is of a book.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
+#[schema(as = StockEvent)]
 pub enum StockEvent<'a> {
+    /// What is left, and for how much.
     #[serde(rename_all = "camelCase")]
-    Sold { id: i64, number_of_items: u32, book_cost: &'a RawValue },
+    #[schema(title = "sold")]
+    Sold {
+        #[schema(schema_with = schema::book_id)]
+        id: i64,
+        #[schema(schema_with = schema::stock)]
+        number_of_items: u32,
+        #[schema(schema_with = schema::price)]
+        book_cost: &'a RawValue,
+    },
     /// It is not sold any more, or never was.
-    Gone { id: i64, gone: bool },
+    #[schema(title = "gone")]
+    Gone {
+        #[schema(schema_with = schema::book_id)]
+        id: i64,
+        gone: bool,
+    },
 }
 
 /// A page of books.
@@ -209,6 +225,12 @@ fn whole_number(value: &Value) -> Option<i64> {
         let number = value.as_f64().filter(|number| number.fract() == 0.0)?;
         (number.abs() <= BookId::MAX.get() as f64).then_some(number as i64)
     })
+}
+
+/// Of a member that must be a whole number.
+pub(super) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    whole_number(&value).ok_or_else(|| D::Error::custom(format_args!("{value} is not a whole number")))
 }
 
 /// The two spellings. A book is named once; null stands for what is left out.

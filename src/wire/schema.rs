@@ -1,10 +1,10 @@
 //! What the values of the public bodies and headers are, as JSON Schema: the bounds of the domain types, said
 //! once more for those who read the API's description.
 
-use crate::domain::{BookId, Cents, IdempotencyKey, Quantity, Stock, Title, Topic, Words};
+use crate::domain::{BookId, BookTag, Cents, IdempotencyKey, Quantity, Stock, Title, Topic, Words};
 use serde_json::Value;
 use std::ops::RangeInclusive;
-use utoipa::openapi::schema::{Object, ObjectBuilder, SchemaType, Type};
+use utoipa::openapi::schema::{Object, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type};
 use utoipa::openapi::{KnownFormat, SchemaFormat};
 
 /// Neither empty nor blank, and without control characters. The class names what Rust calls white space,
@@ -18,6 +18,10 @@ const WORDS: &str = "^[^\\p{L}\\p{N}]*([\\p{L}\\p{N}]+([^\\p{L}\\p{N}]+|$)){1,16
 
 /// `<epoch>.<seq>` with numbers that fit 64 bits.
 const VERSION: &str = "^(0|[1-9][0-9]{0,18})\\.(0|[1-9][0-9]{0,18})$";
+
+/// Since 1970.
+const TIME: &str = "^(19[7-9][0-9]|[2-9][0-9]{3})-(0[1-9]|1[0-2])-(0[1-9]|[12][0-9]|3[01])\
+                    ([T ]([01][0-9]|2[0-3]):[0-5][0-9](:[0-5][0-9](\\.[0-9]{1,9})?Z?)?)?$";
 
 pub fn book_id() -> Object {
     whole(1..=BookId::MAX.get(), "Number of a book", 9)
@@ -57,6 +61,59 @@ pub fn offer() -> Object {
     offer
 }
 
+/// A price that is asked for: to the cent.
+pub fn new_price() -> Object {
+    let mut price = price();
+    price.multiple_of = Some(0.01.into());
+    price
+}
+
+/// Copies that come, or go.
+pub fn copies() -> Schema {
+    let most = Stock::MAX.get().into();
+    OneOfBuilder::new()
+        .description(Some("Copies that come; below zero, copies that go"))
+        .item(whole(1..=most, "Copies that come", 5))
+        .item(whole(-most..=-1, "Copies that go", -5))
+        .into()
+}
+
+/// What `If-Match` takes: one strong tag, or whatever it is.
+pub fn seen() -> Object {
+    let pattern = format!("^(\\*|\"[!#-~]{{1,{}}}\")$", BookTag::MAX_BYTES);
+    let named = SchemaFormat::Custom("seen".into());
+    text("A tag of a book, or `*`", "\"077244a9bcab0790f38e753f1db7bf9d\"")
+        .pattern(Some(pattern))
+        .format(Some(named))
+        .build()
+}
+
+pub fn etag() -> Object {
+    text("What `If-Match` takes", "\"077244a9bcab0790f38e753f1db7bf9d\"")
+        .pattern(Some("^\"[0-9a-f]{32}\"$"))
+        .build()
+}
+
+/// Where a keeper's page of books goes on: behind a book's number, or a [`Rank`](crate::domain::Rank).
+pub fn place() -> Object {
+    text("As `next` of the page before names it", "10")
+        .pattern(Some("^(([1-9][0-9]?|[12][0-9]{2}|300)\\.)?[1-9][0-9]{0,14}$"))
+        .build()
+}
+
+/// A time of RFC 3339 in UTC; the time of day or its seconds may be missing.
+pub fn time() -> Object {
+    let named = SchemaFormat::Custom("utc".into());
+    text("A time, in UTC", "2026-11-24T18:30:00Z").pattern(Some(TIME)).format(Some(named)).build()
+}
+
+pub fn next() -> Object {
+    ObjectBuilder::new()
+        .schema_type(SchemaType::from_iter([Type::String, Type::Null]))
+        .description(Some("The path of the following page; null behind the last"))
+        .build()
+}
+
 pub fn version() -> Object {
     let about = "A state of the store, `<epoch>.<seq>`. Later states of one epoch have a higher `seq`.";
     let named = SchemaFormat::Custom("version".into());
@@ -69,7 +126,7 @@ pub fn order_id() -> Object {
 }
 
 pub fn idempotency_key() -> Object {
-    let about = "A name of your own for one purchase, such as a UUID";
+    let about = "A name of your own for one purchase or change, such as a UUID";
     let key = text(about, "order-of-monday").pattern(Some("^[!-~]+$"));
     key.min_length(Some(1)).max_length(Some(IdempotencyKey::MAX_BYTES)).build()
 }

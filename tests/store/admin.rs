@@ -312,6 +312,8 @@ fn what_is_no_book_is_refused_with_a_reason_and_changes_nothing() {
         "/books?limit=0",
         "/books?limit=1001",
         "/books?after=x",
+        "/books?after=",
+        "/orders?from=1970-01-01&book=%20",
         "/orders?from=now",
         "/orders?after=1",
         "/books/x",
@@ -363,6 +365,8 @@ fn an_import_says_what_it_did_and_which_lines_are_no_books() {
     let _company = in_company();
     let cluster = shop();
     let keeper = Keeper::at(&cluster, 0);
+    // As a client does that cannot read its file.
+    keeper.import("", "text/csv", "").problem(400, "invalid_request");
     let csv = "id,title,topic,stock,price\n9,Nine,education,1,2.50\n,New,education,1,3\n,Bad,education,-1,3\n,,education,1,3\n";
     let checked = keeper.import("?dryRun=true", "text/csv", csv).ok().json();
     assert_eq!(

@@ -1,5 +1,6 @@
 //! The description of the API, held against the store that serves it.
 
+use crate::admin::ADMIN;
 use crate::harness::{Client, Finished, Process, in_company, run};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -13,9 +14,11 @@ const PREFIXES: [&str; 2] = ["/catalog-service", "/order-service"];
 fn what_is_described_is_served_and_no_other_method() {
     let _company = in_company();
     let dir = tempfile::tempdir().unwrap();
-    let store = up(&dir);
+    let store = kept(&dir);
     let client = Client::new(store.url());
     let document = client.get("/openapi.json").ok().json();
+    let bearer = format!("Bearer {ADMIN}");
+    let keeper = [("authorization", &*bearer)];
     let mut operations = 0;
     for (path, item) in document["paths"].as_object().unwrap() {
         let mut described: BTreeSet<&str> =
@@ -29,7 +32,7 @@ fn what_is_described_is_served_and_no_other_method() {
         let short = PREFIXES.iter().find_map(|prefix| filled.strip_prefix(prefix));
         for path in short.into_iter().chain([filled.as_str()]) {
             for method in METHODS {
-                let answer = client.send(method, path, &[], None).unwrap();
+                let answer = client.send(method, path, &keeper, None).unwrap();
                 if described.contains(method) {
                     let known =
                         item[lower(method)]["responses"].as_object().or(item["get"]["responses"].as_object());
@@ -48,14 +51,14 @@ fn what_is_described_is_served_and_no_other_method() {
             }
         }
     }
-    assert_eq!(operations, 9);
+    assert_eq!(operations, 18);
 }
 
 #[test]
 fn the_command_prints_what_the_store_serves() {
     let _company = in_company();
     let dir = tempfile::tempdir().unwrap();
-    let store = up(&dir);
+    let store = kept(&dir);
     let client = Client::new(store.url());
     let served = client.get("/openapi.json").ok();
     assert_eq!(served.header("content-type"), "application/json");
@@ -70,6 +73,46 @@ fn the_command_prints_what_the_store_serves() {
         assert_eq!((answer.status, answer.header("etag")), (status, etag.as_str()), "{tag}");
         assert_eq!(answer.body.is_empty(), status == 304, "{tag}");
     }
+}
+
+#[test]
+fn a_store_without_an_admin_token_describes_all_but_the_administration() {
+    let _company = in_company();
+    let dir = tempfile::tempdir().unwrap();
+    let store = up(&dir);
+    let client = Client::new(store.url());
+    let Finished { stdout, .. } = run(&["openapi"], &[]);
+    let mut all: Value = serde_json::from_str(&stdout).unwrap();
+    let (administration, shop) = paths(&all).partition::<BTreeSet<_>, _>(|path| path.starts_with("/admin/"));
+    let served = client.get("/openapi.json").ok().json();
+    assert_eq!(paths(&served).collect::<BTreeSet<_>>(), shop);
+    assert!(shop.contains("/events") && !served.to_string().contains("/admin/api/"));
+    for path in &administration {
+        let filled = filled(path, &all["paths"][path]);
+        client.get(&filled).problem(404, "not_found");
+        all["paths"].as_object_mut().unwrap().remove(path);
+    }
+    assert_eq!(administration.len(), 5);
+    assert_eq!(served["paths"], all["paths"], "otherwise the same");
+    assert!(!client.get("/docs").ok().text().contains("/admin/api/books"));
+}
+
+#[test]
+fn the_page_shows_a_keeper_how_to_ask() {
+    let _company = in_company();
+    let dir = tempfile::tempdir().unwrap();
+    let page = Client::new(kept(&dir).url()).get("/docs").ok().text();
+    for said in [
+        "Needs the admin token.",
+        "curl -i -X PATCH 'http://127.0.0.1:8083/admin/api/books/9'",
+        "-H 'Authorization: Bearer …'",
+        "-H 'If-Match: &quot;077244a9bcab0790f38e753f1db7bf9d&quot;'",
+        "curl -iN 'http://127.0.0.1:8083/events?books=9'",
+    ] {
+        assert!(page.contains(said), "{said}");
+    }
+    // What does not end is not waited for.
+    assert!(!page.contains("data-path=\"/events\"") && page.contains("data-path=\"/admin/api/orders\""));
 }
 
 #[test]
@@ -103,13 +146,22 @@ fn a_whole_number_may_be_written_with_a_point() {
 }
 
 fn up(dir: &tempfile::TempDir) -> Process {
+    start(dir, &[])
+}
+
+/// One that has an admin token.
+fn kept(dir: &tempfile::TempDir) -> Process {
+    start(dir, &[("BAZAR_ADMIN_TOKEN", ADMIN)])
+}
+
+fn start(dir: &tempfile::TempDir, env: &[(&str, &str)]) -> Process {
     let data = dir.path().join("data");
-    Process::start(
-        dir.path(),
-        "up",
-        &["up", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()],
-        &[],
-    )
+    let args = ["up", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()];
+    Process::start(dir.path(), "up", &args, env)
+}
+
+fn paths(document: &Value) -> impl Iterator<Item = String> {
+    document["paths"].as_object().unwrap().keys().cloned()
 }
 
 fn lower(method: &str) -> String {

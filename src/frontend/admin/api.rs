@@ -6,22 +6,29 @@ use super::audit::{Actor, Via};
 use super::keeper::Decided;
 use super::{Admin, TakenIn};
 use crate::domain::{Book, BookId, BookTag, Edit, GuardedEdit, IdempotencyKey, Version};
+use crate::frontend::openapi::administration::{
+    Changed, Created, Deleted, Imported, Kept, Restocked, TAG, TOKEN, Told,
+};
+use crate::frontend::openapi::parameters::{BookNumber, HowToImport, KeptPage, Key, PageOfOrders, Seen};
+use crate::frontend::openapi::{self, Endpoint};
 use crate::frontend::routes::is_json;
 use crate::intake::{Format, Rules};
-use crate::server::{ApiError, read_body, read_query, request_id, resource, resource_of};
+use crate::server::{ApiError, read_body, read_query, request_id};
 use crate::wire::admin::{
-    Changes, Copies, ImportView, KeptBook, KeptBooks, OrdersView, RejectedLine, etag, parse_new_book,
+    Changes, ChangesSent, Copies, CopiesSent, ImportView, KeptBook, KeptBooks, NewBookSent, OrdersView,
+    RejectedLine, etag, parse_new_book,
 };
 use crate::wire::public::{DEFAULT_LIMIT, MAX_LIMIT, OrderView};
 use crate::wire::{ErrorCode, Problem, headers};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
-use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::{Next, from_fn};
 use actix_web::web::{self, Data, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse, HttpResponseBuilder, ResponseError};
 use serde::Deserialize;
+use serde::de::DeserializeOwned;
 
 const ROOT: &str = "/admin/api";
 
@@ -34,20 +41,24 @@ pub fn configure(config: &mut ServiceConfig) {
     config.service(
         web::scope(ROOT)
             .wrap(from_fn(require_admin))
-            .service(resource_of("/books", [(Method::GET, web::to(books)), (Method::POST, web::to(create))]))
-            .service(resource("/books/{id}/restock", "POST", web::to(restock)))
-            .service(resource_of(
-                "/books/{id}",
-                [
-                    (Method::GET, web::to(book)),
-                    (Method::PATCH, web::to(change)),
-                    (Method::DELETE, web::to(delete)),
-                ],
-            ))
-            .service(resource("/orders", "GET", web::to(orders)))
-            .service(resource("/imports", "POST", web::to(import)))
+            .configure(|config| openapi::register_below(config, ROOT, &endpoints()))
             .default_service(web::to(nothing)),
     );
+}
+
+/// What is served, and what is described.
+pub fn endpoints() -> Vec<Endpoint> {
+    let all = [
+        Endpoint::new::<__path_books>(TAG, || web::to(books)),
+        Endpoint::new::<__path_create>(TAG, || web::to(create)),
+        Endpoint::new::<__path_restock>(TAG, || web::to(restock)),
+        Endpoint::new::<__path_book>(TAG, || web::to(book)),
+        Endpoint::new::<__path_change>(TAG, || web::to(change)),
+        Endpoint::new::<__path_delete>(TAG, || web::to(delete)),
+        Endpoint::new::<__path_orders>(TAG, || web::to(orders)),
+        Endpoint::new::<__path_import>(TAG, || web::to(import)),
+    ];
+    all.map(|endpoint| endpoint.behind(TOKEN)).into()
 }
 
 /// Lets a request through that carries the admin token.
@@ -73,8 +84,15 @@ async fn nothing() -> Answer {
     Err(ErrorCode::NotFound.into())
 }
 
+/// Books to their keeper
+///
+/// In order of their numbers, or as a search finds them. `next` is the path of the following page.
+#[utoipa::path(
+    get, operation_id = "kept_books", path = "/admin/api/books",
+    params(KeptPage), responses(Told<KeptBooks<'_>>)
+)]
 async fn books(admin: Data<Admin>, request: HttpRequest) -> Answer {
-    let (asked, request_id): (BooksAsked, String) = (read_query(&request)?, request_id(&request));
+    let (asked, request_id): (BooksAsked, String) = (asked(&request)?, request_id(&request));
     let limit = limit(asked.limit)?;
     let path = format!("{ROOT}/books");
     let (asof, books, next) = match asked.wanted()? {
@@ -93,12 +111,28 @@ async fn books(admin: Data<Admin>, request: HttpRequest) -> Answer {
     Ok(ok(asof).json(KeptBooks { items: books.iter().map(KeptBook::from).collect(), next }))
 }
 
+/// A book to its keeper
+#[utoipa::path(
+    get, operation_id = "kept_book", path = "/admin/api/books/{id}",
+    params(BookNumber), responses(Kept<KeptBook<'_>>)
+)]
 async fn book(admin: Data<Admin>, request: HttpRequest) -> Answer {
     let found = admin.keeper.book(id(&request)?, &request_id(&request)).await?;
     let book = found.value.ok_or(ErrorCode::BookNotFound)?;
     Ok(ok(found.asof).insert_header((header::ETAG, etag(&book))).json(KeptBook::from(&book)))
 }
 
+/// Add a book
+///
+/// The store gives it a number that no book had before.
+#[utoipa::path(
+    post, operation_id = "add_book", path = "/admin/api/books", params(Key),
+    request_body(
+        content = NewBookSent,
+        example = json!({ "title": "Twelve", "topic": "education", "stock": 3, "price": 10.5 })
+    ),
+    responses(Created<KeptBook<'_>>)
+)]
 async fn create(admin: Data<Admin>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     edit(&admin, &request, async {
         Ok((None, Edit::Create(parse_new_book(&json(&request, payload).await?)?)))
@@ -106,6 +140,13 @@ async fn create(admin: Data<Admin>, request: HttpRequest, payload: web::Payload)
     .await
 }
 
+/// Change a book's title, topic or price
+///
+/// Of all editors who saw the same book one wins; the others get a 412, and look again.
+#[utoipa::path(
+    patch, operation_id = "change_book", path = "/admin/api/books/{id}", params(BookNumber, Seen, Key),
+    request_body(content = ChangesSent, example = json!({ "price": 12 })), responses(Changed<KeptBook<'_>>)
+)]
 async fn change(admin: Data<Admin>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let asked = async {
         let (book_id, expect) = (id(&request)?, if_match(&request)?);
@@ -115,6 +156,11 @@ async fn change(admin: Data<Admin>, request: HttpRequest, payload: web::Payload)
     edit(&admin, &request, asked).await
 }
 
+/// Add copies of a book, or take some away
+#[utoipa::path(
+    post, operation_id = "restock_book", path = "/admin/api/books/{id}/restock", params(BookNumber, Key),
+    request_body(content = CopiesSent, example = json!({ "copies": 5 })), responses(Restocked<KeptBook<'_>>)
+)]
 async fn restock(admin: Data<Admin>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
     let asked = async {
         let book_id = id(&request)?;
@@ -123,6 +169,16 @@ async fn restock(admin: Data<Admin>, request: HttpRequest, payload: web::Payload
     edit(&admin, &request, asked).await
 }
 
+/// Delete a book
+///
+/// Its orders stay, and its number is never given to another.
+#[utoipa::path(
+    delete,
+    operation_id = "delete_book",
+    path = "/admin/api/books/{id}",
+    params(BookNumber, Seen, Key),
+    responses(Deleted)
+)]
 async fn delete(admin: Data<Admin>, request: HttpRequest) -> HttpResponse {
     edit(&admin, &request, async { Ok((if_match(&request)?, Edit::Delete { book_id: id(&request)? })) }).await
 }
@@ -174,8 +230,15 @@ fn edited_book(book: &Book, version: Version, created: bool) -> HttpResponse {
     answer.json(KeptBook::from(book))
 }
 
+/// Orders, the newest first
+///
+/// A page of a book's orders may have few of them, or none, and still have a `next`.
+#[utoipa::path(
+    get, operation_id = "kept_orders", path = "/admin/api/orders",
+    params(PageOfOrders), responses(Told<OrdersView>)
+)]
 async fn orders(admin: Data<Admin>, request: HttpRequest) -> Answer {
-    let asked: OrdersAsked = read_query(&request)?;
+    let asked: OrdersAsked = asked(&request)?;
     let limit = limit(asked.limit)?;
     let page = admin.keeper.orders(asked.wanted()?, limit, &request_id(&request)).await?;
     let next = page.value.next.map(|after| asked.next(&format!("{ROOT}/orders"), after));
@@ -193,12 +256,31 @@ struct ImportAsked {
     again: bool,
 }
 
+/// Import books
+///
+/// Lines of CSV, with a header, or of JSON, packed by gzip or not. The same input twice is taken in once.
+#[utoipa::path(
+    post, operation_id = "import_books", path = "/admin/api/imports", params(HowToImport),
+    request_body(content(
+        ("text/csv", example = "id,title,topic,stock,price\n,Twelve,education,3,10.50\n"),
+        (
+            "application/jsonl",
+            example = "{\"title\":\"Twelve\",\"topic\":\"education\",\"stock\":3,\"price\":10.5}\n"
+        ),
+        ("application/gzip"),
+    )),
+    responses(Imported<ImportView>)
+)]
 async fn import(admin: Data<Admin>, request: HttpRequest, payload: web::Payload) -> Answer {
     let ImportAsked { format, strict, dry_run, again } = read_query(&request)?;
     let format = match format.as_deref() {
         None => format_of(&request)?,
         Some(word) => Some(format_named(word)?),
     };
+    // A client whose file cannot be read may send nothing, and would be told that all went well.
+    if !has_body(&request) {
+        return Err(Problem::new(ErrorCode::InvalidRequest, "the body must be the lines to import").into());
+    }
     let rules = Rules { format, strict, again, ..Rules::default() };
     let taken_in = admin.import(Actor::of(&request, Via::Api), payload, rules, dry_run).await?;
     let TakenIn { sum, rejects, dry_run } = taken_in;
@@ -214,6 +296,11 @@ async fn import(admin: Data<Admin>, request: HttpRequest, payload: web::Payload)
         rejects: rejects.into_iter().map(|(line, reason)| RejectedLine { line, reason }).collect(),
         dry_run,
     }))
+}
+
+fn has_body(request: &HttpRequest) -> bool {
+    let length = request.headers().get(header::CONTENT_LENGTH);
+    request.headers().contains_key(header::TRANSFER_ENCODING) || length.is_some_and(|length| length != "0")
 }
 
 fn format_named(word: &str) -> Result<Format, Problem> {
@@ -246,6 +333,17 @@ fn format_of(request: &HttpRequest) -> Result<Option<Format>, Problem> {
             let sentence = "the body must be text/csv or application/jsonl, packed by gzip or not";
             Err(Problem::new(ErrorCode::UnsupportedMediaType, sentence))
         }
+    }
+}
+
+/// A form sends the fields that nobody filled in; a program leaves out what it does not ask for.
+fn asked<T: DeserializeOwned>(request: &HttpRequest) -> Result<T, Problem> {
+    let query = request.query_string().as_bytes();
+    match url::form_urlencoded::parse(query).find(|(_, value)| value.trim().is_empty()) {
+        Some((name, _)) => {
+            Err(Problem::new(ErrorCode::InvalidRequest, format!("{name} must not be empty: leave it out")))
+        }
+        None => read_query(request),
     }
 }
 

@@ -30,6 +30,7 @@ use crate::intake::{InputError, IntakeError, Reader, Rules, Sum};
 use crate::token::AdminToken;
 use crate::wire::{ErrorCode, Problem};
 use actix_web::web::{Data, ServiceConfig};
+pub use api::endpoints;
 use audit::{Actor, Refusals};
 use bytes::Bytes;
 use futures_util::Stream;

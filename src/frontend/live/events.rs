@@ -6,6 +6,8 @@
 use super::watchers::Watcher;
 use super::{Live, read};
 use crate::domain::BookId;
+use crate::frontend::openapi::answers::Events;
+use crate::frontend::openapi::parameters::Watched;
 use crate::server::{ApiError, request_id, stream_events};
 use crate::wire::{ErrorCode, Problem};
 use actix_web::web::Data;
@@ -14,11 +16,16 @@ use futures_util::stream::{self, StreamExt, TryStreamExt};
 use std::collections::BTreeSet;
 
 /// Books of one page: as many as a page of a topic has.
-const MAX_BOOKS: usize = 100;
+pub const MAX_BOOKS: usize = 100;
 
 /// Reads at once for one page; nearly all are in memory.
 const READS: usize = 16;
 
+/// Stock and price of books, as they change
+///
+/// First what there is of each book now, then again whenever it has changed: at least that change, never what may be
+/// stale.
+#[utoipa::path(get, path = "/events", params(Watched), responses(Events))]
 pub async fn events(live: Data<Live>, request: HttpRequest) -> Result<HttpResponse, ApiError> {
     let books = books(request.query_string())?;
     // Before the reads: what changes behind them is told.

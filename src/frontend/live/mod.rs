@@ -30,10 +30,10 @@ use crate::clock;
 use crate::domain::BookId;
 use crate::frontend::cache::Want;
 use crate::pages::Asset;
-use crate::server::resource;
 use crate::shutdown::Shutdown;
 use crate::wire::Problem;
-use actix_web::web::{self, ServiceConfig};
+use actix_web::web::ServiceConfig;
+pub use events::{__path_events, MAX_BOOKS, events};
 use follower::Follower;
 use nearest::Nearest;
 use shown::Shown;
@@ -44,7 +44,6 @@ use watchers::Watchers;
 pub static SCRIPT: Asset = Asset::js("live", include_str!("live.js"));
 
 pub fn configure(config: &mut ServiceConfig) {
-    config.service(resource("/events", "GET", web::get().to(events::events)));
     SCRIPT.configure(config);
 }
 

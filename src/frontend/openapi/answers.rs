@@ -19,7 +19,7 @@ use utoipa::openapi::schema::{AllOfBuilder, Object, ObjectBuilder, Schema, Schem
 use utoipa::openapi::{Ref, RefOr};
 use utoipa::{IntoResponses, ToSchema};
 
-type Responses = BTreeMap<String, RefOr<Response>>;
+pub(super) type Responses = BTreeMap<String, RefOr<Response>>;
 
 /// A read of the catalog: `T` and how it came about, or 304.
 pub struct Read<T>(PhantomData<T>);
@@ -55,12 +55,7 @@ pub struct Order<T>(PhantomData<T>);
 
 impl<T: ToSchema> IntoResponses for Order<T> {
     fn responses() -> Responses {
-        let ok = ResponseBuilder::new()
-            .description("The order")
-            .content("application/json", Content::new(Some(of::<T>())))
-            .header("Cache-Control", required(text("Always `no-store`", "no-store")))
-            .header(header_name(headers::BAZAR_VERSION), required(schema::version()))
-            .link("book", link("info", "id", "$response.body#/bookId"));
+        let ok = stated::<T>("The order").link("book", link("info", "id", "$response.body#/bookId"));
         let mut all = problems(&[
             ErrorCode::InvalidRequest,
             ErrorCode::OrderNotFound,
@@ -95,11 +90,7 @@ pub struct Bought<T>(PhantomData<T>);
 
 impl<T: ToSchema> IntoResponses for Bought<T> {
     fn responses() -> Responses {
-        let ok = ResponseBuilder::new()
-            .description("It is bought, and every later read shows it")
-            .content("application/json", Content::new(Some(of::<T>())))
-            .header("Cache-Control", required(text("Always `no-store`", "no-store")))
-            .header(header_name(headers::BAZAR_VERSION), required(schema::version()))
+        let ok = stated::<T>("It is bought, and every later read shows it")
             .link("order", link("order", "id", "$response.body#/orderId"))
             .link("book", link("info", "id", "$response.body#/bookId"));
         let mut all = problems(&[
@@ -115,26 +106,78 @@ impl<T: ToSchema> IntoResponses for Bought<T> {
             ErrorCode::Unavailable,
         ]);
         all.insert("200".into(), ok.build().into());
-        let replayed =
-            header(text("There if an earlier request with this key got this answer first", "true"));
-        let mut key = header(schema::idempotency_key());
-        key.description = Some("The key of this purchase, unless it came with a wrong one".into());
-        for (status, answer) in &mut all {
-            let RefOr::T(answer) = answer else { continue };
-            // What is no JSON is refused before its key is looked at.
-            if *status != ErrorCode::UnsupportedMediaType.status().to_string() {
-                answer.headers.insert(header_name(headers::IDEMPOTENCY_KEY), key.clone().into());
-            }
-            if matches!(status.as_str(), "200" | "404" | "409" | "422") {
-                answer.headers.insert(header_name(headers::IDEMPOTENCY_REPLAYED), replayed.clone().into());
-            }
-        }
+        // What is no JSON is refused before its key is looked at.
+        keyed(&mut all, Some(ErrorCode::UnsupportedMediaType));
         all
     }
 }
 
+/// What there is of some books, as long as somebody reads.
+pub struct Events;
+
+impl IntoResponses for Events {
+    fn responses() -> Responses {
+        let about = "Events named `stock`: the `data` of each is a `StockEvent`, its `id` the version that was \
+                     read. A line that begins with a colon only says that the connection lives. It does not end \
+                     before the client or the frontend does.";
+        let text = ObjectBuilder::new().schema_type(SchemaType::new(Type::String)).build();
+        let content = ContentBuilder::new().schema(Some(text)).example(Some(
+            "event: stock\nid: 1.7\ndata: {\"id\":9,\"numberOfItems\":14,\"bookCost\":28}\n\n".into(),
+        ));
+        let ok = unkept(about).content("text/event-stream", content.build());
+        let mut all = problems(&[ErrorCode::InvalidRequest, ErrorCode::Unavailable]);
+        all.insert("200".into(), ok.build().into());
+        all
+    }
+}
+
+/// Who may not: its status, and what comes.
+pub(super) fn unauthorized() -> (String, Response) {
+    let status = ErrorCode::Unauthorized.status();
+    let mut answer = problem(status, &[ErrorCode::Unauthorized]);
+    answer.headers.insert("WWW-Authenticate".into(), required(text("Always `Bearer`", "Bearer")).into());
+    (status.to_string(), answer)
+}
+
+/// A body of the state that `Bazar-Version` names, not to be kept.
+pub(super) fn stated<T: ToSchema>(about: &str) -> ResponseBuilder {
+    json::<T>(about).header(header_name(headers::BAZAR_VERSION), required(schema::version()))
+}
+
+/// The same without a body.
+pub(super) fn versioned(about: &str) -> ResponseBuilder {
+    unkept(about).header(header_name(headers::BAZAR_VERSION), required(schema::version()))
+}
+
+/// A body that is not to be kept.
+pub(super) fn json<T: ToSchema>(about: &str) -> ResponseBuilder {
+    unkept(about).content("application/json", Content::new(Some(of::<T>())))
+}
+
+fn unkept(about: &str) -> ResponseBuilder {
+    let no_store = required(text("Always `no-store`", "no-store"));
+    ResponseBuilder::new().description(about).header("Cache-Control", no_store)
+}
+
+/// Answers to what has a key: all carry it, but for what is refused as `unseen` before anybody looks for one.
+pub(super) fn keyed(all: &mut Responses, unseen: Option<ErrorCode>) {
+    let replayed = header(text("There if an earlier request with this key got this answer first", "true"));
+    let mut key = header(schema::idempotency_key());
+    key.description = Some("The key of this request, unless it came with a wrong one".into());
+    let unseen = unseen.map(|code| code.status().to_string());
+    for (status, answer) in all {
+        let RefOr::T(answer) = answer else { continue };
+        if unseen.as_deref() != Some(status.as_str()) {
+            answer.headers.insert(header_name(headers::IDEMPOTENCY_KEY), key.clone().into());
+        }
+        if matches!(status.as_str(), "200" | "201" | "204" | "404" | "409" | "412" | "422") {
+            answer.headers.insert(header_name(headers::IDEMPOTENCY_REPLAYED), replayed.clone().into());
+        }
+    }
+}
+
 /// Refusals with these codes, each under its status.
-fn problems(codes: &[ErrorCode]) -> Responses {
+pub(super) fn problems(codes: &[ErrorCode]) -> Responses {
     let mut by_status: BTreeMap<u16, Vec<ErrorCode>> = BTreeMap::new();
     for &code in codes {
         by_status.entry(code.status()).or_default().push(code);
@@ -183,12 +226,12 @@ fn read(answer: ResponseBuilder) -> ResponseBuilder {
 }
 
 /// `parameter` of another operation, taken from this answer.
-fn link(operation: &str, parameter: &str, from: &str) -> Link {
+pub(super) fn link(operation: &str, parameter: &str, from: &str) -> Link {
     Link::builder().operation_id(operation).parameter(parameter, from).build()
 }
 
 /// A header that is always there.
-fn required(schema: Object) -> Header {
+pub(super) fn required(schema: Object) -> Header {
     // utoipa's header lacks this member; what is among its extensions is written beside the others.
     let mut member = Extensions::default();
     member.insert("required".into(), Value::Bool(true));
@@ -218,6 +261,6 @@ fn string(about: &str) -> ObjectBuilder {
     ObjectBuilder::new().schema_type(SchemaType::new(Type::String)).description(Some(about))
 }
 
-fn text(about: &str, example: &str) -> Object {
+pub(super) fn text(about: &str, example: &str) -> Object {
     string(about).examples([Value::from(example)]).build()
 }

@@ -1,13 +1,15 @@
-//! A route of the public API: served where, and only where, its description says.
+//! A route of the API: served where, and only where, its description says.
 //!
 //! Invariant: path and method have one place, the `#[utoipa::path]` above the handler. From there the route
 //! is registered, with its service prefix and without, and from there the document is made.
 
+use super::answers;
 use crate::server::resource_of;
 use actix_web::Route;
 use actix_web::http::Method;
 use actix_web::web::ServiceConfig;
 use utoipa::openapi::path::{HttpMethod, Operation, PathItem};
+use utoipa::openapi::security::SecurityRequirement;
 
 /// Every route of theirs answers without them as well.
 const PREFIXES: [&str; 2] = ["/catalog-service", "/order-service"];
@@ -28,6 +30,14 @@ impl Endpoint {
         let mut operation = D::operation();
         operation.tags = Some(vec![tag.to_owned()]);
         Self { path: D::path(), method, operation, route }
+    }
+
+    /// It is served only to who shows what `scheme`, a security scheme of the document, asks for.
+    pub fn behind(mut self, scheme: &str) -> Self {
+        self.operation.security = Some(vec![SecurityRequirement::new(scheme, [""; 0])]);
+        let (status, refusal) = answers::unauthorized();
+        self.operation.responses.responses.insert(status, refusal.into());
+        self
     }
 
     /// What it answers to: its path, and the same without its service prefix.
@@ -57,10 +67,15 @@ impl Endpoint {
 
 /// Serves them, in their order: those that stand side by side with the same path are one resource.
 pub fn register(config: &mut ServiceConfig, endpoints: &[Endpoint]) {
+    register_below(config, "", endpoints);
+}
+
+/// The same in the scope of `root`, with which all their paths begin.
+pub fn register_below(config: &mut ServiceConfig, root: &str, endpoints: &[Endpoint]) {
     for alike in endpoints.chunk_by(|one, next| one.path == next.path) {
         for path in alike.first().into_iter().flat_map(Endpoint::paths) {
             let routes = alike.iter().map(|endpoint| (endpoint.method(), (endpoint.route)()));
-            config.service(resource_of(path, routes));
+            config.service(resource_of(path.strip_prefix(root).unwrap_or(path), routes));
         }
     }
 }

@@ -1,21 +1,25 @@
-//! The description of the public API, OpenAPI 3.1, made from the code that serves it.
+//! The description of the API, OpenAPI 3.1, made from the code that serves it.
 //!
 //! | file | what it does |
 //! |---|---|
 //! | `endpoint` | a route together with its description; both come from one place |
 //! | `parameters` | what requests bring along |
 //! | `answers` | what comes back: statuses, headers, codes, examples |
+//! | `administration` | the part that is there only with an admin token |
 //! | `page` | the description as a page to read and to try |
 //!
 //! A new route of the API is a handler with `#[utoipa::path]` above it, a line in the list of its endpoints
-//! (`routes::endpoints`), and, where it has bodies of its own, their names in [`Described`].
+//! (`routes::endpoints`, `admin::endpoints`), and, where it has bodies of its own, their names in [`Described`] or
+//! [`Administration`].
 
+pub mod administration;
 pub mod answers;
 mod endpoint;
 mod page;
 pub mod parameters;
 
-pub use endpoint::{Endpoint, register};
+use administration::Administration;
+pub use endpoint::{Endpoint, register, register_below};
 pub use page::Docs;
 
 use crate::wire::{Problem, public, splice};
@@ -46,17 +50,26 @@ use utoipa::openapi::path::PathsBuilder;
         public::PurchaseBody,
         public::PurchaseView,
         public::OrderView,
+        public::StockEvent,
     ))
 )]
 struct Described;
 
-/// The document about `endpoints`.
-pub fn document(endpoints: Vec<Endpoint>) -> utoipa::openapi::OpenApi {
+/// The document about what a store without an admin token serves.
+pub fn of_shop(endpoints: Vec<Endpoint>) -> utoipa::openapi::OpenApi {
+    with_paths(Described::openapi(), endpoints)
+}
+
+/// The document about all that there is.
+pub fn of_all(endpoints: Vec<Endpoint>, administration: Vec<Endpoint>) -> utoipa::openapi::OpenApi {
+    of_shop(endpoints).merge_from(with_paths(Administration::openapi(), administration))
+}
+
+fn with_paths(mut document: utoipa::openapi::OpenApi, endpoints: Vec<Endpoint>) -> utoipa::openapi::OpenApi {
     let paths = endpoints.into_iter().fold(PathsBuilder::new(), |paths, endpoint| {
         let (path, item) = endpoint.described();
         paths.path(path, item)
     });
-    let mut document = Described::openapi();
     document.paths = paths.build();
     document
 }
@@ -107,12 +120,16 @@ fn header_name(name: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::frontend::routes::endpoints;
+    use crate::frontend::{admin, routes};
     use serde_json::Value;
     use std::collections::BTreeSet;
 
     fn described() -> Value {
-        serde_json::to_value(document(endpoints())).unwrap()
+        serde_json::to_value(of_all(routes::endpoints(), admin::endpoints())).unwrap()
+    }
+
+    fn endpoints() -> Vec<Endpoint> {
+        routes::endpoints().into_iter().chain(admin::endpoints()).collect()
     }
 
     /// Every value in `document`, and the name that it has.
@@ -161,7 +178,7 @@ mod tests {
             }
             _ => {}
         });
-        assert!(references > 20 && links > 2);
+        assert!(references > 60 && links > 4);
     }
 
     #[test]
@@ -182,8 +199,42 @@ mod tests {
                 }
             });
         }
-        for code in ["book_not_found", "out_of_stock", "underpaid", "version_unavailable", "unavailable"] {
+        for code in [
+            "book_not_found",
+            "out_of_stock",
+            "underpaid",
+            "version_unavailable",
+            "unavailable",
+            "unauthorized",
+            "precondition_failed",
+            "precondition_required",
+        ] {
             assert!(seen.contains(code), "{code}");
         }
+    }
+    #[test]
+    fn the_administration_is_behind_its_token_and_nothing_else_is() {
+        let document = described();
+        let mut guarded = BTreeSet::new();
+        for (path, item) in document["paths"].as_object().unwrap() {
+            for (method, operation) in item.as_object().unwrap() {
+                let is_guarded = operation["security"] == serde_json::json!([{ "admin": [] }]);
+                assert_eq!(is_guarded, path.starts_with("/admin/api/"), "{method} {path}");
+                assert_eq!(is_guarded, operation["responses"]["401"].is_object(), "{method} {path}");
+                assert!(!is_guarded || guarded.insert((path, method)));
+            }
+        }
+        assert_eq!(guarded.len(), admin::endpoints().len());
+        let scheme = &document["components"]["securitySchemes"]["admin"];
+        assert_eq!((scheme["type"].as_str(), scheme["scheme"].as_str()), (Some("http"), Some("bearer")));
+    }
+
+    #[test]
+    fn without_a_token_nothing_is_said_of_what_is_not_there() {
+        let shop = serde_json::to_value(of_shop(routes::endpoints())).unwrap();
+        assert!(shop["paths"].as_object().unwrap().keys().all(|path| !path.starts_with("/admin")));
+        assert!(shop["components"]["securitySchemes"].is_null());
+        assert!(shop["components"]["schemas"]["KeptBook"].is_null());
+        assert!(shop["paths"]["/events"]["get"].is_object());
     }
 }

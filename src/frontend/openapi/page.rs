@@ -48,6 +48,15 @@ impl Operation<'_> {
         text(&self.told["operationId"])
     }
 
+    fn is_guarded(&self) -> bool {
+        !self.told["security"].is_null()
+    }
+
+    /// Whether its answer does not end.
+    fn goes_on(&self) -> bool {
+        !self.told["responses"]["200"]["content"]["text/event-stream"].is_null()
+    }
+
     fn belongs_to(&self, tag: &Value) -> bool {
         self.told["tags"][0] == tag["name"]
     }
@@ -102,12 +111,13 @@ fn page(document: &Value) -> Markup {
 fn section(operation: &Operation<'_>) -> Markup {
     let told = operation.told;
     let parameters: Vec<&Value> = told["parameters"].as_array().into_iter().flatten().collect();
-    let body = &told["requestBody"]["content"]["application/json"]["schema"];
+    let body = Body::of(operation);
     html! {
         section.card.operation id=(operation.id()) {
             h3 { (text(&told["summary"])) }
             p.route { span.method { (operation.method) } " " code { (broken(operation.path)) } }
             (markdown(&told["description"]))
+            @if operation.is_guarded() { p { "Needs the admin token." } }
             @if !parameters.is_empty() {
                 div.scroll tabindex="0" role="region" aria-label="Parameters" {
                     table {
@@ -124,9 +134,14 @@ fn section(operation: &Operation<'_>) -> Markup {
                     }
                 }
             }
-            @if !body.is_null() { p { "Body: " (kind(body)) } }
+            @for (content_type, content) in members(&told["requestBody"]["content"]) {
+                p { "Body: " code { (content_type) } " " (kind(&content["schema"])) }
+            }
             (answers(&told["responses"]))
-            (form(operation, &parameters, !body.is_null()))
+            // Without a script, there is the command line.
+            pre.command { code { (command(operation, body.as_ref())) } }
+            // The script waits for the end of an answer.
+            @if !operation.goes_on() { (form(operation, &parameters, body.as_ref())) }
         }
     }
 }
@@ -160,12 +175,19 @@ fn answers(responses: &Value) -> Markup {
     }
 }
 
-/// What the script sends. Without a script, there is the command line.
-fn form(operation: &Operation<'_>, parameters: &[&Value], has_body: bool) -> Markup {
+/// What the script sends.
+fn form(operation: &Operation<'_>, parameters: &[&Value], body: Option<&Body<'_>>) -> Markup {
     let id = operation.id();
     html! {
-        pre.command { code { (command(operation, has_body)) } }
-        form.try hidden data-method=(operation.method) data-path=(operation.path) {
+        form.try hidden data-method=(operation.method) data-path=(operation.path)
+            data-type=[body.map(|body| body.content_type)] {
+            @if operation.is_guarded() {
+                div.field {
+                    label for={ (id) "-Authorization" } { "Authorization" }
+                    input id={ (id) "-Authorization" } name="Authorization" data-in="header" type="password"
+                        autocomplete="off" placeholder="Bearer …" required;
+                }
+            }
             @for parameter in parameters {
                 @let name = text(&parameter["name"]);
                 @let field = format!("{id}-{name}");
@@ -184,15 +206,15 @@ fn form(operation: &Operation<'_>, parameters: &[&Value], has_body: bool) -> Mar
                     }
                 }
             }
-            @if has_body {
+            @if let Some(body) = body {
                 div.field {
                     label for={ (id) "-body" } { "Body" }
-                    textarea id={ (id) "-body" } rows="3" spellcheck="false" { (BODY) }
+                    textarea id={ (id) "-body" } rows="3" spellcheck="false" { (body.example) }
                 }
             }
             div.actions {
                 button type="submit" { "Try it" }
-                @if has_body { span.soft { "This really buys." } }
+                @if operation.method != "GET" { span.soft { "This really happens." } }
             }
             div.came role="status" hidden {
                 p { span.status {} " " span.soft {} }
@@ -203,29 +225,49 @@ fn form(operation: &Operation<'_>, parameters: &[&Value], has_body: bool) -> Mar
     }
 }
 
-/// Of the one operation that has a body.
-const BODY: &str = r#"{"book_id": 9}"#;
+/// A request's body, in the first of its types that has an example.
+struct Body<'a> {
+    content_type: &'a str,
+    example: String,
+}
+
+impl<'a> Body<'a> {
+    fn of(operation: &Operation<'a>) -> Option<Self> {
+        let mut contents = members(&operation.told["requestBody"]["content"]);
+        let (content_type, content) = contents.find(|(_, content)| !content["example"].is_null())?;
+        Some(Self { content_type, example: plain(&content["example"]) })
+    }
+}
 
 /// With the examples of what is needed.
-fn command(operation: &Operation<'_>, has_body: bool) -> String {
+fn command(operation: &Operation<'_>, body: Option<&Body<'_>>) -> String {
     let parameters = operation.told["parameters"].as_array().into_iter().flatten();
-    let (mut path, mut query) = (operation.path.to_owned(), Vec::new());
+    let (mut path, mut query, mut headers) = (operation.path.to_owned(), Vec::new(), String::new());
+    if operation.is_guarded() {
+        headers += " \\\n  -H 'Authorization: Bearer …'";
+    }
     for parameter in parameters.filter(|parameter| parameter["required"] == true) {
         let (name, example) = (text(&parameter["name"]), example(&parameter["schema"]));
         match text(&parameter["in"]) {
             "path" => path = path.replace(&format!("{{{name}}}"), &example),
+            "header" => headers += &format!(" \\\n  -H '{name}: {example}'"),
             _ => query.push(format!("{name}={}", example.replace(' ', "+"))),
         }
     }
     if !query.is_empty() {
         path = format!("{path}?{}", query.join("&"));
     }
-    let body = if has_body {
-        format!(" \\\n  -H 'Content-Type: application/json' -d '{BODY}'")
-    } else {
-        String::new()
+    let method = match operation.method.as_str() {
+        "GET" => String::new(),
+        // What has a body is posted.
+        "POST" if body.is_some() => String::new(),
+        method => format!(" -X {method}"),
     };
-    format!("curl -i 'http://127.0.0.1:8083{path}'{body}")
+    let flags = if operation.goes_on() { "-iN" } else { "-i" };
+    let body = body.map(|Body { content_type, example }| {
+        format!(" \\\n  -H 'Content-Type: {content_type}' --data-binary '{}'", example.trim_end())
+    });
+    format!("curl {flags}{method} 'http://127.0.0.1:8083{path}'{headers}{}", body.unwrap_or_default())
 }
 
 /// The members of an object, or its spellings.
@@ -264,6 +306,9 @@ fn kind(schema: &Value) -> Markup {
     if let Some(name) = schema["$ref"].as_str().and_then(|path| path.rsplit('/').next()) {
         return html! { a href={ "#body-" (name) } { (name) } };
     }
+    if let Some(either) = schema["oneOf"].as_array() {
+        return html! { @for (at, one) in either.iter().enumerate() { @if at > 0 { " or " } (kind(one)) } };
+    }
     if let Some(all) = schema["allOf"].as_array() {
         // Those without a name only narrow the others.
         let named: Vec<Markup> = all.iter().filter(|part| part["$ref"].is_string()).map(kind).collect();
@@ -287,12 +332,19 @@ fn kind(schema: &Value) -> Markup {
         }
         @if let Some(most) = number("maxLength") { ", at most " (most) " characters" }
         @if !schema["default"].is_null() { ", " (schema["default"]) " unless given" }
-        @if !example(schema).is_empty() { "; as " code { (example(schema)) } }
+        @if !schema["examples"].is_null() { "; as " code { (example(schema)) } }
     }
 }
 
 fn example(schema: &Value) -> String {
-    match &schema["examples"][0] {
+    match &schema["items"] {
+        Value::Null => plain(&schema["examples"][0]),
+        items => plain(&items["examples"][0]),
+    }
+}
+
+fn plain(value: &Value) -> String {
+    match value {
         Value::Null => String::new(),
         Value::String(text) => text.clone(),
         other => other.to_string(),

@@ -22,7 +22,7 @@ function request(form) {
   }
   if (query.size > 0) path += `?${query}`;
   const body = form.querySelector("textarea")?.value;
-  if (body !== undefined) headers["Content-Type"] = "application/json";
+  if (body !== undefined) headers["Content-Type"] = form.dataset.type;
   // The browser's own cache would hide what the store answers.
   return [path, { method: form.dataset.method, headers, body, cache: "no-store" }];
 }
@@ -35,7 +35,8 @@ async function send(form) {
   button.disabled = true;
   try {
     const [path, options] = request(form);
-    const lines = Object.entries(options.headers).map(([name, value]) => `${name}: ${value}`);
+    const shown = (name, value) => (name === "Authorization" ? "Bearer …" : value);
+    const lines = Object.entries(options.headers).map(([name, value]) => `${name}: ${shown(name, value)}`);
     sent.textContent = [`${options.method} ${path}`, ...lines, ...(options.body ? ["", options.body] : [])].join("\n");
     const begun = performance.now();
     const answer = await fetch(path, options);
