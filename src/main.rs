@@ -8,7 +8,6 @@ use bazar::demo::DemoError;
 use bazar::experiment;
 use bazar::generate;
 use bazar::leash;
-use bazar::load;
 use bazar::server;
 use bazar::shutdown::{self, Shutdown};
 use bazar::telemetry;
@@ -67,9 +66,18 @@ fn main() -> ExitCode {
         Command::Info(args) => shop(config::info(args)),
         Command::Buy(args) => shop(config::buy(args)),
         Command::Orders(args) => shop(config::orders(args)),
-        Command::Load(args) => load(config::load(args)),
+        Command::Load(args) => judge(config::load(args), async |config, stop| {
+            let json = config.json;
+            let report = config.run(stop).await?;
+            let text = if json { serde_json::to_string_pretty(&report)? } else { report.to_string() };
+            Ok((text, report.complaint()))
+        }),
         Command::Experiment(args) if args.list => exit_code(print(experiment::list().as_bytes())),
-        Command::Experiment(args) => experiment(config::experiment(args)),
+        Command::Experiment(args) => judge(config::experiment(args), async |config, stop| {
+            let json = config.json;
+            let report = config.run(stop).await?;
+            Ok((if json { report.json()? } else { report.to_string() }, report.complaint()))
+        }),
         Command::Import(args) => start(config::import(args), async |config, token, stop| {
             eprintln!("{}", config.run(token, stop).await?);
             Ok(())
@@ -138,39 +146,21 @@ fn shop(checked: Result<terminal::Config, Mistakes>) -> ExitCode {
     }
 }
 
-/// Exit code 1 if a promise was broken, or nothing shows that it was kept.
-fn load(checked: Result<load::Config, Mistakes>) -> ExitCode {
+/// Runs what ends in a report and perhaps a complaint: a broken promise, a claim that does not hold. Exit code 1
+/// then.
+fn judge<T>(
+    checked: Result<T, Mistakes>,
+    run: impl AsyncFnOnce(T, Shutdown) -> Result<(String, Option<String>), Box<dyn Error>>,
+) -> ExitCode {
     let config = match checked {
         Ok(config) => config,
         Err(mistakes) => return wrong(&mistakes),
     };
     server::raise_connection_limit();
-    let json = config.json;
     exit_code(actix_web::rt::System::new().block_on(async move {
-        let report = config.run(shutdown::on_signals()?).await?;
-        match json {
-            true => println!("{}", serde_json::to_string_pretty(&report)?),
-            false => println!("{report}"),
-        }
-        report.complaint().map_or(Ok(()), |complaint| Err(complaint.into()))
-    }))
-}
-
-/// Exit code 1 if a claim does not hold.
-fn experiment(checked: Result<experiment::Config, Mistakes>) -> ExitCode {
-    let config = match checked {
-        Ok(config) => config,
-        Err(mistakes) => return wrong(&mistakes),
-    };
-    server::raise_connection_limit();
-    let json = config.json;
-    exit_code(actix_web::rt::System::new().block_on(async move {
-        let report = config.run(shutdown::on_signals()?).await?;
-        match json {
-            true => println!("{}", report.json()?),
-            false => println!("{report}"),
-        }
-        report.complaint().map_or(Ok(()), |complaint| Err(complaint.into()))
+        let (report, complaint) = run(config, shutdown::on_signals()?).await?;
+        print(format!("{report}\n").as_bytes())?;
+        complaint.map_or(Ok(()), |complaint| Err(complaint.into()))
     }))
 }
 

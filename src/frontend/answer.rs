@@ -5,6 +5,7 @@
 //! kept at all.
 
 use super::cache::Served;
+use crate::domain::IdempotencyKey;
 use crate::wire::splice::finish;
 use crate::wire::{Problem, headers};
 use actix_web::http::StatusCode;
@@ -66,6 +67,17 @@ pub fn describe(headers: &mut HeaderMap, x_cache: &'static str, version: HeaderV
 pub fn may_be_kept(headers: &mut HeaderMap, etag: HeaderValue) {
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache"));
     headers.insert(header::ETAG, etag);
+}
+
+/// Under which key a change was asked for, whoever made that: with it, it is safe to repeat.
+pub fn tell_key(answer: &mut HeaderMap, key: Option<&IdempotencyKey>, replayed: bool) {
+    if replayed {
+        answer
+            .insert(HeaderName::from_static(headers::IDEMPOTENCY_REPLAYED), HeaderValue::from_static("true"));
+    }
+    if let Some(key) = key.and_then(|key| HeaderValue::from_str(key.as_str()).ok()) {
+        answer.insert(HeaderName::from_static(headers::IDEMPOTENCY_KEY), key);
+    }
 }
 
 fn must_not_be_kept(headers: &mut HeaderMap) {

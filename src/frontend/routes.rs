@@ -201,7 +201,7 @@ async fn purchase(shop: Data<Shop>, request: HttpRequest, payload: web::Payload)
     let mut key = None;
     let outcome = buy(&shop, &request, payload, &request_id, &mut key).await;
     let replayed = matches!(&outcome, Ok(Decided { replayed: true, .. }));
-    let mut answer = match outcome.and_then(|decided| decided.answer.map_err(Problem::from)) {
+    let mut response = match outcome.and_then(|decided| decided.answer.map_err(Problem::from)) {
         Ok(receipt) => {
             let mut answer = HttpResponse::Ok();
             answer.insert_header((headers::BAZAR_VERSION, receipt.version.public().to_string()));
@@ -218,15 +218,8 @@ async fn purchase(shop: Data<Shop>, request: HttpRequest, payload: web::Payload)
             ApiError(problem).error_response()
         }
     };
-    if replayed {
-        let name = header::HeaderName::from_static(headers::IDEMPOTENCY_REPLAYED);
-        answer.headers_mut().insert(name, HeaderValue::from_static("true"));
-    }
-    // Whoever made it: with the key, the purchase is safe to repeat.
-    if let Some(key) = key.and_then(|key: IdempotencyKey| HeaderValue::from_str(key.as_str()).ok()) {
-        answer.headers_mut().insert(header::HeaderName::from_static(headers::IDEMPOTENCY_KEY), key);
-    }
-    answer
+    answer::tell_key(response.headers_mut(), key.as_ref(), replayed);
+    response
 }
 
 /// `key` is set as soon as there is one, so that every answer from then on can carry it.

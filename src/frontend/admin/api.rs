@@ -6,6 +6,7 @@ use super::audit::{Actor, Via};
 use super::keeper::Decided;
 use super::{Admin, TakenIn};
 use crate::domain::{Book, BookId, BookTag, Edit, GuardedEdit, IdempotencyKey, Version};
+use crate::frontend::answer::tell_key;
 use crate::frontend::openapi::administration::{
     Changed, Created, Deleted, Imported, Kept, Restocked, TAG, TOKEN, Told,
 };
@@ -210,13 +211,7 @@ async fn edit(
         }
         Err(problem) => (ApiError(problem).error_response(), false),
     };
-    if replayed {
-        let name = header::HeaderName::from_static(headers::IDEMPOTENCY_REPLAYED);
-        answer.headers_mut().insert(name, HeaderValue::from_static("true"));
-    }
-    if let Some(key) = key.and_then(|key: IdempotencyKey| HeaderValue::from_str(key.as_str()).ok()) {
-        answer.headers_mut().insert(header::HeaderName::from_static(headers::IDEMPOTENCY_KEY), key);
-    }
+    tell_key(answer.headers_mut(), key.as_ref(), replayed);
     answer
 }
 
