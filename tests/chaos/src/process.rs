@@ -137,6 +137,12 @@ pub fn aborted(status: ExitStatus) -> bool {
     status.signal() == Some(Signal::ABORT.as_raw())
 }
 
+/// Whether a process that was told to stop ended as it should. One that has only just begun does not listen to
+/// signals yet, so that the system ends it: it had nothing under way.
+pub fn ended_as_asked(status: ExitStatus, was_up: bool) -> bool {
+    status.success() || (!was_up && status.signal() == Some(Signal::TERM.as_raw()))
+}
+
 /// The end of a log, for a report.
 pub fn tail(log: &PathBuf) -> String {
     let read = || -> io::Result<String> {
@@ -159,5 +165,22 @@ fn dies_with_us(command: &mut Command) {
     #[allow(unsafe_code)]
     unsafe {
         command.pre_exec(set);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_stop_that_comes_before_a_process_listens_is_no_failure_and_one_that_it_does_not_heed_is() {
+        let (clean, terminated, failed) = (
+            ExitStatus::from_raw(0),
+            ExitStatus::from_raw(Signal::TERM.as_raw()),
+            ExitStatus::from_raw(1 << 8),
+        );
+        assert!(ended_as_asked(clean, true) && ended_as_asked(clean, false));
+        assert!(ended_as_asked(terminated, false) && !ended_as_asked(terminated, true));
+        assert!(!ended_as_asked(failed, false) && !ended_as_asked(failed, true));
     }
 }

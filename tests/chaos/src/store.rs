@@ -5,7 +5,7 @@
 //! takes ports for outgoing connections from 127.0.0.1.
 
 use crate::http::Client;
-use crate::process::{Look, Process, aborted, tail};
+use crate::process::{Look, Process, aborted, ended_as_asked, tail};
 use crate::proxy::{Link, Proxy};
 use crate::redis::Redis;
 use std::fmt;
@@ -357,10 +357,12 @@ impl Store {
                 }
                 Look::Ended(status) => {
                     node.process = None;
+                    let was_up = node.up;
                     (node.paused, node.up) = (false, false);
+                    let left = std::mem::take(&mut node.leaving) && ended_as_asked(status, was_up);
                     events.push(match node.abort_at.take() {
                         Some(point) if aborted(status) => Event::Aborted(role, point),
-                        _ if status.success() && std::mem::take(&mut node.leaving) => Event::Ended,
+                        _ if left => Event::Ended,
                         _ => {
                             let words = format!("{role} ended with {status}:\n{}", tail(&log));
                             Event::Died(role, status.code(), words)
