@@ -118,6 +118,10 @@ pub struct Problem {
     pub code: ErrorCode,
     /// A sentence for the reader.
     pub error: String,
+    /// More about this very occurrence, where there is more to say than the code's sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, example = "2 copies are left, and 5 were asked for")]
+    pub detail: Option<Box<str>>,
 }
 
 impl Problem {
@@ -132,7 +136,14 @@ impl Problem {
             status: code.status(),
             code,
             error: sentence,
+            detail: None,
         }
+    }
+
+    /// With more about this very occurrence; of a 5xx nothing more is told.
+    pub fn detailed(mut self, detail: impl Into<Box<str>>) -> Self {
+        self.detail = (self.status < 500).then(|| detail.into());
+        self
     }
 }
 
@@ -224,9 +235,10 @@ mod tests {
     #[test]
     fn every_code_survives_the_wire_in_its_envelope() {
         for &code in ErrorCode::ALL {
-            let problem = Problem::from(code);
-            let text = serde_json::to_string(&problem).unwrap();
-            assert_eq!(serde_json::from_str::<Problem>(&text).unwrap(), problem);
+            for problem in [Problem::from(code), Problem::from(code).detailed("2 copies are left")] {
+                let text = serde_json::to_string(&problem).unwrap();
+                assert_eq!(serde_json::from_str::<Problem>(&text).unwrap(), problem);
+            }
         }
     }
 
@@ -234,6 +246,7 @@ mod tests {
     fn a_5xx_never_shows_a_cause() {
         let problem = Problem::new(ErrorCode::Unavailable, "disk /dev/sda is full");
         assert_eq!(problem.error, ErrorCode::Unavailable.sentence());
+        assert_eq!(problem.detailed("disk /dev/sda is full").detail, None);
     }
 
     #[test]
