@@ -35,6 +35,7 @@ mod redis;
 mod replica;
 mod revalidation;
 mod shopping;
+mod signing;
 mod snapshot;
 mod stock;
 mod storefront;
