@@ -9,9 +9,11 @@ pub mod fake;
 mod gather;
 mod masters;
 mod purchases;
+mod traced;
 
 use crate::domain::{Epoch, Sha256Sum};
 use crate::member::Member;
+use crate::telemetry::trace;
 use crate::wire::{ErrorCode, Problem, headers};
 use awc::error::{ConnectError, PayloadError, SendRequestError};
 use futures_util::{Stream, StreamExt};
@@ -21,10 +23,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use traced::traced;
 
 pub use gather::{Bounds, Gatherer, Ungathered};
 pub use masters::Masters;
-pub use purchases::{PurchaseAnswer, PurchaseGatherer, PurchasesBody, Waiting, last_deadline};
+pub use purchases::{PurchaseAnswer, PurchaseGatherer, PurchasesBody, Waiting, last_deadline, shared_by};
 
 /// The largest body that is read from a peer: a page of 1,000 books with the longest titles.
 const MAX_RESPONSE_BYTES: usize = 8 << 20;
@@ -146,9 +149,12 @@ impl Peer {
         request_id: &str,
         deadline: Duration,
     ) -> Result<T, CallError> {
-        let request = self.client().get(format!("{}{path}", self.0.base));
-        let answer = self.prepare(request, request_id).timeout(deadline).send();
-        self.decode(within(deadline, answer).await, deadline).await
+        let call = async {
+            let request = self.client().get(format!("{}{path}", self.0.base));
+            let answer = self.prepare(request, request_id).timeout(deadline).send();
+            self.decode(within(deadline, answer).await, deadline).await
+        };
+        traced("GET", path, &self.0.url, call).await
     }
 
     pub async fn post<T: DeserializeOwned>(
@@ -158,9 +164,12 @@ impl Peer {
         request_id: &str,
         deadline: Duration,
     ) -> Result<T, CallError> {
-        let request = self.client().post(format!("{}{path}", self.0.base));
-        let answer = self.prepare(request, request_id).timeout(deadline).send_json(body);
-        self.decode(within(deadline, answer).await, deadline).await
+        let call = async {
+            let request = self.client().post(format!("{}{path}", self.0.base));
+            let answer = self.prepare(request, request_id).timeout(deadline).send_json(body);
+            self.decode(within(deadline, answer).await, deadline).await
+        };
+        traced("POST", path, &self.0.url, call).await
     }
 
     /// Whether the peer lives: `GET /healthz` answers at all.
@@ -253,6 +262,7 @@ impl Peer {
     }
 
     fn prepare(&self, request: awc::ClientRequest, request_id: &str) -> awc::ClientRequest {
+        let request = trace::headers().fold(request, awc::ClientRequest::insert_header);
         request
             .insert_header(("authorization", self.0.bearer.as_str()))
             .insert_header((headers::X_REQUEST_ID, request_id))

@@ -42,7 +42,7 @@ use crate::dashboard::Dashboard;
 use crate::member::Member;
 use crate::metrics::{Reads, Registry, Requests};
 use crate::recipe::{self, Recipe};
-use crate::server::{self, Shortcut, Site};
+use crate::server::{self, Shortcut, Site, Visitors};
 use crate::shutdown::Shutdown;
 use crate::token::{AdminToken, InternalToken};
 use crate::wire::catalog::Reachable;
@@ -65,6 +65,9 @@ use warm::Warming;
 
 pub use balance::Policy;
 pub use warm::Warm;
+
+/// Of the internal listener, in traces.
+const FRONTEND: Visitors = Visitors::members("frontend");
 
 /// With 1, the in-process level of the cache is off, so that what lies behind it can be measured.
 const NO_LOCAL_CACHE: &str = "BAZAR_TEST_NO_LOCAL_CACHE";
@@ -250,7 +253,8 @@ impl App {
             }
         };
         let requests = self.requests.clone();
-        let internal = Site { configure: internal, label: None, shortcut: None, requests };
+        let internal =
+            Site { configure: internal, label: None, shortcut: None, requests, visitors: FRONTEND };
         let internal = server::serve_here(self.internal.0, behind.clone(), internal);
         let internal = actix_web::rt::spawn(internal);
         let (shop, admin) = (Arc::clone(&self.shop), self.admin);
@@ -275,6 +279,7 @@ impl App {
                 label: label.clone(),
                 shortcut: Some(shortcut),
                 requests: requests.clone(),
+                visitors: Visitors::CUSTOMERS,
             }
         };
         let served = server::serve(self.public.0, self.workers, shutdown, public).await;

@@ -9,7 +9,7 @@ mod purchase;
 use crate::client::{BaseUrl, Masters};
 use crate::member::Member;
 use crate::metrics::{Registry, Requests, Sends};
-use crate::server::{self, ApiError, Site, healthz, read_json, require_token, resource};
+use crate::server::{self, ApiError, Site, Visitors, healthz, read_json, require_token, resource};
 use crate::shutdown::Shutdown;
 use crate::token::InternalToken;
 use crate::wire::catalog::MAX_BATCH;
@@ -77,7 +77,13 @@ impl App {
                         .service(resource(STATUS, "GET", web::get().to(status))),
                 );
         };
-        let site = Site { configure: routes, label: None, shortcut: None, requests };
+        let site = Site {
+            configure: routes,
+            label: None,
+            shortcut: None,
+            requests,
+            visitors: Visitors::members("order"),
+        };
         server::serve_here(self.listener, shutdown, site).await
     }
 }

@@ -5,6 +5,7 @@
 
 use super::ApiError;
 use super::drain::{Entered, Entrance};
+use super::traced::{Traced, Visitors};
 use crate::clock;
 use crate::coherence::Moment;
 use crate::metrics::Requests;
@@ -39,6 +40,7 @@ pub struct Doorway<A> {
     pub label: Option<Label>,
     pub shortcut: Option<Rc<dyn Shortcut>>,
     pub requests: Rc<Requests>,
+    pub visitors: Visitors,
 }
 
 /// The same, ready to serve.
@@ -48,6 +50,7 @@ pub struct Door<S> {
     label: Option<Label>,
     shortcut: Option<Rc<dyn Shortcut>>,
     requests: Rc<Requests>,
+    visitors: Visitors,
 }
 
 /// The bytes of a shortcut, the body of a refusal, or what the routes send.
@@ -69,8 +72,10 @@ where
     fn new_service(&self, config: AppConfig) -> Self::Future {
         let routes = self.routes.new_service(config);
         let (entrance, label, shortcut) = (self.entrance.clone(), self.label.clone(), self.shortcut.clone());
-        let requests = Rc::clone(&self.requests);
-        Box::pin(async move { Ok(Door { routes: routes.await?, entrance, label, shortcut, requests }) })
+        let (requests, visitors) = (Rc::clone(&self.requests), self.visitors);
+        Box::pin(
+            async move { Ok(Door { routes: routes.await?, entrance, label, shortcut, requests, visitors }) },
+        )
     }
 }
 
@@ -93,18 +98,21 @@ where
             request.head_mut().method = Method::GET;
         }
         let entered = self.entrance.enter();
+        let mut traced = Traced::drawn(self.visitors, request.head());
         if entered.draining() {
             if entered.too_late() {
                 let refusal = ApiError(Problem::from(ErrorCode::Unavailable)).error_response();
                 let response = Response::from(refusal).map_body(|_, body| EitherBody::left(body));
                 return self.at_once(entered, response.map_body(|_, body| EitherBody::right(body)));
             }
-        } else if let Some(response) = self.shortcut.as_ref().and_then(|way| way.answer(request.head())) {
+        } else if let Some(response) = self.short_way(&request, &mut traced) {
             return self.at_once(entered, response.map_body(|_, body| EitherBody::left(body)));
         }
+        let traced = traced.or_else(|| Traced::followed(self.visitors, request.head()));
         Answering::Routed {
             came_in: clock::now(),
             answer: self.routes.call(request),
+            traced,
             entered: Some(entered),
             label: self.label.clone(),
             requests: Rc::clone(&self.requests),
@@ -113,6 +121,19 @@ where
 }
 
 impl<S> Door<S> {
+    /// What the shortcut answers, in the span of the request if it has one.
+    fn short_way(&self, request: &Request, traced: &mut Option<Traced>) -> Option<Response<Bytes>> {
+        let way = self.shortcut.as_ref()?;
+        let response = {
+            let _entered = traced.as_ref().map(Traced::enter);
+            way.answer(request.head())?
+        };
+        if let Some(traced) = traced.take() {
+            traced.answered(None, response.status().as_u16());
+        }
+        Some(response)
+    }
+
     fn at_once<F, B>(
         &self,
         entered: Entered,
@@ -134,6 +155,7 @@ pin_project! {
             label: Option<Label>,
             came_in: Moment,
             requests: Rc<Requests>,
+            traced: Option<Traced>,
         },
     }
 }
@@ -149,11 +171,17 @@ where
             OnItsWay::AtOnce { response } => {
                 return response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)));
             }
-            OnItsWay::Routed { answer, entered, label, came_in, requests } => {
-                let answer = ready!(answer.poll(context))?;
+            OnItsWay::Routed { answer, entered, label, came_in, requests, traced } => {
+                let answer = {
+                    let _entered = traced.as_ref().map(Traced::enter);
+                    ready!(answer.poll(context))?
+                };
                 let pattern = answer.request().match_pattern();
                 let took = came_in.until(clock::now());
                 requests.answered(pattern.as_deref(), answer.status().as_u16(), took);
+                if let Some(traced) = traced.take() {
+                    traced.answered(pattern.as_deref(), answer.status().as_u16());
+                }
                 let Some(entered) = entered.take() else { return Poll::Pending };
                 (Response::from(answer), entered, label.take())
             }

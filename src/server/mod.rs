@@ -7,11 +7,13 @@ mod door;
 mod drain;
 mod events;
 mod here;
+mod traced;
 
 use crate::domain::Epoch;
 use crate::member::Member;
 use crate::metrics::Requests;
 use crate::shutdown::Shutdown;
+use crate::telemetry::trace;
 use crate::wire::{ErrorCode, Problem, headers};
 use actix_http::Request;
 use actix_service::{IntoServiceFactory, ServiceFactory};
@@ -33,6 +35,7 @@ use std::{fmt, io};
 pub use door::{Label, Shortcut};
 pub use events::{event, stream_events};
 pub use here::serve_here;
+pub use traced::Visitors;
 
 /// How long requests under way may take once a stop was asked for.
 pub const DRAIN: Duration = Duration::from_secs(3);
@@ -73,6 +76,8 @@ pub struct Site<C> {
     pub shortcut: Option<Rc<dyn Shortcut>>,
     /// Where its requests are counted.
     pub requests: Requests,
+    /// Who comes here, and so whose word counts on what is traced.
+    pub visitors: Visitors,
 }
 
 /// The way to `site` for requests to one thread.
@@ -89,9 +94,9 @@ fn doorway<C: FnOnce(&mut ServiceConfig) + 'static>(
         Future = impl Future + 'static,
     >,
 > {
-    let Site { configure, label, shortcut, requests } = site;
+    let Site { configure, label, shortcut, requests, visitors } = site;
     let routes = App::new().default_service(web::to(not_found)).configure(configure).into_factory();
-    Doorway { routes, entrance, label, shortcut, requests: Rc::new(requests) }
+    Doorway { routes, entrance, label, shortcut, requests: Rc::new(requests), visitors }
 }
 
 /// Serves on threads of its own, each of which makes its own site, until `shutdown`; then finishes what is
@@ -288,7 +293,11 @@ pub fn request_id(request: &HttpRequest) -> String {
         (1..=64).contains(&id.len())
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
     };
-    given.filter(harmless).map_or_else(|| format!("{:016x}", rand::random::<u64>()), str::to_owned)
+    let id = given.filter(harmless).map_or_else(|| format!("{:016x}", rand::random::<u64>()), str::to_owned);
+    if trace::is_traced() {
+        trace::note("bazar.request_id", id.clone());
+    }
+    id
 }
 
 /// Does it live?

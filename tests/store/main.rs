@@ -39,5 +39,6 @@ mod snapshot;
 mod stock;
 mod storefront;
 mod storefront_browser;
+mod traces;
 mod verify;
 mod walkthrough;

@@ -27,6 +27,7 @@ mod upload;
 use super::shop::Shop;
 use crate::domain::GuardedEdit;
 use crate::intake::{InputError, IntakeError, Reader, Rules, Sum};
+use crate::telemetry::trace;
 use crate::token::AdminToken;
 use crate::wire::{ErrorCode, Problem};
 use actix_web::web::{Data, ServiceConfig};
@@ -55,11 +56,11 @@ impl Admin {
     /// Makes a change, and puts it into the audit. In a task of its own: a keeper who hangs up stops neither.
     async fn change(&self, actor: Actor, asked: GuardedEdit) -> Result<Decided, Problem> {
         let keeper = Arc::clone(&self.keeper);
-        let task = actix_web::rt::spawn(async move {
+        let task = actix_web::rt::spawn(trace::here(async move {
             let decided = keeper.edit(&asked, &actor.request_id).await;
             audit::change(&actor, &asked, &decided);
             decided
-        });
+        }));
         task.await.map_err(|_| Problem::from(ErrorCode::Unavailable))?
     }
 }
@@ -82,7 +83,7 @@ impl Admin {
         dry_run: bool,
     ) -> Result<TakenIn, Problem> {
         let keeper = Arc::clone(&self.keeper);
-        let task = actix_web::rt::spawn(async move {
+        let task = actix_web::rt::spawn(trace::here(async move {
             let _permit = keeper.may_import()?;
             let (pipe, lines) = upload::new();
             let reader = Reader::start(lines, Rules { told: keeper::TOLD, ..rules });
@@ -95,7 +96,7 @@ impl Admin {
                 (Err(IntakeError::Input(InputError::Read { .. })), Err(problem)) => Err(problem),
                 (Err(error), _) => Err(why_not(&error, &actor.request_id)),
             }
-        });
+        }));
         task.await.map_err(|_| Problem::from(ErrorCode::Unavailable))?
     }
 }
