@@ -18,6 +18,7 @@
 //! server, client, store        listeners, typed calls to peers, SQLite; member: token, epoch, signatures
 //! signing                      how messages between members are signed and proved, without I/O
 //! recipe                       --unsafe-coherence: what is compared with the protocol
+//! telemetry                    log lines, traces
 //! wire                         what travels: bodies, headers, error codes
 //! coherence                    the protocol's rules, without I/O
 //! domain                       books, orders, versions, the ledger

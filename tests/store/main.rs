@@ -44,5 +44,6 @@ mod stock;
 mod storefront;
 mod storefront_browser;
 mod tampering;
+mod traces;
 mod verify;
 mod walkthrough;

@@ -30,6 +30,7 @@ use super::shop::Shop;
 use crate::clock;
 use crate::domain::GuardedEdit;
 use crate::intake::{InputError, IntakeError, Reader, Rules, Sum};
+use crate::telemetry::trace;
 use crate::token::AdminToken;
 use crate::wire::{ErrorCode, Problem};
 use actix_web::web::{Data, ServiceConfig};
@@ -84,11 +85,11 @@ impl Admin {
     /// Makes a change, and puts it into the audit. In a task of its own: a keeper who hangs up stops neither.
     async fn change(&self, actor: Actor, asked: GuardedEdit) -> Result<Decided, Problem> {
         let keeper = Arc::clone(&self.keeper);
-        let task = actix_web::rt::spawn(async move {
+        let task = actix_web::rt::spawn(trace::here(async move {
             let decided = keeper.edit(&asked, &actor.request_id).await;
             audit::change(&actor, &asked, &decided);
             decided
-        });
+        }));
         task.await.map_err(|_| Problem::from(ErrorCode::Unavailable))?
     }
 }
@@ -111,7 +112,7 @@ impl Admin {
         dry_run: bool,
     ) -> Result<TakenIn, Problem> {
         let keeper = Arc::clone(&self.keeper);
-        let task = actix_web::rt::spawn(async move {
+        let task = actix_web::rt::spawn(trace::here(async move {
             let _permit = keeper.may_import()?;
             let (pipe, lines) = upload::new();
             let reader = Reader::start(lines, Rules { told: keeper::TOLD, ..rules });
@@ -124,7 +125,7 @@ impl Admin {
                 (Err(IntakeError::Input(InputError::Read { .. })), Err(problem)) => Err(problem),
                 (Err(error), _) => Err(why_not(&error, &actor.request_id)),
             }
-        });
+        }));
         task.await.map_err(|_| Problem::from(ErrorCode::Unavailable))?
     }
 }

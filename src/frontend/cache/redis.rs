@@ -9,6 +9,8 @@ use super::entry::{Content, Want};
 use crate::client::{Bounds, Gatherer};
 use crate::domain::{BookId, Version};
 use crate::shutdown::Shutdown;
+use crate::telemetry::trace::KeyValue;
+use crate::telemetry::{self, Carried, trace};
 use crate::token::{DerivedKeys, InternalToken};
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
@@ -55,9 +57,11 @@ pub struct Redis {
     connection: ArcSwapOption<MultiplexedConnection>,
     late: AtomicUsize,
     /// By name: the value, or nothing.
-    reads: Gatherer<String, Option<Vec<u8>>>,
+    reads: Gatherer<(String, Carried), Option<Vec<u8>>>,
     writes: mpsc::Sender<Write>,
     mac_keys: DerivedKeys,
+    /// Where it is, for spans: `server.address` and `server.port`.
+    address: Vec<KeyValue>,
     complaint: Mutex<Complaint>,
 }
 
@@ -113,10 +117,15 @@ impl Redis {
             late: AtomicUsize::new(0),
             reads: Gatherer::new(PIPELINE, {
                 let redis = Weak::clone(redis);
-                move |names| read(redis.upgrade(), names)
+                move |asked: Vec<(String, Carried)>| {
+                    let context = telemetry::shared("redis", asked.iter().map(|(_, carried)| carried));
+                    let names = asked.into_iter().map(|(name, _)| name).collect();
+                    trace::part_of(context, read(redis.upgrade(), names))
+                }
             }),
             writes,
             mac_keys: token.derived("bazar redis entry 1"),
+            address: address(url),
             complaint: Mutex::default(),
         });
         Ok((Arc::clone(&redis), Keeper { redis, writes: queue }))
@@ -132,7 +141,7 @@ impl Redis {
         if self.connection.load().is_none() {
             return None;
         }
-        let value = self.reads.submit(name.to_owned()).await.ok()??;
+        let value = self.reads.submit((name.to_owned(), Carried::here())).await.ok()??;
         let content = self.open(name, value);
         if content.is_none() {
             self.complain(&format!("{name:?} holds something that no frontend of this store wrote"));
@@ -264,10 +273,34 @@ impl Redis {
     }
 }
 
+/// Of the server, without the password that may stand before it.
+fn address(url: &str) -> Vec<KeyValue> {
+    let Ok(url) = url::Url::parse(url) else { return Vec::new() };
+    let host = url.host_str().map(|host| KeyValue::new("server.address", host.to_owned()));
+    let port = url.port().map(|port| KeyValue::new("server.port", i64::from(port)));
+    host.into_iter().chain(port).collect()
+}
+
 /// One pipeline for all of `names`.
 async fn read(redis: Option<Arc<Redis>>, names: Vec<String>) -> Vec<Option<Vec<u8>>> {
     let Some(redis) = redis else { return Vec::new() };
-    redis.values(&names).await.unwrap_or_else(|| vec![None; names.len()])
+    let attributes = || {
+        let [system, name, size] = ["db.system.name", "db.operation.name", "db.operation.batch.size"];
+        let count = i64::try_from(names.len()).unwrap_or(i64::MAX);
+        let mut attributes = vec![KeyValue::new(system, "redis"), KeyValue::new(name, "GETRANGE")];
+        // The convention: only of what is a batch.
+        attributes.extend((count > 1).then(|| KeyValue::new(size, count)));
+        attributes.extend(redis.address.clone());
+        attributes
+    };
+    let values = trace::client("GETRANGE", attributes, async {
+        let values = redis.values(&names).await;
+        if values.is_none() {
+            trace::fail("no_answer");
+        }
+        values
+    });
+    values.await.unwrap_or_else(|| vec![None; names.len()])
 }
 
 /// An error in one value (of another type, say) says nothing about Redis.
