@@ -4,7 +4,7 @@
 use crate::access::{Access, Published};
 use crate::catalog::{self, Ack, CatalogError, Keep, Kind, MasterConfig, ReplicaConfig};
 use crate::client::BaseUrl;
-use crate::frontend::{self, FrontendError, Policy, Warm};
+use crate::frontend::{self, Admission, FrontendError, Policy, Warm};
 use crate::order;
 use crate::recipe::Recipe;
 use crate::shutdown::Shutdown;
@@ -31,6 +31,7 @@ pub struct Config {
     pub warm: Option<Warm>,
     /// `None`: there is no `/admin`.
     pub admin: Option<AdminToken>,
+    pub admission: Admission,
     pub ack: Ack,
     pub keep: Keep,
     /// Whether anybody else may know the token. Otherwise every holder of a lease is a thread of this
@@ -115,6 +116,7 @@ impl Config {
                 balance: self.balance,
                 warm: self.warm.clone(),
                 admin: self.admin.clone(),
+                admission: self.admission.clone(),
                 search_ttl: self.search_ttl,
                 info_ttl: self.info_ttl,
                 cache_bytes: self.cache_bytes,

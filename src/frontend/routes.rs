@@ -4,6 +4,7 @@ use super::admin::{self, Admin};
 use super::answer;
 use super::cache::{By, LeaseKeeper, Want};
 use super::demand::Demand;
+use super::gate::Gate;
 use super::hits::Hits;
 use super::live::{self, Live};
 use super::openapi::answers::{Bought, Document, NoSuchBook, Order, Read};
@@ -196,11 +197,16 @@ async fn read(shop: &Shop, want: &Want, request: &HttpRequest, came_in: Moment) 
     post, path = "/order-service/purchase",
     params(Key), request_body(content = PurchaseBody, example = json!({ "book_id": 9 })), responses(Bought<PurchaseView>)
 )]
-async fn purchase(shop: Data<Shop>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+async fn purchase(
+    shop: Data<Shop>,
+    gate: Data<Gate>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> HttpResponse {
     let came_in = clock::now();
     let request_id = request_id(&request);
     let mut key = None;
-    let outcome = buy(&shop, &request, payload, &request_id, &mut key).await;
+    let outcome = buy(&shop, &gate, &request, payload, &request_id, &mut key).await;
     let replayed = matches!(&outcome, Ok(Decided { replayed: true, .. }));
     let mut response = match outcome.and_then(|decided| decided.answer.map_err(Problem::from)) {
         Ok(receipt) => {
@@ -226,6 +232,7 @@ async fn purchase(shop: Data<Shop>, request: HttpRequest, payload: web::Payload)
 /// `key` is set as soon as there is one, so that every answer from then on can carry it.
 async fn buy(
     shop: &Shop,
+    gate: &Gate,
     request: &HttpRequest,
     payload: web::Payload,
     request_id: &str,
@@ -240,6 +247,7 @@ async fn buy(
         // Not text at all is a key that breaks its rules, like the empty one.
         *key = Some(IdempotencyKey::parse(given.to_str().unwrap_or_default())?);
     }
+    gate.may_buy(request)?;
     let body = PurchaseBody::parse(&read_body(payload, MAX_PURCHASE_BODY).await?)?;
     shop.purchase(body, key, request_id.to_owned()).await
 }

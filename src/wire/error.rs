@@ -8,6 +8,7 @@
 use crate::domain::{EditRefusal, Invalid, Refusal};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::time::Duration;
 use utoipa::ToSchema;
 
 macro_rules! codes {
@@ -66,11 +67,14 @@ codes! {
     PreconditionFailed = "precondition_failed", 412, "somebody else has changed the book meanwhile";
     VersionUnavailable = "version_unavailable", 412, "this store has no such version";
     PayloadTooLarge = "payload_too_large", 413, "the body is too large";
+    UriTooLong = "uri_too_long", 414, "the address is too long";
     UnsupportedMediaType = "unsupported_media_type", 415, "the body must be application/json";
+    UnknownHost = "unknown_host", 421, "this store does not answer to that host name";
     Underpaid = "underpaid", 422, "the offer is below the price";
     IdempotencyMismatch = "idempotency_mismatch", 422, "the Idempotency-Key was used for another purchase";
     PreconditionRequired = "precondition_required", 428, "an If-Match header must say what was seen";
     RateLimited = "rate_limited", 429, "too many requests";
+    HeadersTooLarge = "headers_too_large", 431, "the headers are too large";
     Internal = "internal", 500, "something went wrong here";
     Unavailable = "unavailable", 503, "not available right now, please try again";
 }
@@ -118,6 +122,9 @@ pub struct Problem {
     pub code: ErrorCode,
     /// A sentence for the reader.
     pub error: String,
+    /// When it may go better, where that is known: it leaves as the header `Retry-After`, in whole seconds.
+    #[serde(skip)]
+    pub retry_after: Option<Duration>,
 }
 
 impl Problem {
@@ -132,7 +139,18 @@ impl Problem {
             status: code.status(),
             code,
             error: sentence,
+            retry_after: None,
         }
+    }
+
+    /// Too much was asked; that it may be asked again is known to the moment.
+    pub fn too_many(sentence: impl Into<String>, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..Self::new(ErrorCode::RateLimited, sentence) }
+    }
+
+    /// The name of the status.
+    pub fn title(&self) -> &str {
+        &self.title
     }
 }
 
@@ -185,10 +203,13 @@ fn title(status: u16) -> &'static str {
         409 => "Conflict",
         412 => "Precondition Failed",
         413 => "Content Too Large",
+        414 => "URI Too Long",
         415 => "Unsupported Media Type",
+        421 => "Misdirected Request",
         422 => "Unprocessable Content",
         428 => "Precondition Required",
         429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
         503 => "Service Unavailable",
         _ => "Internal Server Error",
     }
@@ -213,6 +234,9 @@ mod tests {
             ("precondition_required", 428),
             ("version_unavailable", 412),
             ("payload_too_large", 413),
+            ("uri_too_long", 414),
+            ("unknown_host", 421),
+            ("headers_too_large", 431),
             ("unsupported_media_type", 415),
             ("rate_limited", 429),
             ("unavailable", 503),

@@ -27,7 +27,7 @@ mod slow;
 mod visitor;
 
 pub use browser::{Browser, Look};
-pub use client::{Answer, Client, raw};
+pub use client::{Answer, Client, connect_from, raw, raw_from};
 pub use cluster::{Cluster, Shape, TOKEN, start_nodes};
 pub use disk::Disk;
 pub use events::{Event, Events, Unread};
@@ -37,7 +37,7 @@ pub use nginx::Nginx;
 pub use process::{Fed, Finished, Process, run, run_unread};
 pub use redis::RedisServer;
 pub use rows::{Rows, alter, oldest_record, rows};
-pub use slow::SlowLink;
+pub use slow::{SlowLink, drip};
 pub use visitor::{Fields, Looked, Visitor};
 
 use std::net::TcpListener;
