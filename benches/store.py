@@ -2,6 +2,7 @@
 wrk. For benches/ab, benches/balance and benches/promises. Nothing here speaks an internal route, so that binaries of
 any age can be measured."""
 
+import argparse
 import contextlib
 import os
 import pathlib
@@ -37,6 +38,18 @@ STOPPED_WITHIN_S = 20
 def check(binary):
     if not pathlib.Path(binary).exists():
         sys.exit(f"{binary} is not there: cargo build --release")
+
+
+def some_of(known):
+    """For argparse: some of these names, with commas between them."""
+
+    def parse(text):
+        names = text.split(",")
+        if unknown := [name for name in names if name not in known]:
+            raise argparse.ArgumentTypeError(f"{', '.join(unknown)}: not one of {', '.join(known)}")
+        return names
+
+    return parse
 
 
 @contextlib.contextmanager
