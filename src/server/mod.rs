@@ -15,8 +15,8 @@ use crate::member::Member;
 use crate::metrics::Requests;
 use crate::shutdown::Shutdown;
 use crate::wire::{ErrorCode, Problem, headers};
+use actix_http::HttpService;
 use actix_http::error::DispatchError;
-use actix_http::{HttpService, Response};
 use actix_server::Server;
 use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::body::{BoxBody, MessageBody};
@@ -95,7 +95,6 @@ fn service<C: FnOnce(&mut ServiceConfig) + 'static>(
     let routes = App::new().default_service(web::to(not_found)).configure(configure).into_factory();
     let admits = guard.clone();
     let doorway = Doorway { routes, entrance, label, shortcut, guard, requests: Rc::new(requests) };
-    let doorway = doorway.map_err(|error: actix_web::Error| Response::from(error.error_response()));
     let http = HttpService::build()
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
