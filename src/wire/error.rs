@@ -110,8 +110,8 @@ impl<'de> Deserialize<'de> for ErrorCode {
 pub struct Problem {
     /// Always `about:blank`: the status and the code say all.
     #[serde(rename = "type")]
-    #[schema(example = "about:blank")]
-    kind: String,
+    #[schema(value_type = String, example = "about:blank")]
+    kind: AboutBlank,
     /// The name of the status.
     title: String,
     /// The status of the answer.
@@ -122,9 +122,29 @@ pub struct Problem {
     pub code: ErrorCode,
     /// A sentence for the reader.
     pub error: String,
+    /// More about this very occurrence, where there is more to say than the code's sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, example = "2 copies are left, and 5 were asked for")]
+    pub detail: Option<Box<str>>,
     /// When it may go better, where that is known: it leaves as the header `Retry-After`, in whole seconds.
     #[serde(skip)]
     pub retry_after: Option<Duration>,
+}
+
+/// The type of every problem here; what another server puts there is not looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct AboutBlank;
+
+impl Serialize for AboutBlank {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("about:blank")
+    }
+}
+
+impl<'de> Deserialize<'de> for AboutBlank {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde::de::IgnoredAny::deserialize(deserializer).map(|_| Self)
+    }
 }
 
 impl Problem {
@@ -134,13 +154,20 @@ impl Problem {
     pub fn new(code: ErrorCode, sentence: impl Into<String>) -> Self {
         let sentence = if code.status() >= 500 { code.sentence().into() } else { sentence.into() };
         Self {
-            kind: "about:blank".into(),
+            kind: AboutBlank,
             title: title(code.status()).into(),
             status: code.status(),
             code,
             error: sentence,
+            detail: None,
             retry_after: None,
         }
+    }
+
+    /// With more about this very occurrence; of a 5xx nothing more is told.
+    pub fn detailed(mut self, detail: impl Into<Box<str>>) -> Self {
+        self.detail = (self.status < 500).then(|| detail.into());
+        self
     }
 
     /// Too much was asked; that it may be asked again is known to the moment.
@@ -248,9 +275,10 @@ mod tests {
     #[test]
     fn every_code_survives_the_wire_in_its_envelope() {
         for &code in ErrorCode::ALL {
-            let problem = Problem::from(code);
-            let text = serde_json::to_string(&problem).unwrap();
-            assert_eq!(serde_json::from_str::<Problem>(&text).unwrap(), problem);
+            for problem in [Problem::from(code), Problem::from(code).detailed("2 copies are left")] {
+                let text = serde_json::to_string(&problem).unwrap();
+                assert_eq!(serde_json::from_str::<Problem>(&text).unwrap(), problem);
+            }
         }
     }
 
@@ -258,6 +286,7 @@ mod tests {
     fn a_5xx_never_shows_a_cause() {
         let problem = Problem::new(ErrorCode::Unavailable, "disk /dev/sda is full");
         assert_eq!(problem.error, ErrorCode::Unavailable.sentence());
+        assert_eq!(problem.detailed("disk /dev/sda is full").detail, None);
     }
 
     #[test]

@@ -76,8 +76,7 @@ pub fn in_company() -> RwLockReadGuard<'static, ()> {
 /// Where nobody listens.
 pub const NOBODY: &str = "http://127.0.0.1:1";
 
-/// A port that nobody listens on, for programs that cannot pick one themselves: from below those that the
-/// system hands out, so that no role of another test gets it meanwhile.
+/// A port that nobody listens on: from below those that the system hands out, so that nobody gets it meanwhile.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let first = 12_000 + std::process::id() % 16_000;
