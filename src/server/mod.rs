@@ -16,8 +16,8 @@ use crate::metrics::Requests;
 use crate::shutdown::Shutdown;
 use crate::telemetry::trace;
 use crate::wire::{ErrorCode, Problem, headers};
+use actix_http::HttpService;
 use actix_http::error::DispatchError;
-use actix_http::{HttpService, Response};
 use actix_server::Server;
 use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::dev::AppConfig;
@@ -99,7 +99,6 @@ fn service<C: FnOnce(&mut ServiceConfig) + 'static>(
     let admits = guard.clone();
     let requests = Rc::new(requests);
     let doorway = Doorway { routes, entrance, label, shortcut, guard, requests, visitors };
-    let doorway = doorway.map_err(|error: actix_web::Error| Response::from(error.error_response()));
     let http = HttpService::build()
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)

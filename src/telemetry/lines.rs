@@ -25,6 +25,11 @@ pub enum LogFormat {
 pub fn init(format: LogFormat) {
     let mut builder =
         env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,actix_server=warn"));
+    // Who sends what is no HTTP is told so. A line for each would let anybody fill the disk.
+    let asked_for = std::env::var("RUST_LOG").is_ok_and(|filter| filter.contains("actix_http"));
+    if !asked_for {
+        builder.filter_module("actix_http::h1::dispatcher", log::LevelFilter::Off);
+    }
     match format {
         LogFormat::Text => builder.format(text),
         LogFormat::Json => builder.format(json),

@@ -66,20 +66,17 @@ impl Admin {
 
     /// Whether `actor`, who shows the right token or not, gets in; who does not is put into the audit.
     fn let_in(&self, actor: &Actor, right: bool) -> Result<(), Problem> {
-        let wait = match self.lockout.judge(actor.client(), right, clock::now()) {
+        let locked_out = match self.lockout.judge(actor.client(), right, clock::now()) {
             Verdict::In => return Ok(()),
-            Verdict::Wrong => {
-                self.refusals.refused(actor, None);
-                return Err(ErrorCode::Unauthorized.into());
-            }
-            Verdict::LockedOut(wait) => {
-                self.refusals.refused(actor, Some(wait));
-                wait
-            }
+            Verdict::Wrong => None,
+            Verdict::LockedOut(wait) => Some(wait),
             // It was told when that began.
-            Verdict::Waits(wait) => wait,
+            Verdict::Waits(wait) => {
+                return Err(Problem::too_many("too many wrong tokens from your address", wait));
+            }
         };
-        Err(Problem::too_many("too many wrong tokens from this address", wait))
+        self.refusals.refused(actor, locked_out);
+        Err(ErrorCode::Unauthorized.into())
     }
 
     /// Makes a change, and puts it into the audit. In a task of its own: a keeper who hangs up stops neither.
