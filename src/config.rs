@@ -16,6 +16,7 @@ use crate::coherence::mastership::LONGEST_LEASE;
 use crate::frontend::{Policy, Warm};
 use crate::intake::Format;
 use crate::recipe::Recipe;
+use crate::secret_file;
 use crate::telemetry::LogFormat;
 use crate::token::{AdminToken, InternalToken};
 use crate::{demo, export, frontend, handover, import, order, up, verify};
@@ -451,9 +452,13 @@ impl Check {
     }
 
     fn secret(&mut self, name: &str, path: PathBuf) -> Option<String> {
-        let read = std::fs::read_to_string(&path)
+        let read = secret_file::read(&path)
             .map(|text| Some(text.trim().to_owned()))
-            .map_err(|error| format!("{name}: {} cannot be read: {error}", path.display()));
+            .map_err(|sentence| format!("{name}: {sentence}"));
+        if let Some(complaint) = secret_file::complaint(&path) {
+            // Before there is a log.
+            eprintln!("warning: {name}: {complaint}");
+        }
         self.or_note(read, None)
     }
 

@@ -16,6 +16,7 @@
 //! dashboard                    the store at work, on one page; metrics: what the roles count for it
 //! pages                        the look of every HTML page; intake: many books from outside, into parts
 //! server, client, store        listeners, typed calls to peers, SQLite; member: token and epoch
+//! secret_file                  files with a token in them
 //! recipe                       --unsafe-coherence: what is compared with the protocol
 //! wire                         what travels: bodies, headers, error codes
 //! coherence                    the protocol's rules, without I/O
@@ -50,6 +51,7 @@ pub mod metrics;
 pub mod order;
 pub mod pages;
 pub mod recipe;
+pub mod secret_file;
 pub mod server;
 pub mod shopper;
 pub mod shutdown;
