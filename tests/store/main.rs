@@ -5,6 +5,7 @@
 //! test is about trying twice.
 
 mod admin;
+mod attacks;
 mod balance;
 mod command_line;
 mod crash;
