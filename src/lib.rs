@@ -24,8 +24,6 @@
 //! abort                        for tests/chaos: named points to end a process at
 //! ```
 
-#![forbid(unsafe_code)]
-
 pub mod abort;
 pub mod access;
 pub mod catalog;

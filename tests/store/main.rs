@@ -40,5 +40,6 @@ mod snapshot;
 mod stock;
 mod storefront;
 mod storefront_browser;
+mod supply_chain;
 mod verify;
 mod walkthrough;
