@@ -40,7 +40,7 @@ fn import(cluster: &Cluster, file: &Path, more: &[&str]) -> Finished {
 fn upload(client: &Client, content_type: &str, body: &[u8]) -> Answer {
     let bearer = format!("Bearer {ADMIN}");
     let headers = [("authorization", &*bearer), ("content-type", content_type)];
-    client.send_bytes("POST", "/admin/api/imports", &headers, body).unwrap()
+    client.send_bytes("POST", "/admin/api/imports", &headers, Some(body)).unwrap()
 }
 
 fn packed(pieces: impl Iterator<Item = Vec<u8>>) -> Vec<u8> {
@@ -229,7 +229,8 @@ fn no_name_that_an_upload_gives_itself_becomes_a_path() {
             ("content-type", "text/csv"),
             ("content-disposition", &disposition),
         ];
-        let done = client.send_bytes("POST", "/admin/api/imports", &headers, &body).unwrap().ok().json();
+        let done =
+            client.send_bytes("POST", "/admin/api/imports", &headers, Some(&body)).unwrap().ok().json();
         assert_eq!(done["created"], 1, "{name:?}: {done}");
         // A path is a fine title.
         assert_eq!(client.info(book).ok().json()["bookTitle"], name.replace('\0', "?"));

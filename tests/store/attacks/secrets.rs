@@ -18,7 +18,6 @@ const WRONG: &str = "typed-into-the-wrong-field";
 /// Every way in and out that a store has, used once; all that it answered.
 fn use_everything(cluster: &Cluster, frontend: &Process) -> Vec<Answer> {
     let client = Client::new(frontend.url());
-    let internal = Client::new(&frontend.urls()[1]);
     let bearer = |token: &str| format!("Bearer {token}");
     let mut answers = Vec::new();
     for path in [
@@ -87,9 +86,14 @@ fn use_everything(cluster: &Cluster, frontend: &Process) -> Vec<Answer> {
             (&frontend.urls()[1], "/holder"),
         ] {
             answers.push(Client::new(url).send("GET", path, &headers, None).unwrap());
+            answers.push(Client::signing(url, token).get(path));
         }
-        answers.push(internal.send("POST", "/cache/invalidate", &headers, Some("{")).unwrap());
-        answers.push(Client::new(cluster.master.url()).send("POST", "/edits", &headers, Some("{}")).unwrap());
+        for client in [Client::new(&frontend.urls()[1]), Client::signing(&frontend.urls()[1], token)] {
+            answers.push(client.send("POST", "/cache/invalidate", &headers, Some("{")).unwrap());
+        }
+        for client in [Client::new(cluster.master.url()), Client::signing(cluster.master.url(), token)] {
+            answers.push(client.send("POST", "/edits", &headers, Some("{}")).unwrap());
+        }
     }
     answers
 }
