@@ -16,6 +16,7 @@ use crate::coherence::mastership::LONGEST_LEASE;
 use crate::frontend::{Admission, Hosts, Networks, Origins, Policy, Rate, Warm};
 use crate::intake::Format;
 use crate::recipe::Recipe;
+use crate::secret_file;
 use crate::telemetry::{Endpoint, LogFormat, Tracing};
 use crate::token::{AdminToken, InternalToken};
 use crate::{call, demo, export, frontend, handover, import, order, up, verify};
@@ -294,6 +295,13 @@ pub fn export(args: ExportArgs) -> Result<Checked<export::Config>, Mistakes> {
     check.done(export::Config { node, format, output: args.output }, token, &args.common)
 }
 
+/// Says what is wrong with a file although it can be used. There is no log yet.
+fn complain(name: &str, path: &Path) {
+    if let Some(complaint) = secret_file::complaint(path) {
+        eprintln!("warning: {name}: {complaint}");
+    }
+}
+
 /// HTTP workers of a frontend.
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
@@ -522,7 +530,10 @@ impl Check {
                 self.mistake("give either --internal-token-file or BAZAR_INTERNAL_TOKEN, not both");
                 return None;
             }
-            (Some(path), Err(_)) => InternalToken::read(path),
+            (Some(path), Err(_)) => {
+                complain("--internal-token-file", path);
+                InternalToken::read(path)
+            }
             (None, Ok(text)) => InternalToken::parse(&text),
             (None, Err(_)) => return None,
         };
@@ -581,9 +592,10 @@ impl Check {
     }
 
     fn secret(&mut self, name: &str, path: PathBuf) -> Option<String> {
-        let read = std::fs::read_to_string(&path)
+        let read = secret_file::read(&path)
             .map(|text| Some(text.trim().to_owned()))
-            .map_err(|error| format!("{name}: {} cannot be read: {error}", path.display()));
+            .map_err(|sentence| format!("{name}: {sentence}"));
+        complain(name, &path);
         self.or_note(read, None)
     }
 

@@ -130,10 +130,11 @@ impl Admin {
 /// Why an input was not taken in, as its keeper is told.
 fn why_not(error: &IntakeError, request_id: &str) -> Problem {
     let code = match error {
-        IntakeError::Strict { .. } | IntakeError::Input(InputError::Header(_) | InputError::Read { .. }) => {
-            ErrorCode::InvalidRequest
-        }
-        IntakeError::Input(InputError::TooLarge { .. }) => ErrorCode::PayloadTooLarge,
+        IntakeError::Strict { .. }
+        | IntakeError::Input(
+            InputError::Header(_) | InputError::Read { .. } | InputError::NoCatalog { .. },
+        ) => ErrorCode::InvalidRequest,
+        IntakeError::Input(InputError::TooLarge { .. } | InputError::Bomb) => ErrorCode::PayloadTooLarge,
         IntakeError::Input(InputError::Rejects { .. }) => ErrorCode::Internal,
         IntakeError::Call { .. } | IntakeError::Stopped { .. } => ErrorCode::Unavailable,
     };

@@ -9,6 +9,7 @@
 mod entry;
 mod fetch;
 mod flights;
+mod link;
 mod local;
 mod minimum;
 mod nearest;
