@@ -8,8 +8,8 @@ pub use shopping::{buy, experiment, info, load, orders, search};
 use crate::access::Access;
 use crate::catalog::{self, Ack, Keep, Kind, MasterConfig, ReplicaConfig};
 use crate::cli::{
-    self, AdminArgs, CatalogArgs, Common, ExportArgs, FrontendArgs, HandoverArgs, ImportArgs, OrderArgs,
-    UpArgs, VerifyArgs,
+    self, AdminArgs, BackupArgs, CatalogArgs, Common, ExportArgs, FrontendArgs, HandoverArgs, ImportArgs,
+    OrderArgs, RestoreArgs, UpArgs, VerifyArgs,
 };
 use crate::client::BaseUrl;
 use crate::coherence::mastership::LONGEST_LEASE;
@@ -18,7 +18,7 @@ use crate::intake::Format;
 use crate::recipe::Recipe;
 use crate::telemetry::LogFormat;
 use crate::token::{AdminToken, InternalToken};
-use crate::{demo, export, frontend, handover, import, order, up, verify};
+use crate::{backup, demo, export, frontend, handover, import, order, restore, up, verify};
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -247,6 +247,32 @@ pub fn export(args: ExportArgs) -> Result<Checked<export::Config>, Mistakes> {
     };
     let node = node.unwrap_or_else(|| BaseUrl::from_addr(([127, 0, 0, 1], 0).into()));
     check.done(export::Config { node, format, output: args.output }, token, &args.common)
+}
+
+pub fn backup(args: BackupArgs) -> Result<Checked<backup::Config>, Mistakes> {
+    let mut check = Check::default();
+    if args.output.is_none() {
+        check.mistake("--output must name the file of the backup");
+    }
+    let (source, token) = match args.node.as_deref() {
+        Some(urls) => {
+            let nodes = backup::Source::Nodes(check.urls("--node", Some(urls)));
+            (nodes, check.required_token(&args.common))
+        }
+        None => match check.access(&args.data) {
+            Some(access) => (backup::Source::Running(access.master), Some(access.keeper)),
+            None => (backup::Source::Nodes(Vec::new()), None),
+        },
+    };
+    let output = args.output.unwrap_or_default();
+    let config = backup::Config { source, output, force: args.force, stale: args.stale };
+    check.done(config, token, &args.common)
+}
+
+pub fn restore(args: RestoreArgs) -> Result<restore::Config, Mistakes> {
+    let RestoreArgs { file, data, as_master, no_sum } = args;
+    let missing = || Mistakes(vec!["--data must name the directory to restore into".into()]);
+    Ok(restore::Config { file, data: data.ok_or_else(missing)?, as_master, no_sum })
 }
 
 /// HTTP workers of a frontend.

@@ -67,7 +67,7 @@ impl InternalToken {
         self.0.authorizes(header)
     }
 
-    /// A secret that allows to keep the catalog (import, export), and nothing else. Who has the token can make
+    /// A secret that allows to keep the catalog (import, export, backup), and nothing else. Who has the token can make
     /// it; nothing leads back.
     pub fn keeper(&self) -> Self {
         Self(Secret(hex::encode(self.derive("bazar keeper 1")).into()))

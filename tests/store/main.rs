@@ -5,6 +5,7 @@
 //! test is about trying twice.
 
 mod admin;
+mod backup;
 mod balance;
 mod command_line;
 mod crash;
@@ -26,8 +27,10 @@ mod lease;
 mod levels;
 mod live;
 mod load;
+mod mixed;
 mod nginx;
 mod openapi;
+mod operations;
 mod overload;
 mod query;
 mod recipes;

@@ -17,6 +17,7 @@ const STOP: Duration = Duration::from_secs(5);
 const SHOWN_LINES: usize = 60;
 
 pub struct Process {
+    program: PathBuf,
     name: String,
     args: Vec<String>,
     env: Vec<(String, String)>,
@@ -28,11 +29,23 @@ pub struct Process {
 impl Process {
     /// Starts `bazar args…` and waits until it is ready. `name` names its log in `dir`.
     pub fn start(dir: &Path, name: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
+        Self::start_program(Path::new(THIS), dir, name, args, env)
+    }
+
+    /// The same of another build of `bazar`.
+    pub fn start_program(
+        program: &Path,
+        dir: &Path,
+        name: &str,
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> Self {
         let args: Vec<String> = args.iter().map(|&arg| arg.into()).collect();
         let env: Vec<_> = env.iter().map(|&(name, value)| (name.into(), value.into())).collect();
         let log = dir.join(format!("{name}.log"));
-        let (child, urls) = spawn(name, &args, &env, &log);
-        Self { name: name.into(), args, env, child, log, urls }
+        let program = program.to_owned();
+        let (child, urls) = spawn(&program, name, &args, &env, &log);
+        Self { program, name: name.into(), args, env, child, log, urls }
     }
 
     /// Its first, public address.
@@ -64,6 +77,11 @@ impl Process {
         self.child.wait().unwrap();
     }
 
+    /// From its next start on it is this build of `bazar`.
+    pub fn exchange(&mut self, program: &Path) {
+        self.program = program.to_owned();
+    }
+
     /// Starts what was killed or stopped, at the address that it had.
     pub fn restart(&mut self) {
         let mut urls = self.urls.iter();
@@ -73,7 +91,7 @@ impl Process {
                 *args.next().unwrap() = urls.next().unwrap().trim_start_matches("http://").into();
             }
         }
-        (self.child, self.urls) = spawn(&self.name, &self.args, &self.env, &self.log);
+        (self.child, self.urls) = spawn(&self.program, &self.name, &self.args, &self.env, &self.log);
     }
 
     /// SIGTERM; asserts that it ends well and in time.
@@ -129,9 +147,12 @@ impl Drop for Process {
     }
 }
 
+/// The build of `bazar` that is tested.
+pub const THIS: &str = env!("CARGO_BIN_EXE_bazar");
+
 /// `bazar`, with nothing of the surrounding environment that it would listen to.
-fn bazar() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bazar"));
+fn bazar(program: &Path) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name == "RUST_LOG" || name.to_string_lossy().starts_with("BAZAR_") {
             command.env_remove(name);
@@ -141,9 +162,15 @@ fn bazar() -> Command {
     command
 }
 
-fn spawn(name: &str, args: &[String], env: &[(String, String)], log: &Path) -> (Child, Vec<String>) {
+fn spawn(
+    program: &Path,
+    name: &str,
+    args: &[String],
+    env: &[(String, String)],
+    log: &Path,
+) -> (Child, Vec<String>) {
     let log_file = File::options().create(true).append(true).open(log).unwrap();
-    let mut child = bazar()
+    let mut child = bazar(program)
         .args(args)
         .envs(env.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::piped())
@@ -180,7 +207,7 @@ pub struct Finished {
 /// Runs `bazar args…` to its end.
 #[track_caller]
 pub fn run(args: &[&str], env: &[(&str, &str)]) -> Finished {
-    let child = bazar()
+    let child = bazar(Path::new(THIS))
         .args(args)
         .envs(env.iter().copied())
         .stdout(Stdio::piped())
@@ -203,7 +230,8 @@ pub fn run(args: &[&str], env: &[(&str, &str)]) -> Finished {
 /// Runs `bazar args…` for a reader that has gone before anything was printed.
 #[track_caller]
 pub fn run_unread(args: &[&str]) -> Finished {
-    let mut child = bazar().args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        bazar(Path::new(THIS)).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let stderr = child.stderr.take().unwrap();
     let stderr = std::thread::spawn(move || std::io::read_to_string(stderr).unwrap());
@@ -222,7 +250,7 @@ pub struct Fed(Killed);
 
 impl Fed {
     pub fn start(args: &[&str], env: &[(&str, &str)]) -> Self {
-        let mut command = bazar();
+        let mut command = bazar(Path::new(THIS));
         command.args(args).envs(env.iter().copied()).stdin(Stdio::piped()).stderr(Stdio::null());
         Self(Killed(command.spawn().unwrap()))
     }
