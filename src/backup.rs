@@ -147,7 +147,10 @@ impl Config {
         if announced? != sum {
             return Err(BackupError::Altered(node));
         }
+        progress = Progress::new(None);
+        progress.at(length, |_| "every page and row of it is checked".into());
         let contents = Contents::check(&target.partial).await;
+        progress.end();
         let contents = contents.map_err(|source| BackupError::Unusable { node: node.clone(), source })?;
         target.end_with(sum)?;
         Ok(Taken { node, contents, length })

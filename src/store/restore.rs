@@ -87,7 +87,12 @@ impl Restoring {
         // Before anything is written: it may be anybody's.
         refuse_content(dir)?;
         let made = !dir.exists();
-        let lock = take_lock(dir, "bazar restore")?;
+        let lock = take_lock(dir, "bazar restore").inspect_err(|error| {
+            // The lock could not be written: nothing else is in what was made for it.
+            if made && matches!(error, OpenError::NotWritable { .. }) {
+                let _ = remove_file(&dir.join(LOCK)).and_then(|()| fs::remove_dir(dir));
+            }
+        })?;
         // Again, now that it is nobody else's.
         refuse_content(dir)?;
         let undo = Undo { dir: dir.into(), made, finished: false };

@@ -290,7 +290,7 @@ fn a_backup_that_is_killed_stopped_cut_or_altered_leaves_nothing_under_its_name(
     fs::write(dir.join("shop.bazar.partial"), "left").unwrap();
     refused(backup_of(meddler.url(), &file, &[]), "did not answer");
     refused(backup_of(meddler.url(), &file, &[]), "broke off");
-    refused(backup_of(meddler.url(), &file, &[]), "sent something else than it had announced");
+    refused(backup_of(meddler.url(), &file, &[]), "is not the one that was proved");
     assert!(names(&dir).is_empty(), "{:?}", names(&dir));
     fs::write(dir.join("shop.bazar.partial"), "left").unwrap();
     well(backup_of(meddler.url(), &file, &[]));

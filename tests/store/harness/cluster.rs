@@ -20,6 +20,8 @@ pub struct Shape {
     pub faulty_disks: bool,
     /// The admin token of the frontends, if there is to be an administration.
     pub admin: Option<&'static str>,
+    /// What else frontends are told.
+    pub frontend_flags: &'static [&'static str],
     /// `RUST_LOG` of all of them.
     pub log: &'static str,
     pub log_format: &'static str,
@@ -35,6 +37,7 @@ impl Default for Shape {
             candidates: false,
             faulty_disks: false,
             admin: None,
+            frontend_flags: &[],
             log: "info",
             log_format: "text",
         }
@@ -159,6 +162,7 @@ impl Cluster {
         if let Some(redis) = redis {
             args.extend(["--redis", redis]);
         }
+        args.extend(self.shape.frontend_flags);
         let admin = self.shape.admin.map(|token| ("BAZAR_ADMIN_TOKEN", token));
         let env: Vec<_> = env(self.shape).into_iter().chain(admin).collect();
         Process::start(self.dir.path(), name, &args, &env)
@@ -203,10 +207,8 @@ impl Cluster {
     /// The catalog's keeper changes something. Returns the outcome.
     #[track_caller]
     pub fn edit(&self, edit: &Value) -> Value {
-        let bearer = format!("Bearer {TOKEN}");
         let body = json!({ "edits": [edit] });
-        let answer =
-            Client::new(self.master.url()).post("/edits", &[("authorization", &bearer)], &body).ok().json();
+        let answer = Client::internal(self.master.url()).post("/edits", &[], &body).ok().json();
         let edited = &answer["outcomes"][0];
         assert!(edited.to_string().contains("\"Ok\""), "{answer}");
         answer

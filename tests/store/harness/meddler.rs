@@ -71,7 +71,8 @@ fn carry_answers(mut from: TcpStream, mut to: TcpStream, asked: &AtomicBool, pla
     let mut chunk = [0; 8192];
     let (mut damage, mut passed) = (None, 0);
     while let Ok(read @ 1..) = from.read(&mut chunk) {
-        if asked.swap(false, Ordering::SeqCst) {
+        // A first request is told what to sign for instead.
+        if asked.swap(false, Ordering::SeqCst) && chunk.starts_with(b"HTTP/1.1 200") {
             (damage, passed) = (plan.lock().unwrap().pop_front(), 0);
         }
         let here = |at: usize| at.checked_sub(passed).filter(|&at| at < read);
