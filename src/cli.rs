@@ -231,6 +231,15 @@ pub struct AdminArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Every role")]
+pub struct MetricsArgs {
+    /// File with the secret that lets a scraper read /metrics, or two of them, one a line, while it is being changed
+    /// (or BAZAR_METRICS_TOKEN) [default: nobody can, and there is no /metrics]
+    #[arg(long, value_name = "PATH", env = "BAZAR_METRICS_TOKEN_FILE")]
+    pub metrics_token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub struct UpArgs {
     /// Public address of the first frontend; the others get the next ports
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8083", env = "BAZAR_LISTEN")]
@@ -279,6 +288,8 @@ pub struct UpArgs {
     pub demo: bool,
     #[command(flatten)]
     pub admin: AdminArgs,
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
     #[command(flatten)]
     pub common: Common,
 }
@@ -331,6 +342,8 @@ pub struct FrontendArgs {
     #[command(flatten)]
     pub admin: AdminArgs,
     #[command(flatten)]
+    pub metrics: MetricsArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
@@ -379,6 +392,8 @@ pub struct CatalogArgs {
     #[arg(long, help_heading = TEACHING, value_name = "RECIPE", env = "BAZAR_UNSAFE_COHERENCE")]
     pub unsafe_coherence: Option<String>,
     #[command(flatten)]
+    pub metrics: MetricsArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
@@ -413,6 +428,8 @@ pub struct OrderArgs {
     /// Candidates for the write master
     #[arg(long, value_name = "URL[,URL...]", env = "BAZAR_MASTER")]
     pub master: Option<String>,
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
     #[command(flatten)]
     pub common: Common,
 }

@@ -8,8 +8,8 @@ pub use shopping::{buy, experiment, info, load, orders, search};
 use crate::access::Access;
 use crate::catalog::{self, Ack, Keep, Kind, MasterConfig, ReplicaConfig};
 use crate::cli::{
-    self, AdminArgs, CatalogArgs, Common, ExportArgs, FrontendArgs, HandoverArgs, ImportArgs, OrderArgs,
-    UpArgs, VerifyArgs,
+    self, AdminArgs, CatalogArgs, Common, ExportArgs, FrontendArgs, HandoverArgs, ImportArgs, MetricsArgs,
+    OrderArgs, UpArgs, VerifyArgs,
 };
 use crate::client::BaseUrl;
 use crate::coherence::mastership::LONGEST_LEASE;
@@ -17,7 +17,7 @@ use crate::frontend::{Policy, Warm};
 use crate::intake::Format;
 use crate::recipe::Recipe;
 use crate::telemetry::LogFormat;
-use crate::token::{AdminToken, InternalToken};
+use crate::token::{AdminToken, InternalToken, MetricsTokens};
 use crate::{demo, export, frontend, handover, import, order, up, verify};
 use std::fmt;
 use std::net::SocketAddr;
@@ -70,6 +70,7 @@ pub fn up(args: UpArgs) -> Result<Checked<up::Config>, Mistakes> {
         balance: check.balance(&args.balance),
         warm: check.warm(args.warm.as_deref()),
         admin: check.admin(&args.admin, shared.as_ref()),
+        metrics: check.metrics(&args.metrics, shared.as_ref()),
         ack: check.ack(&args.ack),
         keep: check.keep(&args.keep_answers, &args.keep_refusals),
         lease: check.time("--lease", cli::LEASE),
@@ -113,6 +114,7 @@ pub fn frontend(args: FrontendArgs) -> Result<Checked<frontend::Config>, Mistake
         balance: check.balance(&args.balance),
         warm: check.warm(args.warm.as_deref()),
         admin: check.admin(&args.admin, token.as_ref()),
+        metrics: check.metrics(&args.metrics, token.as_ref()),
         search_ttl: check.time("--search-ttl", &args.search_ttl),
         info_ttl: check.time("--info-ttl", &args.info_ttl),
         cache_bytes: check.bytes("--cache-bytes", &args.cache_bytes),
@@ -175,17 +177,19 @@ pub fn catalog(args: CatalogArgs) -> Result<Checked<catalog::Config>, Mistakes> 
         check.loopback("--listen", listen, "--unsafe-coherence");
     }
     let token = check.required_token(&args.common);
+    let metrics = check.metrics(&args.metrics, token.as_ref());
     let data = args.data.unwrap_or_default();
-    check.done(catalog::Config { kind, listen, data, unsafe_coherence }, token, &args.common)
+    check.done(catalog::Config { kind, listen, data, unsafe_coherence, metrics }, token, &args.common)
 }
 
 pub fn order(args: OrderArgs) -> Result<Checked<order::Config>, Mistakes> {
     let mut check = Check::default();
+    let token = check.required_token(&args.common);
     let config = order::Config {
         listen: check.addr("--listen", &args.listen),
         masters: check.urls("--master", args.master.as_deref()),
+        metrics: check.metrics(&args.metrics, token.as_ref()),
     };
-    let token = check.required_token(&args.common);
     check.done(config, token, &args.common)
 }
 
@@ -446,6 +450,29 @@ impl Check {
                 Err("the admin token must be another than the internal token".into())
             }
             _ => Ok(Some(token)),
+        });
+        self.or_note(checked, None)
+    }
+
+    /// The scraper's secrets if any are configured. One for both would let a scraper do more than scrape.
+    fn metrics(&mut self, args: &MetricsArgs, internal: Option<&InternalToken>) -> Option<MetricsTokens> {
+        let read = match (&args.metrics_token_file, std::env::var("BAZAR_METRICS_TOKEN")) {
+            (Some(_), Ok(_)) => {
+                self.mistake("give either --metrics-token-file or BAZAR_METRICS_TOKEN, not both");
+                return None;
+            }
+            (Some(path), Err(_)) => MetricsTokens::read(path)
+                .map_err(|why| format!("--metrics-token-file: {}: {why}", path.display())),
+            (None, Ok(text)) => {
+                MetricsTokens::parse(&text).map_err(|why| format!("BAZAR_METRICS_TOKEN: {why}"))
+            }
+            (None, Err(_)) => return None,
+        };
+        let checked = read.and_then(|tokens| match internal {
+            Some(internal) if tokens.include_internal(internal) => {
+                Err("the metrics token must be another than the internal token".into())
+            }
+            _ => Ok(Some(tokens)),
         });
         self.or_note(checked, None)
     }

@@ -5,6 +5,7 @@
 
 use crate::coherence::Met;
 use crate::domain::Epoch;
+use crate::metrics::Calls;
 use crate::token::InternalToken;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -20,12 +21,23 @@ struct Inner {
     met: Mutex<Met>,
     /// The highest epoch met, for those who act on a change.
     highest: watch::Sender<Epoch>,
+    /// Where its calls are counted: a command counts none.
+    calls: Option<Calls>,
 }
 
 impl Member {
     pub fn new(token: InternalToken) -> Self {
+        Self::with(token, None)
+    }
+
+    /// One whose calls to others are counted.
+    pub fn counted(token: InternalToken, calls: Calls) -> Self {
+        Self::with(token, Some(calls))
+    }
+
+    fn with(token: InternalToken, calls: Option<Calls>) -> Self {
         let highest = watch::channel(Epoch::GENESIS).0;
-        Self(Arc::new(Inner { token, met: Mutex::default(), highest }))
+        Self(Arc::new(Inner { token, met: Mutex::default(), highest, calls }))
     }
 
     /// A member of a store of its own.
@@ -36,6 +48,10 @@ impl Member {
 
     pub fn token(&self) -> &InternalToken {
         &self.0.token
+    }
+
+    pub fn calls(&self) -> Option<&Calls> {
+        self.0.calls.as_ref()
     }
 
     /// The highest epoch met.

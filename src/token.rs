@@ -1,13 +1,17 @@
 //! Secrets: the internal token, which the roles of one store share, and the admin token, which a keeper has.
 
+mod metrics;
+
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 use std::fmt;
 use std::sync::Arc;
 use subtle::ConstantTimeEq;
 
+pub use metrics::MetricsTokens;
+
 /// At least [`Secret::MIN_BYTES`] visible ASCII characters, which are never printed.
-#[derive(Clone)]
+#[derive(Clone, PartialEq, Eq)]
 struct Secret(Arc<str>);
 
 impl Secret {

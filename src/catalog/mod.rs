@@ -20,12 +20,13 @@
 //! | `verify` | compares the replicas' rows with the master's |
 //! | `replica` | applies records, fills gaps, takes snapshots |
 //! | `account` | what a master counts, and what it did last |
-//! | `status` | what a node says of itself to those who watch |
+//! | `status`, `exposed` | what a node says of itself to those who watch, and to those who scrape |
 //! | `reads` | answers with their version; a replica waits for one it lacks |
 //! | `routes` | the internal HTTP of both kinds of node |
 
 mod account;
 mod changes;
+mod exposed;
 mod feed;
 mod handover;
 mod holders;
@@ -44,12 +45,13 @@ use crate::client::{BaseUrl, Masters};
 use crate::coherence::mastership::Refused;
 use crate::domain::Epoch;
 use crate::member::Member;
-use crate::metrics::Requests;
+use crate::metrics::{Counts, RoleName};
 use crate::recipe::Recipe;
 use crate::server::{self, Site};
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, OpenError, StoreError};
-use crate::token::InternalToken;
+use crate::token::{InternalToken, MetricsTokens};
+use account::Account;
 use actix_web::rt::task::JoinHandle;
 use actix_web::web;
 use std::net::{SocketAddr, TcpListener};
@@ -78,6 +80,8 @@ pub struct Config {
     pub data: PathBuf,
     /// A recipe instead of the protocol; the listener is on the loopback then.
     pub unsafe_coherence: Option<Recipe>,
+    /// Who may scrape its metrics; nobody without.
+    pub metrics: Option<MetricsTokens>,
 }
 
 #[derive(Debug, Clone)]
@@ -134,6 +138,7 @@ pub struct App {
     addr: SocketAddr,
     member: Member,
     recipe: Option<Recipe>,
+    metrics: Option<MetricsTokens>,
     node: Node,
     again: Option<Again>,
 }
@@ -142,6 +147,7 @@ pub struct App {
 struct Again {
     data: PathBuf,
     config: MasterConfig,
+    counts: (Counts, Arc<Account>),
 }
 
 enum Node {
@@ -152,32 +158,35 @@ enum Node {
 impl Config {
     /// Binds, locks the data directory, opens the file; a master begins its epoch.
     pub async fn build(self, token: InternalToken) -> Result<App, CatalogError> {
-        let Self { kind, listen, data, unsafe_coherence: recipe } = self;
-        let member = Member::new(token);
+        let Self { kind, listen, data, unsafe_coherence: recipe, metrics } = self;
+        let counts = Counts::new(match kind {
+            Kind::Master(_) => RoleName::Master,
+            Kind::Replica(_) => RoleName::Replica,
+        });
+        let member = Member::counted(token, counts.calls.clone());
         // First: an address that is taken is no reason to touch any data.
         let (listener, addr) = server::bind(listen).map_err(CatalogError::Listen)?;
         match kind {
             Kind::Master(config) => {
                 let opened = master::open(&data, config, &member).await?;
-                let (master, tasks) = master::start(opened, data.clone(), config, recipe, &member).await?;
-                let again = config.force.then_some(Again { data, config });
-                Ok(App { listener, addr, member, recipe, node: Node::Master { master, tasks }, again })
+                let counts = counts.clone();
+                let account = Arc::new(Account::new(&counts.registry));
+                let counts = (counts, account);
+                let (master, tasks) =
+                    master::start(opened, data.clone(), config, recipe, &member, counts.clone()).await?;
+                let again = config.force.then_some(Again { data, config, counts });
+                let node = Node::Master { master, tasks };
+                Ok(App { listener, addr, member, recipe, metrics, node, again })
             }
             Kind::Replica(config) => {
                 let dir = DataDir::lock(&data, "catalog replica")?;
                 let (store, store_writer) = dir.open(READERS).await?;
                 let masters = Masters::new(&config.masters, &member);
+                let stored = (dir, store, store_writer);
                 let (replica, tasks) =
-                    replica::new(dir, store, store_writer, masters, config.advertise, addr, member.clone())
-                        .await?;
-                Ok(App {
-                    listener,
-                    addr,
-                    member,
-                    recipe,
-                    node: Node::Replica { replica, tasks },
-                    again: None,
-                })
+                    replica::new(stored, masters, config.advertise, addr, member.clone(), counts).await?;
+                let node = Node::Replica { replica, tasks };
+                Ok(App { listener, addr, member, recipe, metrics, node, again: None })
             }
         }
     }
@@ -199,7 +208,7 @@ impl App {
     /// Serves until `shutdown`, then answers what is under way, and closes the file with its log written
     /// back. A master that handed over ends by itself.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), CatalogError> {
-        let Self { listener, member, recipe, mut node, again, .. } = self;
+        let Self { listener, member, recipe, metrics, mut node, again, .. } = self;
         let warning = Shutdown::new();
         let _until_the_end = warning.clone().drop_guard();
         if let Some(recipe) = recipe {
@@ -207,14 +216,18 @@ impl App {
         }
         let mut drawn = 1;
         loop {
-            let ended = node.run(listener.try_clone()?, member.clone(), recipe, shutdown.clone()).await;
+            let ended = node
+                .run(listener.try_clone()?, member.clone(), recipe, metrics.clone(), shutdown.clone())
+                .await;
             match (ended, &again) {
-                (Err(CatalogError::DrawAgain { met }), Some(Again { data, config })) if drawn < MAX_DRAWS => {
+                (Err(CatalogError::DrawAgain { met }), Some(Again { data, config, counts }))
+                    if drawn < MAX_DRAWS =>
+                {
                     log::warn!("epoch {} has begun somewhere else: drawing a higher one", met.number);
                     drawn += 1;
                     let opened = open_again(data, *config, &member).await?;
                     let (master, tasks) =
-                        master::start(opened, data.clone(), *config, recipe, &member).await?;
+                        master::start(opened, data.clone(), *config, recipe, &member, counts.clone()).await?;
                     node = Node::Master { master, tasks };
                 }
                 (ended, _) => return ended,
@@ -246,6 +259,7 @@ impl Node {
         listener: TcpListener,
         member: Member,
         recipe: Option<Recipe>,
+        metrics: Option<MetricsTokens>,
         shutdown: Shutdown,
     ) -> Result<(), CatalogError> {
         // The tasks behind the routes end after the last request, not with the first signal.
@@ -254,26 +268,29 @@ impl Node {
             Node::Master { master, tasks } => {
                 let work = actix_web::rt::spawn(tasks.run(behind.clone()));
                 let data = web::Data::from(Arc::clone(&master));
+                let exposed = exposed::master(&master, metrics);
                 let routes = move |config: &mut web::ServiceConfig| {
-                    routes::master(config, data.clone(), recipe, member.clone());
+                    routes::master(config, data, recipe, member, exposed);
                 };
-                let site = site(routes, recipe, Requests::new(&master.registry));
+                let site = site(routes, recipe, &master.counts);
                 serve(listener, shutdown, site, &master.reads, work, behind).await
             }
             Node::Replica { replica, tasks } => {
                 let work = actix_web::rt::spawn(tasks.run(Arc::clone(&replica), behind.clone()));
                 let data = web::Data::from(Arc::clone(&replica));
+                let exposed = exposed::replica(&replica, metrics);
                 let routes = move |config: &mut web::ServiceConfig| {
-                    routes::replica(config, data.clone(), recipe, member.clone());
+                    routes::replica(config, data, recipe, member, exposed);
                 };
-                let site = site(routes, recipe, Requests::new(&replica.registry));
+                let site = site(routes, recipe, &replica.counts);
                 serve(listener, shutdown, site, &replica.reads, work, behind).await
             }
         }
     }
 }
 
-fn site<C>(configure: C, recipe: Option<Recipe>, requests: Requests) -> Site<C> {
+fn site<C>(configure: C, recipe: Option<Recipe>, counts: &Counts) -> Site<C> {
+    let requests = counts.requests.clone();
     Site { configure, label: recipe.map(Recipe::header), shortcut: None, requests }
 }
 

@@ -12,6 +12,7 @@ mod purchases;
 
 use crate::domain::{Epoch, Sha256Sum};
 use crate::member::Member;
+use crate::metrics::{Outcome, PeerRole};
 use crate::wire::{ErrorCode, Problem, headers};
 use awc::error::{ConnectError, PayloadError, SendRequestError};
 use futures_util::{Stream, StreamExt};
@@ -115,15 +116,22 @@ struct Inner {
     base: Arc<str>,
     bearer: String,
     member: Member,
+    role: PeerRole,
 }
 
 /// A piece of a body.
 type Chunk = Result<bytes::Bytes, PayloadError>;
 
 impl Peer {
+    /// Somebody, whoever it is.
     pub fn new(url: BaseUrl, member: &Member) -> Self {
+        Self::of(PeerRole::Node, url, member)
+    }
+
+    /// Somebody who is known by what it is: so calls to it are counted.
+    pub fn of(role: PeerRole, url: BaseUrl, member: &Member) -> Self {
         let (base, bearer) = (url.to_string().into(), member.token().bearer());
-        Self(Arc::new(Inner { base, url, bearer, member: member.clone() }))
+        Self(Arc::new(Inner { base, url, bearer, member: member.clone(), role }))
     }
 
     pub fn url(&self) -> &BaseUrl {
@@ -146,9 +154,12 @@ impl Peer {
         request_id: &str,
         deadline: Duration,
     ) -> Result<T, CallError> {
-        let request = self.client().get(format!("{}{path}", self.0.base));
-        let answer = self.prepare(request, request_id).timeout(deadline).send();
-        self.decode(within(deadline, answer).await, deadline).await
+        self.counted(path, async {
+            let request = self.client().get(format!("{}{path}", self.0.base));
+            let answer = self.prepare(request, request_id).timeout(deadline).send();
+            self.decode(within(deadline, answer).await, deadline).await
+        })
+        .await
     }
 
     pub async fn post<T: DeserializeOwned>(
@@ -158,13 +169,20 @@ impl Peer {
         request_id: &str,
         deadline: Duration,
     ) -> Result<T, CallError> {
-        let request = self.client().post(format!("{}{path}", self.0.base));
-        let answer = self.prepare(request, request_id).timeout(deadline).send_json(body);
-        self.decode(within(deadline, answer).await, deadline).await
+        self.counted(path, async {
+            let request = self.client().post(format!("{}{path}", self.0.base));
+            let answer = self.prepare(request, request_id).timeout(deadline).send_json(body);
+            self.decode(within(deadline, answer).await, deadline).await
+        })
+        .await
     }
 
     /// Whether the peer lives: `GET /healthz` answers at all.
     pub async fn probe(&self, deadline: Duration) -> Result<(), CallError> {
+        self.counted("/healthz", self.probed(deadline)).await
+    }
+
+    async fn probed(&self, deadline: Duration) -> Result<(), CallError> {
         let request = self.client().get(format!("{}/healthz", self.0.base));
         let answer = within(deadline, self.prepare(request, "probe").timeout(deadline).send()).await;
         let answer = answer.ok_or_else(|| self.no_answer(format_args!("not within {deadline:?}")))?;
@@ -201,7 +219,7 @@ impl Peer {
                 false => Err(self.no_answer(format_args!("broke off after {received} bytes"))),
             }
         };
-        within(deadline, transfer).await.unwrap_or_else(|| Err(self.no_answer("the transfer took too long")))
+        self.counted(path, self.in_time(deadline, transfer)).await
     }
 
     /// Streams a body of unknown length into `sink`, chunk by chunk; `deadline` bounds the whole transfer. How
@@ -217,7 +235,35 @@ impl Peer {
             let answer = self.open(path, request_id, deadline).await?;
             self.pour(answer, sink).await.map(drop)
         };
-        within(deadline, transfer).await.unwrap_or_else(|| Err(self.no_answer("the transfer took too long")))
+        self.counted(path, self.in_time(deadline, transfer)).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        deadline: Duration,
+        transfer: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        let ended = within(deadline, transfer).await;
+        ended.unwrap_or_else(|| Err(self.no_answer("the transfer took too long")))
+    }
+
+    /// Counts a call to `path`, how long it takes and how it ends, whichever way.
+    async fn counted<T>(
+        &self,
+        path: &str,
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        let counted = self.0.member.calls().and_then(|calls| calls.begin(self.0.role, path));
+        let ended = call.await;
+        if let Some(counted) = counted {
+            counted.ended(match &ended {
+                Ok(_) => Outcome::Ok,
+                Err(CallError::Refused { problem, .. }) => Outcome::Refused(problem.code),
+                Err(CallError::Unreachable { .. }) => Outcome::Unreachable,
+                Err(CallError::NoAnswer { .. }) => Outcome::NoAnswer,
+            });
+        }
+        ended
     }
 
     /// An answer whose body is still to come, unless it is a refusal.

@@ -5,6 +5,7 @@
 
 use super::gather::{Bounds, Gatherer};
 use crate::domain::Outcome;
+use crate::metrics::{QueueName, Sheet};
 use crate::wire::ErrorCode;
 use crate::wire::catalog::PurchaseCall;
 use serde::Serialize;
@@ -36,6 +37,12 @@ impl PurchaseGatherer {
             let send = Arc::clone(&send);
             async move { send_in_time(batch, &*send).await }
         }))
+    }
+
+    /// What waits here, as a scraper is told.
+    pub fn read(&self, sheet: &mut Sheet) {
+        let Self(gatherer) = self;
+        sheet.queue(QueueName::Purchases, gatherer.waiting(), gatherer.room(), gatherer.rejected());
     }
 
     /// The answer, by `until`. To be called on a thread of actix's runtime.

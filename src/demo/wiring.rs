@@ -93,6 +93,9 @@ impl Planner<'_> {
     fn of(&mut self, place: Place, public: SocketAddr, redis: &Redis) -> io::Result<Plan> {
         let mut args: Vec<OsString> = Vec::new();
         let mut env = vec![("BAZAR_INTERNAL_TOKEN", self.token.as_str().to_owned())];
+        if let Some(metrics) = &self.config.metrics {
+            env.push(metrics.variable());
+        }
         let mut listen = Some(ANY);
         match place {
             Place::Redis => return self.redis(redis),

@@ -14,6 +14,7 @@ use crate::client::{
     Bounds, CallError, PurchaseAnswer, PurchaseGatherer, PurchasesBody, Waiting, last_deadline,
 };
 use crate::domain::Purchase;
+use crate::metrics::Sheet;
 use crate::wire::catalog::{MAX_BATCH, PurchaseCall};
 use crate::wire::order::{Answers, PURCHASES};
 use crate::wire::{ErrorCode, Problem};
@@ -51,6 +52,12 @@ impl Orders {
             async move { deliver(&nodes, &batch).await }
         });
         Self { pool, gatherer }
+    }
+
+    /// What a scraper is told: the nodes, and what waits for them.
+    pub fn read(&self, sheet: &mut Sheet) {
+        self.pool.read(sheet);
+        self.gatherer.read(sheet);
     }
 
     pub async fn buy(&self, purchase: Purchase, request_id: String) -> PurchaseAnswer {
@@ -173,6 +180,7 @@ mod tests {
     use crate::domain::{Outcome, Refusal};
     use crate::frontend::balance::Policy;
     use crate::member::Member;
+    use crate::metrics::PoolName;
     use crate::wire::catalog::Purchases;
     use futures_util::future::join_all;
     use std::net::TcpListener;
@@ -200,7 +208,9 @@ mod tests {
 
     async fn orders(nodes: &[&BaseUrl]) -> Orders {
         let nodes = nodes.iter().map(|&url| url.clone()).collect();
-        Orders::new(Arc::new(Pool::new("order", Policy::RoundRobin, nodes, 0, &Member::of_nothing()).await))
+        Orders::new(Arc::new(
+            Pool::new(PoolName::Order, Policy::RoundRobin, nodes, 0, &Member::of_nothing()).await,
+        ))
     }
 
     /// What becomes of purchases that are made together.

@@ -7,7 +7,7 @@ use super::ApiError;
 use super::drain::{Entered, Entrance};
 use crate::clock;
 use crate::coherence::Moment;
-use crate::metrics::Requests;
+use crate::metrics::{COUNTED, Requests};
 use crate::wire::{ErrorCode, Problem};
 use actix_http::Request;
 use actix_web::ResponseError;
@@ -151,15 +151,21 @@ where
             }
             OnItsWay::Routed { answer, entered, label, came_in, requests } => {
                 let answer = ready!(answer.poll(context))?;
-                let pattern = answer.request().match_pattern();
-                let took = came_in.until(clock::now());
-                requests.answered(pattern.as_deref(), answer.status().as_u16(), took);
+                count(requests, &answer, *came_in);
                 let Some(entered) = entered.take() else { return Poll::Pending };
                 (Response::from(answer), entered, label.take())
             }
         };
         let response = response.map_body(|_, body| EitherBody::right(EitherBody::right(body)));
         Poll::Ready(Ok(leaving(response, entered, label)))
+    }
+}
+
+fn count<B>(requests: &Requests, answer: &ServiceResponse<B>, came_in: Moment) {
+    if COUNTED {
+        let (request, took) = (answer.request(), came_in.until(clock::now()));
+        let pattern = request.match_pattern();
+        requests.answered(request.method().as_str(), pattern.as_deref(), answer.status().as_u16(), took);
     }
 }
 

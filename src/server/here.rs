@@ -33,6 +33,11 @@ pub async fn serve_here<C: FnOnce(&mut ServiceConfig) + 'static>(
     let addr = listener.local_addr()?;
     let listener = TcpListener::from_std(listener)?;
     let under_way = UnderWay::default();
+    let requests = site.requests.clone();
+    requests.listens(MAX_CONNECTIONS, {
+        let under_way = under_way.clone();
+        move || under_way.count()
+    });
     let doorway = doorway(site, under_way.entrance_of_this_thread());
     let service = HttpService::build()
         .keep_alive(KEEP_ALIVE)
@@ -55,8 +60,11 @@ pub async fn serve_here<C: FnOnce(&mut ServiceConfig) + 'static>(
         };
         match accepted {
             Ok((connection, _)) => {
-                let service = Rc::clone(&service);
-                connections.spawn_local(async move { service.call(connection).await });
+                let (service, open) = (Rc::clone(&service), requests.connected());
+                connections.spawn_local(async move {
+                    let _open = open;
+                    service.call(connection).await
+                });
             }
             Err(error) => {
                 log::warn!("{addr}: a connection was not accepted: {error}");

@@ -6,7 +6,9 @@
 mod door;
 mod drain;
 mod events;
+mod exposed;
 mod here;
+mod lag;
 
 use crate::domain::Epoch;
 use crate::member::Member;
@@ -32,6 +34,7 @@ use std::{fmt, io};
 
 pub use door::{Label, Shortcut};
 pub use events::{event, stream_events};
+pub use exposed::Exposed;
 pub use here::serve_here;
 
 /// How long requests under way may take once a stop was asked for.
@@ -91,20 +94,27 @@ fn doorway<C: FnOnce(&mut ServiceConfig) + 'static>(
 > {
     let Site { configure, label, shortcut, requests } = site;
     let routes = App::new().default_service(web::to(not_found)).configure(configure).into_factory();
-    Doorway { routes, entrance, label, shortcut, requests: Rc::new(requests) }
+    let requests = Rc::new(requests);
+    lag::measure(Rc::downgrade(&requests));
+    Doorway { routes, entrance, label, shortcut, requests }
 }
 
 /// Serves on threads of its own, each of which makes its own site, until `shutdown`; then finishes what is
-/// under way.
+/// under way. `requests`: where they are counted.
 pub async fn serve<C: FnOnce(&mut ServiceConfig) + 'static>(
     listener: TcpListener,
     workers: usize,
     shutdown: Shutdown,
-    site: impl Fn() -> Site<C> + Clone + Send + 'static,
+    requests: Requests,
+    site: impl Fn(Requests) -> Site<C> + Clone + Send + 'static,
 ) -> io::Result<()> {
     let under_way = UnderWay::default();
-    let threads = under_way.clone();
-    let server = HttpServer::new(move || doorway(site(), threads.entrance_of_this_thread()))
+    let (threads, counted, connections) = (under_way.clone(), under_way.clone(), requests.clone());
+    requests.listens(workers * MAX_CONNECTIONS, move || counted.count());
+    let server = HttpServer::new(move || doorway(site(requests.clone()), threads.entrance_of_this_thread()))
+        .on_connect(move |_, of_this_connection| {
+            of_this_connection.insert(connections.connected());
+        })
         .workers(workers)
         .max_connections(MAX_CONNECTIONS)
         .keep_alive(KEEP_ALIVE)

@@ -26,6 +26,7 @@ mod lease;
 mod levels;
 mod live;
 mod load;
+mod metrics;
 mod nginx;
 mod openapi;
 mod overload;

@@ -14,7 +14,7 @@ use crate::catalog::{CatalogError, recipe};
 use crate::clock;
 use crate::coherence::{Key, touched_keys};
 use crate::domain::{Outcome, Request, Version};
-use crate::metrics::Timed;
+use crate::metrics::{StoreFault, Timed};
 use crate::recipe::Recipe;
 use crate::store::{Decided, StoreError};
 use crate::wire::{ErrorCode, Problem};
@@ -102,13 +102,14 @@ impl WriterTask {
                     ranges.push(range.start..middle);
                 }
                 Err(StoreError::Constraint(cause)) => {
+                    self.behind.account.writes.faults.failed(StoreFault::Constraint);
                     log::error!("a request broke a constraint of the store: {cause}");
                     outcomes[range.start] = Some(Outcome::Rejected);
                 }
                 // The state of the file is unknown: the next start reads what is there.
-                Err(error) if error.ends_writer() => return Err(error.into()),
+                Err(error) if error.ends_writer() => return Err(self.failed(error).into()),
                 Err(error) => {
-                    log::error!("a batch could not be written: {}", cause(&error));
+                    log::error!("a batch could not be written: {}", cause(&self.failed(error)));
                     break;
                 }
             }
@@ -154,7 +155,8 @@ impl WriterTask {
         self.may_draw_again = false;
         let committed = Timed::of(self.store.commit()).await;
         self.behind.account.writes.commit_took(committed.took);
-        committed.value?;
+        committed.value.map_err(|error| self.failed(error))?;
+        self.behind.account.committed(&batch.touched);
         abort::point(abort::COMMITTED);
         let version = record.version;
         self.behind.publish(record);
@@ -170,8 +172,8 @@ async fn announce(behind: &Behind, version: Version, keys: Vec<Key>) -> Option<D
         return None;
     }
     let announced = Announced::of(&keys);
-    let Timed { value: holders, took } = Timed::of(behind.leases.fence(version, keys)).await;
-    behind.account.fenced(version, announced, holders, took);
+    let Timed { value: fenced, took } = Timed::of(behind.leases.fence(version, keys)).await;
+    behind.account.fenced(version, announced, fenced, took);
     Some(took)
 }
 

@@ -24,7 +24,7 @@ use crate::client::Masters;
 use crate::coherence::lease::{Fence, FenceAnswer};
 use crate::coherence::{Lease, Moment, Verdict, serving};
 use crate::domain::{PublicVersion, Version};
-use crate::metrics::{AnsweredBy, Miss, Reads};
+use crate::metrics::{AnsweredBy, Miss, Reads, Sheet, families};
 use crate::recipe::Recipe;
 use crate::wire::{ErrorCode, Problem, headers};
 use actix_web::http::header::HeaderValue;
@@ -37,6 +37,7 @@ pub use entry::Content;
 pub use entry::{Entry, Want};
 use fetch::Flight;
 use flights::{Fetched, Flights, Origin, Route};
+use local::Known;
 pub use local::Local;
 pub use minimum::Reach;
 use minimum::{Histories, beyond};
@@ -188,19 +189,21 @@ impl Cache {
         }
         let lease = self.leases.lease().as_ref().filter(|lease| lease.valid_at(came_in)).cloned();
         let Some(lease) = lease else {
-            self.counts.missed(Miss::NoLease);
+            self.counts.looked_up(Miss::NoLease);
             return Box::pin(self.without_lease(&ask)).await;
         };
         // Before the judgement: see `Floors::announced`.
         let announced = lease.floors().announced();
-        let (missed, floor) = match self.local.get(want, came_in) {
-            Some(entry) => match entry.judge(&lease, came_in) {
+        let (missed, floor) = match self.local.look(want, came_in) {
+            Known::Entry(entry) => match entry.judge(&lease, came_in) {
                 Verdict::Serve => {
                     let hit = served(entry, By::Memory);
                     if demand.minimum.is_none() {
+                        self.counts.looked_up(Miss::Hit);
                         return Ok(hit);
                     }
                     if let Reach::Yes(hit) = Box::pin(self.reach(&ask, hit, Some(announced))).await? {
+                        self.counts.looked_up(Miss::Hit);
                         return Ok(hit);
                     }
                     (Miss::TooOld, lease.minimum(want.key().slot()))
@@ -209,13 +212,27 @@ impl Cache {
                 Verdict::OtherEpoch => (Miss::OtherEpoch, lease.minimum(want.key().slot())),
                 Verdict::NoLease => (Miss::NoLease, lease.minimum(want.key().slot())),
             },
-            None => (Miss::Absent, lease.minimum(want.key().slot())),
+            Known::Expired => (Miss::Expired, lease.minimum(want.key().slot())),
+            Known::Nothing => (Miss::Absent, lease.minimum(want.key().slot())),
         };
-        self.counts.missed(missed);
+        self.counts.looked_up(missed);
         // On the heap, so that a hit, which is most requests, does not carry its size.
         match demand.level {
             Level::Stale => Box::pin(self.nearest(&ask, Some(&lease))).await,
             Level::Usual | Level::Linearizable => Box::pin(self.fetch(&ask, &lease, floor)).await,
+        }
+    }
+
+    /// What a scraper is told: what is kept, what is on its way, the lease, the nodes.
+    pub fn read(&self, sheet: &mut Sheet) {
+        self.local.read(sheet);
+        sheet.gauge(&families::CACHE_FLIGHTS, self.flights.count() as f64);
+        self.leases.read(sheet);
+        self.nodes.read(sheet);
+        sheet.flag(&families::REDIS_CONFIGURED, self.redis.is_some());
+        sheet.flag(&families::REDIS_CONNECTED, self.redis.as_ref().is_some_and(|redis| redis.is_connected()));
+        if let Some(redis) = &self.redis {
+            redis.read(sheet);
         }
     }
 

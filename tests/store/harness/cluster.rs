@@ -7,6 +7,9 @@ use tempfile::TempDir;
 
 pub const TOKEN: &str = "integration-test-token";
 
+/// What a scraper has.
+pub const METRICS_TOKEN: &str = "integration-test-scraper";
+
 /// How many of each, and what they log.
 #[derive(Clone, Copy)]
 pub struct Shape {
@@ -244,8 +247,13 @@ impl Cluster {
     }
 }
 
-fn env(shape: Shape) -> [(&'static str, &'static str); 3] {
-    [("BAZAR_INTERNAL_TOKEN", TOKEN), ("RUST_LOG", shape.log), ("BAZAR_LOG_FORMAT", shape.log_format)]
+fn env(shape: Shape) -> [(&'static str, &'static str); 4] {
+    [
+        ("BAZAR_INTERNAL_TOKEN", TOKEN),
+        ("BAZAR_METRICS_TOKEN", METRICS_TOKEN),
+        ("RUST_LOG", shape.log),
+        ("BAZAR_LOG_FORMAT", shape.log_format),
+    ]
 }
 
 fn start_on_disk(dir: &Path, name: &str, args: &[&str], shape: Shape) -> Process {

@@ -8,6 +8,7 @@
 //! | `events` | open pages |
 //! | `visitor` | a browser without scripts: cookies, forms |
 //! | `rows` | what a data directory holds |
+//! | `scrape` | what a role serves to a scraper |
 //! | `redis`, `nginx` | the neighbours: a Redis server, nginx |
 //! | `browser` | headless Chromium |
 //! | `gate`, `meddler`, `slow`, `disk` | links that can be held, damage what they carry, or delay it; a failing disk |
@@ -23,12 +24,13 @@ mod nginx;
 mod process;
 mod redis;
 mod rows;
+mod scrape;
 mod slow;
 mod visitor;
 
 pub use browser::{Browser, Look};
 pub use client::{Answer, Client, raw};
-pub use cluster::{Cluster, Shape, TOKEN, start_nodes};
+pub use cluster::{Cluster, METRICS_TOKEN, Shape, TOKEN, start_nodes};
 pub use disk::Disk;
 pub use events::{Event, Events, Unread};
 pub use gate::Gate;
@@ -37,6 +39,7 @@ pub use nginx::Nginx;
 pub use process::{Fed, Finished, Process, run, run_unread};
 pub use redis::RedisServer;
 pub use rows::{Rows, alter, oldest_record, rows};
+pub use scrape::{Scrape, scrape};
 pub use slow::SlowLink;
 pub use visitor::{Fields, Looked, Visitor};
 
