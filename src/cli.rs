@@ -340,6 +340,15 @@ pub struct AdminArgs {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Every role")]
+pub struct MetricsArgs {
+    /// File with the secret that lets a scraper read /metrics, or two of them, one a line, while it is being changed
+    /// (or BAZAR_METRICS_TOKEN) [default: nobody can, and there is no /metrics]
+    #[arg(long, value_name = "PATH", env = "BAZAR_METRICS_TOKEN_FILE")]
+    pub metrics_token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
 pub struct AdmissionArgs {
     /// Requests of one client: so many at once, and as many flow in within a second, a minute or an hour (N/s, N/m or
     /// N/h); or off
@@ -422,6 +431,8 @@ pub struct UpArgs {
     #[command(flatten)]
     pub client_tracing: ClientTracingArgs,
     #[command(flatten)]
+    pub metrics: MetricsArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
@@ -479,6 +490,8 @@ pub struct FrontendArgs {
     #[command(flatten)]
     pub client_tracing: ClientTracingArgs,
     #[command(flatten)]
+    pub metrics: MetricsArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
@@ -529,6 +542,8 @@ pub struct CatalogArgs {
     #[command(flatten)]
     pub tracing: TracingArgs,
     #[command(flatten)]
+    pub metrics: MetricsArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
@@ -565,6 +580,8 @@ pub struct OrderArgs {
     pub master: Option<String>,
     #[command(flatten)]
     pub tracing: TracingArgs,
+    #[command(flatten)]
+    pub metrics: MetricsArgs,
     #[command(flatten)]
     pub common: Common,
 }

@@ -9,7 +9,8 @@ use crate::access::Access;
 use crate::catalog::{self, Ack, Keep, Kind, MasterConfig, ReplicaConfig};
 use crate::cli::{
     self, AdminArgs, AdmissionArgs, BackupArgs, CallArgs, CatalogArgs, ClientTracingArgs, Common, ExportArgs,
-    FrontendArgs, HandoverArgs, ImportArgs, OrderArgs, RestoreArgs, TracingArgs, UpArgs, VerifyArgs,
+    FrontendArgs, HandoverArgs, ImportArgs, MetricsArgs, OrderArgs, RestoreArgs, TracingArgs, UpArgs,
+    VerifyArgs,
 };
 use crate::client::BaseUrl;
 use crate::coherence::mastership::LONGEST_LEASE;
@@ -18,7 +19,7 @@ use crate::intake::Format;
 use crate::recipe::Recipe;
 use crate::secret_file;
 use crate::telemetry::{Endpoint, LogFormat, Tracing};
-use crate::token::{AdminToken, InternalToken};
+use crate::token::{AdminToken, InternalToken, MetricsTokens};
 use crate::{backup, call, demo, export, frontend, handover, import, order, restore, up, verify};
 use awc::http::Method;
 use std::fmt;
@@ -74,6 +75,7 @@ pub fn up(args: UpArgs) -> Result<Checked<up::Config>, Mistakes> {
         balance: check.balance(&args.balance),
         warm: check.warm(args.warm.as_deref()),
         admin: check.admin(&args.admin, shared.as_ref()),
+        metrics: check.metrics(&args.metrics, shared.as_ref()),
         admission: check.admission(&args.admission),
         ack: check.ack(&args.ack),
         keep: check.keep(&args.keep_answers, &args.keep_refusals),
@@ -125,6 +127,7 @@ pub fn frontend(args: FrontendArgs) -> Result<Checked<frontend::Config>, Mistake
         balance: check.balance(&args.balance),
         warm: check.warm(args.warm.as_deref()),
         admin: check.admin(&args.admin, token.as_ref()),
+        metrics: check.metrics(&args.metrics, token.as_ref()),
         admission: check.admission(&args.admission),
         search_ttl: check.time("--search-ttl", &args.search_ttl),
         info_ttl: check.time("--info-ttl", &args.info_ttl),
@@ -189,18 +192,23 @@ pub fn catalog(args: CatalogArgs) -> Result<Checked<catalog::Config>, Mistakes> 
         check.loopback("--listen", listen, "--unsafe-coherence");
     }
     let token = check.token_to_listen("--listen", listen, &args.common);
+    let metrics = check.metrics(&args.metrics, token.as_ref());
     let data = args.data.unwrap_or_default();
     let service = if args.replica { "bazar-replica" } else { "bazar-master" };
     let tracing = check.tracing(service, &args.tracing, None);
-    let config = catalog::Config { kind, listen, data, unsafe_coherence };
+    let config = catalog::Config { kind, listen, data, unsafe_coherence, metrics };
     Ok(Checked { tracing, ..check.done(config, token, &args.common)? })
 }
 
 pub fn order(args: OrderArgs) -> Result<Checked<order::Config>, Mistakes> {
     let mut check = Check::default();
     let listen = check.addr("--listen", &args.listen);
-    let config = order::Config { listen, masters: check.urls("--master", args.master.as_deref()) };
     let token = check.token_to_listen("--listen", listen, &args.common);
+    let config = order::Config {
+        listen,
+        masters: check.urls("--master", args.master.as_deref()),
+        metrics: check.metrics(&args.metrics, token.as_ref()),
+    };
     let tracing = check.tracing("bazar-order", &args.tracing, None);
     Ok(Checked { tracing, ..check.done(config, token, &args.common)? })
 }
@@ -613,6 +621,29 @@ impl Check {
                 Err("the admin token must be another than the internal token".into())
             }
             _ => Ok(Some(token)),
+        });
+        self.or_note(checked, None)
+    }
+
+    /// The scraper's secrets if any are configured. One for both would let a scraper do more than scrape.
+    fn metrics(&mut self, args: &MetricsArgs, internal: Option<&InternalToken>) -> Option<MetricsTokens> {
+        let read = match (&args.metrics_token_file, std::env::var("BAZAR_METRICS_TOKEN")) {
+            (Some(_), Ok(_)) => {
+                self.mistake("give either --metrics-token-file or BAZAR_METRICS_TOKEN, not both");
+                return None;
+            }
+            (Some(path), Err(_)) => MetricsTokens::read(path)
+                .map_err(|why| format!("--metrics-token-file: {}: {why}", path.display())),
+            (None, Ok(text)) => {
+                MetricsTokens::parse(&text).map_err(|why| format!("BAZAR_METRICS_TOKEN: {why}"))
+            }
+            (None, Err(_)) => return None,
+        };
+        let checked = read.and_then(|tokens| match internal {
+            Some(internal) if tokens.include_internal(internal) => {
+                Err("the metrics token must be another than the internal token".into())
+            }
+            _ => Ok(Some(tokens)),
         });
         self.or_note(checked, None)
     }

@@ -6,6 +6,7 @@
 
 use crate::coherence::Met;
 use crate::domain::Epoch;
+use crate::metrics::Calls;
 use crate::signing::{
     Authentic, Challenge, KeyId, Receiver, Refused, Request, Sender, SessionId, Signature, SigningKey, Sum,
     Told,
@@ -28,6 +29,8 @@ struct Inner {
     met: Mutex<Met>,
     /// The highest epoch met, for those who act on a change.
     highest: watch::Sender<Epoch>,
+    /// Where its calls are counted: a command counts none.
+    calls: Option<Calls>,
     /// What was signed for us.
     receiver: Mutex<Receiver>,
     /// What we sign for others, by where they listen.
@@ -71,9 +74,19 @@ pub enum NotAdmitted {
 
 impl Member {
     pub fn new(token: InternalToken) -> Self {
+        Self::with(token, None)
+    }
+
+    /// One whose calls to others are counted.
+    pub fn counted(token: InternalToken, calls: Calls) -> Self {
+        Self::with(token, Some(calls))
+    }
+
+    fn with(token: InternalToken, calls: Option<Calls>) -> Self {
         let highest = watch::channel(Epoch::GENESIS).0;
         let receiver = Mutex::new(Receiver::new(Challenge(rand::random())));
-        Self(Arc::new(Inner { token, met: Mutex::default(), highest, receiver, senders: Mutex::default() }))
+        let (met, senders) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner { token, met, highest, receiver, senders, calls }))
     }
 
     /// A member of the store of tests, of which each call gives another one.
@@ -84,6 +97,10 @@ impl Member {
 
     pub fn token(&self) -> &InternalToken {
         &self.0.token
+    }
+
+    pub fn calls(&self) -> Option<&Calls> {
+        self.0.calls.as_ref()
     }
 
     /// The highest epoch met.

@@ -3,6 +3,8 @@
 //! Invariant: while the internal token is being changed there are two, and whatever one of them made is accepted;
 //! only the first makes anything new.
 
+mod metrics;
+
 use crate::secret_file;
 use crate::shutdown::Shutdown;
 use crate::signing::{self, KeyId, SigningKey};
@@ -19,6 +21,8 @@ pub use crate::signing::MacKey;
 /// Between two looks at the file of the internal token. A changed one counts when it is the same at two looks: one
 /// that is just being written is not half believed.
 pub const LOOK: Duration = Duration::from_secs(1);
+
+pub use metrics::MetricsTokens;
 
 /// At least [`Secret::MIN_BYTES`] visible ASCII characters, which are never printed.
 #[derive(Clone, PartialEq, Eq)]

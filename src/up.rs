@@ -8,7 +8,7 @@ use crate::frontend::{self, Admission, FrontendError, Policy, Warm};
 use crate::order;
 use crate::recipe::Recipe;
 use crate::shutdown::Shutdown;
-use crate::token::{AdminToken, InternalToken};
+use crate::token::{AdminToken, InternalToken, MetricsTokens};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
@@ -31,6 +31,8 @@ pub struct Config {
     pub warm: Option<Warm>,
     /// `None`: there is no `/admin`.
     pub admin: Option<AdminToken>,
+    /// Who may scrape the metrics of its roles; nobody without.
+    pub metrics: Option<MetricsTokens>,
     pub admission: Admission,
     pub ack: Ack,
     pub keep: Keep,
@@ -88,19 +90,22 @@ impl Config {
         }
         let unsafe_coherence = self.unsafe_coherence;
         let data = self.data.join("master");
-        let master = catalog::Config { kind, listen: loopback, data, unsafe_coherence };
+        let metrics = self.metrics.clone();
+        let master = catalog::Config { kind, listen: loopback, data, unsafe_coherence, metrics };
         let master = master.build(token.clone()).await?;
         let master_url = BaseUrl::from_addr(master.addr());
         let mut replicas = Vec::new();
         for number in 1..=self.replicas {
             let kind = Kind::Replica(ReplicaConfig { masters: vec![master_url.clone()], advertise: None });
             let data = self.data.join(format!("replica-{number}"));
-            let replica = catalog::Config { kind, listen: loopback, data, unsafe_coherence };
+            let metrics = self.metrics.clone();
+            let replica = catalog::Config { kind, listen: loopback, data, unsafe_coherence, metrics };
             replicas.push(replica.build(token.clone()).await?);
         }
         let mut orders = Vec::new();
         for _ in 0..self.orders {
-            let config = order::Config { listen: loopback, masters: vec![master_url.clone()] };
+            let (masters, metrics) = (vec![master_url.clone()], self.metrics.clone());
+            let config = order::Config { listen: loopback, masters, metrics };
             orders.push(config.build(token.clone()).await?);
         }
         let mut frontends = Vec::new();
@@ -116,6 +121,7 @@ impl Config {
                 balance: self.balance,
                 warm: self.warm.clone(),
                 admin: self.admin.clone(),
+                metrics: self.metrics.clone(),
                 admission: self.admission.clone(),
                 search_ttl: self.search_ttl,
                 info_ttl: self.info_ttl,
@@ -169,6 +175,7 @@ impl App {
         }
         for node in self.frontends {
             let (guard, stop) = (watch("frontend", node.addr()), stop_frontends.clone());
+            log::info!("its internal listener is ready at {}", BaseUrl::from_addr(node.internal_addr()));
             leased.push(node.leased());
             warmed.push(node.warmed());
             frontends.push(actix_web::rt::spawn(async move {

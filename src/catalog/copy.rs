@@ -4,7 +4,7 @@
 //! Invariants: one is made at a time; what is announced of it is what is sent; its file is gone from the data
 //! directory when it has been sent, and when it has not.
 
-use super::reads::unavailable;
+use super::reads::Reads;
 use crate::domain::Sha256Sum;
 use crate::store::{Store, sha256_of};
 use crate::wire::{ErrorCode, Problem, headers};
@@ -47,12 +47,12 @@ pub struct Copying<'a> {
 }
 
 impl Copying<'_> {
-    /// A copy of what `store` holds now.
-    pub async fn of(self, store: &Store) -> Result<Copy, Problem> {
+    /// A copy of what `store` holds now, which is what `reads` answer from.
+    pub async fn of(self, reads: &Reads, store: &Store) -> Result<Copy, Problem> {
         let made = Made(self.file);
         // What a process that was killed has left.
         made.remove();
-        store.export(made.0).await.map_err(|error| unavailable(&error))?;
+        store.export(made.0).await.map_err(|error| reads.unavailable(&error))?;
         let opened = async {
             let file = File::open(made.0).await?;
             let length = file.metadata().await?.len();

@@ -4,19 +4,21 @@
 //! Records are pushed to every replica that has reported, in order, one request at a time for each; what
 //! gathers meanwhile goes with the next. A replica that finds a gap fills it from the log by itself.
 
+use super::account::Account;
 use crate::client::{BaseUrl, CallError, Peer};
 use crate::coherence::{InSync, ReplicaId};
 use crate::domain::{Body, NodeId, Record, Version};
 use crate::member::Member;
+use crate::metrics::{Left, PeerRole, Sheet, families};
 use crate::store::InSyncFile;
 use crate::telemetry::{self, Carried, trace};
 use crate::wire::catalog::{Checked, ReplicaReport, ReplicaState, SYNC_WRITE, Synced};
 use crate::wire::{ErrorCode, Problem};
 use parking_lot::Mutex;
 use serde::Serialize;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 use tokio::sync::{Notify, mpsc};
 use tokio::time::Instant;
 
@@ -45,6 +47,13 @@ const MAX_PUSH_BOOKS: usize = 8192;
 /// Replicas at a time.
 const MAX_REPLICAS: usize = 64;
 
+/// How long a replica that reports no more counts as one that there should be: long enough to be woken up for it, and
+/// short enough that nobody is again who took it away on purpose.
+const KNOWN: Duration = Duration::from_secs(3600);
+
+/// Records whose moment is remembered: at a thousand batches a second, of the last four seconds.
+const RECENT: usize = 4096;
+
 /// How long a replica that missed a deadline is not waited for; doubles each time, so that one that can
 /// report but not be reached does not stall the shop every second.
 const FIRST_BACK_OFF: Duration = Duration::from_secs(1);
@@ -68,11 +77,15 @@ pub struct Feed {
 }
 
 struct State {
+    ack: Ack,
+    account: Arc<Account>,
     in_sync: InSync,
     /// The set as it is on disk.
     recorded: BTreeSet<NodeId>,
     links: HashMap<NodeId, Link>,
     back_offs: HashMap<NodeId, BackOff>,
+    /// What has happened to the set, for those who watch it.
+    watched: Watched,
     /// Names links, so that a task of an old one does nothing to the new one.
     generation: u64,
 }
@@ -91,6 +104,54 @@ struct Link {
     proven: bool,
 }
 
+/// What a scraper is told of the set and of those who should be in it.
+struct Watched {
+    /// Who reported when, lately.
+    heard: HashMap<NodeId, Instant>,
+    /// Until when those count as known who were in the set before this start.
+    former: (BTreeSet<NodeId>, Instant),
+    /// The last record that was committed, and when those were that a replica may lack: the oldest first.
+    committed: Version,
+    recent: VecDeque<(u64, Instant)>,
+    /// When somebody entered the set or left it last.
+    changed: SystemTime,
+}
+
+impl Watched {
+    fn new(start: Version, former: BTreeSet<NodeId>) -> Self {
+        Self {
+            heard: HashMap::new(),
+            former: (former, Instant::now() + KNOWN),
+            committed: start,
+            recent: VecDeque::from([(start.seq, Instant::now())]),
+            changed: SystemTime::now(),
+        }
+    }
+
+    fn committed(&mut self, version: Version) {
+        self.committed = version;
+        self.recent.push_back((version.seq, Instant::now()));
+        if self.recent.len() > RECENT {
+            self.recent.pop_front();
+        }
+    }
+
+    /// For how long somebody who has everything up to `seq` has lacked something. Of one that is far behind the time
+    /// is not known: it is at least this.
+    fn lag(&self, seq: u64, now: Instant) -> Duration {
+        let lacked = self.recent.iter().find(|(committed, _)| *committed > seq);
+        lacked.map(|&(_, at)| now.saturating_duration_since(at)).unwrap_or_default()
+    }
+
+    /// How many replicas there should be.
+    fn known(&mut self, now: Instant) -> usize {
+        self.heard.retain(|_, at| now.saturating_duration_since(*at) < KNOWN);
+        let (former, until) = &self.former;
+        let unheard = former.iter().filter(|node| now < *until && !self.heard.contains_key(node));
+        self.heard.len() + unheard.count()
+    }
+}
+
 #[derive(Clone, Copy)]
 struct BackOff {
     until: Instant,
@@ -102,8 +163,30 @@ impl State {
     fn reported(&mut self, replica: NodeId, position: Version) {
         let proven = self.links.get(&replica).is_some_and(|link| link.proven);
         let resting = self.back_offs.get(&replica).is_some_and(|back_off| Instant::now() < back_off.until);
-        if proven && !resting && self.in_sync.reported(replica, position.seq) {
+        if !proven || resting {
+            return;
+        }
+        let member = self.in_sync.is_member(replica);
+        if self.in_sync.reported(replica, position.seq) {
             log::info!("replica {replica} is in sync at {}", position.public());
+            self.entered();
+        } else if member && !self.in_sync.is_member(replica) {
+            self.left(Left::Behind);
+        }
+    }
+
+    fn entered(&mut self) {
+        self.watched.changed = SystemTime::now();
+        if self.ack == Ack::Sync {
+            self.account.writes.entered_in_sync();
+        }
+    }
+
+    /// Where nobody is waited for, somebody leaves with each acknowledgement: that is no event.
+    fn left(&mut self, reason: Left) {
+        self.watched.changed = SystemTime::now();
+        if self.ack == Ack::Sync {
+            self.account.writes.left_in_sync(reason);
         }
     }
 
@@ -113,9 +196,10 @@ impl State {
         pushed || self.links.get(&node).is_some_and(|link| link.reported.seq >= version.seq)
     }
 
-    fn lost(&mut self, replica: NodeId) {
+    fn lost(&mut self, replica: NodeId, reason: Left) {
         if self.in_sync.is_member(replica) {
             log::warn!("replica {replica} is out of the in-sync set");
+            self.left(reason);
         }
         self.in_sync.forget(replica);
         self.links.remove(&replica);
@@ -137,8 +221,12 @@ impl Feed {
         member: Member,
         file: InSyncFile,
         recorded: BTreeSet<NodeId>,
+        account: Arc<Account>,
     ) -> Self {
         let state = State {
+            ack,
+            account,
+            watched: Watched::new(start, recorded.clone()),
             // The start itself, which no replica can have yet, was acknowledged to nobody.
             in_sync: InSync::new(start.seq.saturating_sub(1), &recorded),
             recorded,
@@ -153,15 +241,19 @@ impl Feed {
     /// Sends a committed record on its way to every replica. Never waits.
     pub fn publish(&self, record: &Arc<Record>) {
         let mut state = self.state.lock();
+        state.watched.committed(record.version);
         let State { in_sync, links, .. } = &mut *state;
+        let mut left = 0;
         links.retain(|&replica, link| {
             let sent = link.records.try_send((Arc::clone(record), Carried::here())).is_ok();
             if !sent {
                 log::warn!("replica {replica} at {} is too far behind", link.address);
+                left += usize::from(in_sync.is_member(replica));
                 in_sync.left(replica);
             }
             sent
         });
+        (0..left).for_each(|_| state.left(Left::QueueFull));
     }
 
     /// Returns when `version` may be acknowledged. An error says nothing about what became of it: it is
@@ -180,7 +272,7 @@ impl Feed {
                 Next::WaitFor(missing) => {
                     if tokio::time::timeout_at(deadline, changed).await.is_err() {
                         let mut state = self.state.lock();
-                        missing.into_iter().for_each(|replica| state.lost(replica));
+                        missing.into_iter().for_each(|replica| state.lost(replica, Left::Deadline));
                     }
                 }
             }
@@ -241,6 +333,9 @@ impl Feed {
     /// pushed to it. Returns whether acknowledgements wait for it.
     pub fn register(self: &Arc<Self>, report: &ReplicaReport, address: BaseUrl) -> bool {
         let mut state = self.state.lock();
+        if state.watched.heard.len() < MAX_REPLICAS || state.watched.heard.contains_key(&report.node) {
+            state.watched.heard.insert(report.node, Instant::now());
+        }
         let linked = state
             .links
             .get(&report.node)
@@ -252,6 +347,9 @@ impl Feed {
             }
             if state.links.contains_key(&report.node) {
                 // What the process before had on disk says nothing about this one's file.
+                if state.in_sync.is_member(report.node) {
+                    state.left(Left::Restarted);
+                }
                 state.in_sync.forget(report.node);
             }
             state.generation += 1;
@@ -262,7 +360,7 @@ impl Feed {
                 node: report.node,
                 process: report.replica,
                 generation,
-                peer: Peer::new(address.clone(), &self.member),
+                peer: Peer::of(PeerRole::Replica, address.clone(), &self.member),
                 records: queue,
             };
             actix_web::rt::spawn(push.run());
@@ -329,6 +427,33 @@ impl Feed {
         replicas
     }
 
+    /// What a scraper is told: who is linked, how far each is, who is in sync and who should be.
+    pub fn read(&self, sheet: &mut Sheet) {
+        let now = Instant::now();
+        let mut state = self.state.lock();
+        let known = state.watched.known(now);
+        let State { in_sync, links, watched, .. } = &*state;
+        sheet.gauge(&families::EPOCH, watched.committed.epoch.number as f64);
+        sheet.gauge(&families::LOG_SEQ, watched.committed.seq as f64);
+        sheet.gauge(&families::IN_SYNC, in_sync.members().len() as f64);
+        sheet.gauge(&families::LINKED, links.len() as f64);
+        sheet.gauge(&families::KNOWN_REPLICAS, known as f64);
+        sheet.moment(&families::IN_SYNC_CHANGED, Some(watched.changed));
+        sheet.flag(&families::ACK_SYNC, self.ack == Ack::Sync);
+        // A node that was copied reports with one identity from two addresses; two with one address cannot be.
+        let addresses: BTreeMap<String, (NodeId, &Link)> =
+            links.iter().map(|(&node, link)| (link.address.authority(), (node, link))).collect();
+        for (address, (node, link)) in addresses {
+            let labels = [address.as_str()];
+            let has = in_sync.durable(node).unwrap_or(0).max(link.reported.seq);
+            sheet.gauge_of(&families::REPLICA_LAG, &labels, watched.committed.seq.saturating_sub(has) as f64);
+            let lag = watched.lag(has, now);
+            sheet.gauge_of(&families::REPLICA_LAG_SECONDS, &labels, lag.as_secs_f64());
+            let member = f64::from(u8::from(in_sync.is_member(node)));
+            sheet.gauge_of(&families::REPLICA_IN_SYNC, &labels, member);
+        }
+    }
+
     /// A push on the link `generation` was answered. Returns whether that link is still in use.
     fn pushed(&self, replica: NodeId, generation: u64, position: Version) -> bool {
         let mut state = self.state.lock();
@@ -354,10 +479,10 @@ impl Feed {
         true
     }
 
-    fn lost(&self, replica: NodeId, generation: u64) {
+    fn lost(&self, replica: NodeId, generation: u64, reason: Left) {
         let mut state = self.state.lock();
         if state.links.get(&replica).is_some_and(|link| link.generation == generation) {
-            state.lost(replica);
+            state.lost(replica, reason);
         }
         drop(state);
         self.changed.notify_waiters();
@@ -396,11 +521,11 @@ impl Push {
                 }
                 Ok(_) => {
                     log::info!("replica {} at {} is another process now", self.node, self.peer.url());
-                    return self.feed.lost(self.node, self.generation);
+                    return self.feed.lost(self.node, self.generation, Left::Restarted);
                 }
                 Err(error) => {
                     log::debug!("replica {} at {} cannot be pushed to: {error}", self.node, self.peer.url());
-                    return self.feed.lost(self.node, self.generation);
+                    return self.feed.lost(self.node, self.generation, Left::Unreachable);
                 }
             }
             page.clear();
@@ -434,6 +559,7 @@ fn books_in(record: &Record) -> usize {
 mod tests {
     use super::*;
     use crate::domain::Epoch;
+    use crate::metrics::{Registry, RoleName};
     use crate::wire::catalog::Reachable;
 
     #[actix_web::test]
@@ -441,7 +567,8 @@ mod tests {
         let start = Version::new(Epoch { number: 1, identity: 1 }, 1);
         let dir = tempfile::tempdir().unwrap();
         let file = crate::store::DataDir::lock(dir.path(), "test").unwrap().in_sync_file();
-        let feed = Feed::new(start, Ack::Sync, Member::of_nothing(), file, BTreeSet::new());
+        let account = Arc::new(Account::new(&Registry::new(RoleName::Master)));
+        let feed = Feed::new(start, Ack::Sync, Member::of_nothing(), file, BTreeSet::new(), account);
         let feed = Arc::new(feed);
         let report = ReplicaReport {
             node: NodeId(1),

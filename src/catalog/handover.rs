@@ -10,6 +10,7 @@ use super::writer::Queue;
 use crate::client::{BaseUrl, Peer};
 use crate::domain::{NodeId, Version};
 use crate::member::Member;
+use crate::metrics::PeerRole;
 use crate::shutdown::Shutdown;
 use crate::wire::catalog::{HandedOver, NODE, NodeIs};
 use crate::wire::{ErrorCode, Problem};
@@ -38,7 +39,7 @@ impl Handover {
     /// Seals for the replica that listens at `heir`.
     pub async fn to(self: Arc<Self>, heir: BaseUrl, request_id: String) -> Result<HandedOver, Problem> {
         self.mastership.require()?;
-        let peer = Peer::new(heir.clone(), &self.member);
+        let peer = Peer::of(PeerRole::Replica, heir.clone(), &self.member);
         let answer: Result<NodeIs, _> = peer.get(NODE, &request_id, PROBE_DEADLINE).await;
         let node = answer.map_err(|error| not_an_heir(format!("the heir does not answer: {error}")))?.node;
         if node == self.node || !self.feed.may_inherit(node) {

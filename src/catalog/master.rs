@@ -15,7 +15,7 @@ use crate::clock;
 use crate::coherence::mastership::{Past, may_start, not_before};
 use crate::domain::NodeId;
 use crate::member::Member;
-use crate::metrics::Registry;
+use crate::metrics::Counts;
 use crate::recipe::{Recipe, protocol};
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, NewEpoch, Standing, Writer};
@@ -35,7 +35,7 @@ pub struct Master {
     pub changes: Arc<Changes>,
     pub mastership: Arc<Mastership>,
     pub handover: Arc<Handover>,
-    pub registry: Registry,
+    pub counts: Counts,
     pub account: Arc<Account>,
     pub copies: Copies,
     /// What the log is kept for while snapshots are on their way.
@@ -82,12 +82,13 @@ pub async fn open(data: &Path, config: MasterConfig, member: &Member) -> Result<
     Ok(Opened { dir, store, writer, permission, same, forced })
 }
 
-/// Begins an epoch.
+/// Begins an epoch. What it counts goes on where another one of the same process ended.
 pub async fn start(
     opened: Opened,
     config: MasterConfig,
     recipe: Option<Recipe>,
     member: &Member,
+    (counts, account): (Counts, Arc<Account>),
 ) -> Result<(Arc<Master>, writer::Tasks), CatalogError> {
     let Opened { dir, store, mut writer, permission, same, forced } = opened;
     let node = dir.node();
@@ -111,6 +112,7 @@ pub async fn start(
         lease_term_ms: u64::try_from(term.as_millis()).unwrap_or(u64::MAX),
         node,
     };
+    account.begin(store.out_of_stock().await?);
     let started = writer.start_epoch(epoch).await?;
     let start = started.record.version;
     member.lead(start.epoch);
@@ -135,14 +137,19 @@ pub async fn start(
     }
 
     let mastership = Arc::new(Mastership::new(member.clone()));
-    let leases = Leases::new(start, config.lease, protocol(recipe), member.clone(), Arc::clone(&mastership));
+    let leases = Leases::new(
+        start,
+        config.lease,
+        protocol(recipe),
+        member.clone(),
+        Arc::clone(&mastership),
+        Arc::clone(&account),
+    );
     let leases = Arc::new(leases);
-    let feed = Arc::new(Feed::new(start, config.ack, member.clone(), file, former));
+    let feed = Arc::new(Feed::new(start, config.ack, member.clone(), file, former, Arc::clone(&account)));
     let changes = Arc::new(Changes::new(start));
     let end = Shutdown::new();
     let pins = Arc::new(Pins::default());
-    let registry = Registry::default();
-    let account = Arc::new(Account::new(&registry));
     let behind = writer::Behind {
         leases: Arc::clone(&leases),
         feed: Arc::clone(&feed),
@@ -163,14 +170,14 @@ pub async fn start(
     };
     let master = Master {
         node,
-        reads: Reads::of_master(store, Arc::clone(&mastership)),
+        reads: Reads::of_master(store, Arc::clone(&mastership), account.writes.faults.clone()),
         queue,
         leases,
         feed,
         changes,
         mastership,
         handover: Arc::new(handover),
-        registry,
+        counts,
         account,
         copies,
         pins,

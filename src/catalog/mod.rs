@@ -21,13 +21,14 @@
 //! | `verify` | compares the replicas' rows with the master's |
 //! | `replica` | applies records, fills gaps, takes snapshots |
 //! | `account` | what a master counts, and what it did last |
-//! | `status` | what a node says of itself to those who watch |
+//! | `status`, `exposed` | what a node says of itself to those who watch, and to those who scrape |
 //! | `reads` | answers with their version; a replica waits for one it lacks |
 //! | `routes` | the internal HTTP of both kinds of node |
 
 mod account;
 mod changes;
 mod copy;
+mod exposed;
 mod feed;
 mod handover;
 mod holders;
@@ -46,12 +47,13 @@ use crate::client::{BaseUrl, Masters};
 use crate::coherence::mastership::Refused;
 use crate::domain::Epoch;
 use crate::member::Member;
-use crate::metrics::Requests;
+use crate::metrics::{Counts, RoleName};
 use crate::recipe::Recipe;
 use crate::server::{self, Site, Visitors};
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, OpenError, StoreError};
-use crate::token::InternalToken;
+use crate::token::{InternalToken, MetricsTokens};
+use account::Account;
 use actix_web::rt::task::JoinHandle;
 use actix_web::web;
 use std::net::{SocketAddr, TcpListener};
@@ -80,6 +82,8 @@ pub struct Config {
     pub data: PathBuf,
     /// A recipe instead of the protocol; the listener is on the loopback then.
     pub unsafe_coherence: Option<Recipe>,
+    /// Who may scrape its metrics; nobody without.
+    pub metrics: Option<MetricsTokens>,
 }
 
 #[derive(Debug, Clone)]
@@ -136,6 +140,7 @@ pub struct App {
     addr: SocketAddr,
     member: Member,
     recipe: Option<Recipe>,
+    metrics: Option<MetricsTokens>,
     node: Node,
     again: Option<Again>,
 }
@@ -144,6 +149,7 @@ pub struct App {
 struct Again {
     data: PathBuf,
     config: MasterConfig,
+    counts: (Counts, Arc<Account>),
 }
 
 enum Node {
@@ -154,17 +160,24 @@ enum Node {
 impl Config {
     /// Binds, locks the data directory, opens the file; a master begins its epoch.
     pub async fn build(self, token: InternalToken) -> Result<App, CatalogError> {
-        let Self { kind, listen, data, unsafe_coherence: recipe } = self;
-        let member = Member::new(token);
+        let Self { kind, listen, data, unsafe_coherence: recipe, metrics } = self;
+        let counts = Counts::new(match kind {
+            Kind::Master(_) => RoleName::Master,
+            Kind::Replica(_) => RoleName::Replica,
+        });
+        let member = Member::counted(token, counts.calls.clone());
         // First: an address that is taken is no reason to touch any data.
         let (listener, addr) = server::bind(listen).map_err(CatalogError::Listen)?;
         match kind {
             Kind::Master(config) => {
                 let opened = master::open(&data, config, &member).await?;
                 let config = MasterConfig { force: opened.forced(), ..config };
-                let (master, tasks) = master::start(opened, config, recipe, &member).await?;
-                let again = config.force.then_some(Again { data, config });
-                Ok(App { listener, addr, member, recipe, node: Node::Master { master, tasks }, again })
+                let account = Arc::new(Account::new(&counts.registry));
+                let counts = (counts, account);
+                let (master, tasks) = master::start(opened, config, recipe, &member, counts.clone()).await?;
+                let again = config.force.then_some(Again { data, config, counts });
+                let node = Node::Master { master, tasks };
+                Ok(App { listener, addr, member, recipe, metrics, node, again })
             }
             Kind::Replica(config) => {
                 let dir = DataDir::lock(&data, "catalog replica")?;
@@ -172,17 +185,11 @@ impl Config {
                 // It follows a master now, and is not one for having been restored.
                 dir.forget_restored()?;
                 let masters = Masters::new(&config.masters, &member);
+                let stored = (dir, store, store_writer);
                 let (replica, tasks) =
-                    replica::new(dir, store, store_writer, masters, config.advertise, addr, member.clone())
-                        .await?;
-                Ok(App {
-                    listener,
-                    addr,
-                    member,
-                    recipe,
-                    node: Node::Replica { replica, tasks },
-                    again: None,
-                })
+                    replica::new(stored, masters, config.advertise, addr, member.clone(), counts).await?;
+                let node = Node::Replica { replica, tasks };
+                Ok(App { listener, addr, member, recipe, metrics, node, again: None })
             }
         }
     }
@@ -204,7 +211,7 @@ impl App {
     /// Serves until `shutdown`, then answers what is under way, and closes the file with its log written
     /// back. A master that handed over ends by itself.
     pub async fn run(self, shutdown: Shutdown) -> Result<(), CatalogError> {
-        let Self { listener, member, recipe, mut node, again, .. } = self;
+        let Self { listener, member, recipe, metrics, mut node, again, .. } = self;
         let warning = Shutdown::new();
         let _until_the_end = warning.clone().drop_guard();
         if let Some(recipe) = recipe {
@@ -212,13 +219,18 @@ impl App {
         }
         let mut drawn = 1;
         loop {
-            let ended = node.run(listener.try_clone()?, member.clone(), recipe, shutdown.clone()).await;
+            let ended = node
+                .run(listener.try_clone()?, member.clone(), recipe, metrics.clone(), shutdown.clone())
+                .await;
             match (ended, &again) {
-                (Err(CatalogError::DrawAgain { met }), Some(Again { data, config })) if drawn < MAX_DRAWS => {
+                (Err(CatalogError::DrawAgain { met }), Some(Again { data, config, counts }))
+                    if drawn < MAX_DRAWS =>
+                {
                     log::warn!("epoch {} has begun somewhere else: drawing a higher one", met.number);
                     drawn += 1;
                     let opened = open_again(data, *config, &member).await?;
-                    let (master, tasks) = master::start(opened, *config, recipe, &member).await?;
+                    let (master, tasks) =
+                        master::start(opened, *config, recipe, &member, counts.clone()).await?;
                     node = Node::Master { master, tasks };
                 }
                 (ended, _) => return ended,
@@ -250,6 +262,7 @@ impl Node {
         listener: TcpListener,
         member: Member,
         recipe: Option<Recipe>,
+        metrics: Option<MetricsTokens>,
         shutdown: Shutdown,
     ) -> Result<(), CatalogError> {
         // The tasks behind the routes end after the last request, not with the first signal.
@@ -258,27 +271,29 @@ impl Node {
             Node::Master { master, tasks } => {
                 let work = actix_web::rt::spawn(tasks.run(behind.clone()));
                 let data = web::Data::from(Arc::clone(&master));
+                let exposed = exposed::master(&master, metrics);
                 let routes = move |config: &mut web::ServiceConfig| {
-                    routes::master(config, data.clone(), recipe, member.clone());
+                    routes::master(config, data, recipe, member, exposed);
                 };
-                let site = site(routes, recipe, Requests::new(&master.registry), "master");
+                let site = site(routes, recipe, &master.counts, "master");
                 serve(listener, shutdown, site, &master.reads, work, behind).await
             }
             Node::Replica { replica, tasks } => {
                 let work = actix_web::rt::spawn(tasks.run(Arc::clone(&replica), behind.clone()));
                 let data = web::Data::from(Arc::clone(&replica));
+                let exposed = exposed::replica(&replica, metrics);
                 let routes = move |config: &mut web::ServiceConfig| {
-                    routes::replica(config, data.clone(), recipe, member.clone());
+                    routes::replica(config, data, recipe, member, exposed);
                 };
-                let site = site(routes, recipe, Requests::new(&replica.registry), "replica");
+                let site = site(routes, recipe, &replica.counts, "replica");
                 serve(listener, shutdown, site, &replica.reads, work, behind).await
             }
         }
     }
 }
 
-fn site<C>(configure: C, recipe: Option<Recipe>, requests: Requests, role: &'static str) -> Site<C> {
-    let visitors = Visitors::members(role);
+fn site<C>(configure: C, recipe: Option<Recipe>, counts: &Counts, role: &'static str) -> Site<C> {
+    let (requests, visitors) = (counts.requests.clone(), Visitors::members(role));
     Site { configure, label: recipe.map(Recipe::header), shortcut: None, guard: None, requests, visitors }
 }
 

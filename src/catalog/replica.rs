@@ -14,7 +14,7 @@ use crate::client::{BaseUrl, CallError, Masters};
 use crate::coherence::{Follow, ReplicaId, follow};
 use crate::domain::{Body, NodeId, Record, Version};
 use crate::member::Member;
-use crate::metrics::{Applies, Registry, Timed};
+use crate::metrics::{Applies, Counts, QueueName, Sheet, SnapshotReason, StoreFaults, Timed, families};
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, Incoming, Store, StoreError, Writer};
 use crate::wire::catalog::{
@@ -26,7 +26,8 @@ use parking_lot::Mutex;
 use serde::de::IgnoredAny;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, SystemTime};
 use tokio::io::AsyncWriteExt;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
 
@@ -58,14 +59,21 @@ pub struct Replica {
     pub changes: Changes,
     position: watch::Receiver<Version>,
     work: mpsc::Sender<Work>,
+    /// Pages that found no room there.
+    rejected: AtomicU64,
     masters: Masters,
     /// The digests that this process has found equal since it opened its file, all of them in a row.
     checked: Mutex<Option<Checked>>,
     /// A push found a gap, or rows that are wrong: catch up at once.
     behind: Notify,
-    pub registry: Registry,
+    pub counts: Counts,
     pub copies: Copies,
     applies: Applies,
+    faults: StoreFaults,
+    /// Whether the last attempt to follow the master succeeded.
+    following: AtomicBool,
+    /// When it last took a report.
+    reported: Mutex<Option<SystemTime>>,
 }
 
 enum Work {
@@ -80,24 +88,22 @@ pub struct Tasks {
 }
 
 pub async fn new(
-    dir: DataDir,
-    store: Store,
-    mut writer: Writer,
+    (dir, store, mut writer): (DataDir, Store, Writer),
     masters: Masters,
     advertise: Option<BaseUrl>,
     addr: SocketAddr,
     member: Member,
+    counts: Counts,
 ) -> Result<(Arc<Replica>, Tasks), CatalogError> {
     let position = writer.position().await?;
     member.meet(position.epoch);
     let changes = Changes::new(position);
     let (at, position) = watch::channel(position);
     let (work, queue) = mpsc::channel(QUEUE);
-    let reads = Reads::of_replica(store, position.clone());
+    let (applies, faults) = (Applies::new(&counts.registry), StoreFaults::new(&counts.registry));
+    let reads = Reads::of_replica(store, position.clone(), applies.behind(), faults.clone());
     let (node, id) = (dir.node(), ReplicaId(rand::random()));
     let dir = Arc::new(dir);
-    let registry = Registry::default();
-    let applies = Applies::new(&registry);
     let replica = Arc::new(Replica {
         node,
         id,
@@ -105,12 +111,16 @@ pub async fn new(
         changes,
         position,
         work,
+        rejected: AtomicU64::new(0),
         masters: masters.clone(),
         checked: Mutex::new(None),
         behind: Notify::new(),
-        registry,
+        counts,
         copies: Copies::new(dir.path()),
         applies,
+        faults,
+        following: AtomicBool::new(false),
+        reported: Mutex::new(None),
     });
     let address = advertise.map_or(Reachable::Port(addr.port()), |url| Reachable::Url(url.to_string()));
     let applier = Applier { dir: Arc::clone(&dir), writer: Some(writer), at, queue, member };
@@ -161,11 +171,22 @@ impl Replica {
         }
     }
 
+    /// What a scraper is told: what waits to be applied, and whether it follows.
+    pub fn read(&self, sheet: &mut Sheet) {
+        let waits = self.work.max_capacity() - self.work.capacity();
+        sheet.queue(QueueName::Apply, waits, self.work.max_capacity(), self.rejected.load(Ordering::Relaxed));
+        sheet.flag(&families::FOLLOWING, self.following.load(Ordering::Relaxed));
+        sheet.moment(&families::LAST_REPORT, *self.reported.lock());
+    }
+
     /// Applies what of `records` comes next, and returns the position after that.
     pub async fn apply(&self, records: Vec<Record>) -> Result<Version, Problem> {
         let (reply, answer) = oneshot::channel();
         let stopping = |_| Problem::from(ErrorCode::Unavailable);
-        self.work.try_send(Work::Apply(records, reply)).map_err(|_| ErrorCode::Unavailable)?;
+        if self.work.try_send(Work::Apply(records, reply)).is_err() {
+            self.rejected.fetch_add(1, Ordering::Relaxed);
+            return Err(ErrorCode::Unavailable.into());
+        }
         answer.await.map_err(stopping)?
     }
 
@@ -212,15 +233,19 @@ impl Applier {
                     let applied = self.apply(records, &replica).await;
                     match applied {
                         // The state of the file is unknown: the next start reads what is there.
-                        Err(error) if error.ends_writer() => return Err(error.into()),
+                        Err(error) if error.ends_writer() => {
+                            replica.faults.failed(error.fault());
+                            return Err(error.into());
+                        }
                         Err(StoreError::Diverged(range)) => {
                             log::error!("the rows here are not the master's: {range}");
+                            replica.applies.diverged();
                             replica.reads.set_wrong(true);
                             replica.behind.notify_one();
                             let _ = reply.send(Err(ErrorCode::UnknownHistory.into()));
                         }
                         applied => {
-                            let _ = reply.send(applied.map_err(|error| super::reads::unavailable(&error)));
+                            let _ = reply.send(applied.map_err(|error| replica.reads.unavailable(&error)));
                         }
                     }
                     self.trim_log().await?;
@@ -323,6 +348,7 @@ impl Follower {
                 followed = self.follow(replica) => followed,
                 () = stop.cancelled() => return,
             };
+            replica.following.store(followed.is_ok(), Ordering::Relaxed);
             let pause = match followed {
                 Ok(()) => HEARTBEAT,
                 Err(error) => {
@@ -344,21 +370,22 @@ impl Follower {
     async fn follow(&mut self, replica: &Replica) -> Result<(), FollowError> {
         loop {
             if replica.reads.are_wrong() {
-                self.snapshot(replica, "its rows are not the master's").await?;
+                self.snapshot(replica, SnapshotReason::Rows).await?;
             }
             let standing = match self.report(replica).await {
                 Err(error) if error.code() == Some(ErrorCode::LogTrimmed) => {
-                    self.snapshot(replica, "the master's log does not go back to it").await?;
+                    self.snapshot(replica, SnapshotReason::Trimmed).await?;
                     continue;
                 }
                 Err(error) if error.code() == Some(ErrorCode::UnknownHistory) => {
                     // Nobody but this file may have what the master lacks.
                     self.dir.keep_current().map_err(CatalogError::from)?;
-                    self.snapshot(replica, "the master's history is another one").await?;
+                    self.snapshot(replica, SnapshotReason::History).await?;
                     continue;
                 }
                 other => other?,
             };
+            *replica.reported.lock() = Some(SystemTime::now());
             if !std::mem::replace(&mut self.reachable, true) {
                 log::info!("following the master again");
             }
@@ -393,10 +420,16 @@ impl Follower {
 
     /// Replaces the file by a snapshot of the master's. Reads go on from the old one meanwhile, unless its rows
     /// are wrong.
-    async fn snapshot(&self, replica: &Replica, why: &str) -> Result<(), FollowError> {
+    async fn snapshot(&self, replica: &Replica, reason: SnapshotReason) -> Result<(), FollowError> {
+        let why = match reason {
+            SnapshotReason::Rows => "its rows are not the master's",
+            SnapshotReason::Trimmed => "the master's log does not go back to it",
+            SnapshotReason::History => "the master's history is another one",
+        };
         log::warn!("this file ends at {}, and {why}: taking a snapshot", replica.position());
         let version =
             self.take_snapshot(replica).await.map_err(|error| FollowError::Snapshot(error.into()))?;
+        replica.applies.snapshot_taken(reason);
         log::info!("the snapshot is in place at {}", version.public());
         Ok(())
     }

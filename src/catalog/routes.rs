@@ -4,7 +4,7 @@
 use super::changes::{Behind, Changes};
 use super::master::Master;
 use super::mastership::Standing;
-use super::reads::{Reads, unavailable};
+use super::reads::Reads;
 use super::replica::Replica;
 use super::status;
 use crate::abort;
@@ -17,8 +17,8 @@ use crate::domain::{
 use crate::member::Member;
 use crate::recipe::Recipe;
 use crate::server::{
-    ApiError, healthz, prove_to_members, read_json, read_query, request_id, require_keeper, require_token,
-    resource,
+    ApiError, Exposed, healthz, prove_to_members, read_json, read_query, request_id, require_keeper,
+    require_token, resource,
 };
 use crate::shutdown::Shutdown;
 use crate::store::{LogPage, Snapshot, Store};
@@ -71,11 +71,18 @@ const EXPORT_PATIENCE: Duration = Duration::from_secs(30);
 
 type Answer = Result<HttpResponse, ApiError>;
 
-pub fn master(config: &mut ServiceConfig, master: web::Data<Master>, recipe: Option<Recipe>, member: Member) {
+pub fn master(
+    config: &mut ServiceConfig,
+    master: web::Data<Master>,
+    recipe: Option<Recipe>,
+    member: Member,
+    exposed: Exposed,
+) {
     config
         .app_data(web::Data::new(recipe))
         .app_data(web::Data::new(member))
         .app_data(master)
+        .configure(|config| exposed.configure(config))
         .service(resource("/healthz", "GET", web::get().to(healthz)).wrap(from_fn(prove_to_members)))
         .service(resource("/readyz", "GET", web::get().to(master_state)).wrap(from_fn(prove_to_members)))
         .service(resource(IMPORTS, "POST", web::post().to(imports)).wrap(from_fn(require_keeper)))
@@ -105,6 +112,7 @@ pub fn replica(
     replica: web::Data<Replica>,
     recipe: Option<Recipe>,
     member: Member,
+    exposed: Exposed,
 ) {
     let mut scope = web::scope("")
         .wrap(from_fn(require_token))
@@ -121,6 +129,7 @@ pub fn replica(
         .app_data(web::Data::new(recipe))
         .app_data(web::Data::new(member))
         .app_data(replica)
+        .configure(|config| exposed.configure(config))
         .service(resource("/healthz", "GET", web::get().to(healthz)).wrap(from_fn(prove_to_members)))
         .service(resource("/readyz", "GET", web::get().to(replica_state)).wrap(from_fn(prove_to_members)))
         .service(resource(EXPORT, "GET", web::get().to(export::<Replica>)).wrap(from_fn(require_keeper)))
@@ -181,7 +190,7 @@ async fn book<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let id = BookId::parse(request.match_info().query("id"))?;
     let minimum: Minimum = read_query(&request)?;
     let store = node.reads().at(minimum.min).await?;
-    stated(&**node, read(store.book(id)).await.map_err(|error| unavailable(&error))?)
+    stated(&**node, read(store.book(id)).await.map_err(|error| node.reads().unavailable(&error))?)
 }
 
 async fn books<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
@@ -204,20 +213,20 @@ async fn search<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let after = query.after.map(BookId::new).transpose()?;
     let store = node.reads().at(query.min).await?;
     let page = read(store.books_of_topic(&topic, after, query.limit.clamp(1, MAX_LIMIT))).await;
-    stated(&**node, page.map_err(|error| unavailable(&error))?)
+    stated(&**node, page.map_err(|error| node.reads().unavailable(&error))?)
 }
 
 async fn query<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let WordsQuery { q, limit, after, min } = read_query(&request)?;
     let store = node.reads().at(min).await?;
     let page = read(store.books_with_words(&q, after, limit.clamp(1, MAX_LIMIT))).await;
-    stated(&**node, page.map_err(|error| unavailable(&error))?)
+    stated(&**node, page.map_err(|error| node.reads().unavailable(&error))?)
 }
 
 async fn topics<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let minimum: Minimum = read_query(&request)?;
     let store = node.reads().at(minimum.min).await?;
-    stated(&**node, read(store.topics()).await.map_err(|error| unavailable(&error))?)
+    stated(&**node, read(store.topics()).await.map_err(|error| node.reads().unavailable(&error))?)
 }
 
 /// A stop does not wait for who is held here.
@@ -237,15 +246,15 @@ async fn version<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let version: PublicVersion = request.match_info().query("version").parse()?;
     let store = node.reads().at(None).await?;
     // The end first: what is said of a version before it stays so while the history goes on.
-    let end = store.position().await.map_err(|error| unavailable(&error))?;
-    let known = store.knows(version).await.map_err(|error| unavailable(&error))?;
+    let end = store.position().await.map_err(|error| node.reads().unavailable(&error))?;
+    let known = store.knows(version).await.map_err(|error| node.reads().unavailable(&error))?;
     Ok(HttpResponse::Ok().json(VersionStanding { known, end }))
 }
 
 async fn order<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let id: OrderId = request.match_info().query("id").parse()?;
     let store = node.reads().at(None).await?;
-    stated(&**node, read(store.order(id)).await.map_err(|error| unavailable(&error))?)
+    stated(&**node, read(store.order(id)).await.map_err(|error| node.reads().unavailable(&error))?)
 }
 
 async fn shelf<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
@@ -253,14 +262,14 @@ async fn shelf<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let after = query.after.map(BookId::new).transpose()?;
     let store = node.reads().at(None).await?;
     let page = read(store.shelf(after, query.limit.clamp(1, MAX_LIMIT))).await;
-    stated(&**node, page.map_err(|error| unavailable(&error))?)
+    stated(&**node, page.map_err(|error| node.reads().unavailable(&error))?)
 }
 
 async fn orders<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let query: OrdersQuery = read_query(&request)?;
     let store = node.reads().at(None).await?;
     let page = read(store.orders(query.wanted()?, query.limit.clamp(1, MAX_LIMIT))).await;
-    stated(&**node, page.map_err(|error| unavailable(&error))?)
+    stated(&**node, page.map_err(|error| node.reads().unavailable(&error))?)
 }
 
 /// A read of the file, as a span.
@@ -376,13 +385,14 @@ async fn register(master: web::Data<Master>, request: HttpRequest, payload: web:
     }
     let address = reach(&report.address, &request)?;
     let store = master.reads.at(None).await?;
-    let known = store.log_after(report.position, 1, 1).await.map_err(|error| unavailable(&error))?;
+    let known =
+        store.log_after(report.position, 1, 1).await.map_err(|error| master.reads.unavailable(&error))?;
     if matches!(known, LogPage::Unknown) {
-        return Err(not_in_log(&store, report.position).await.into());
+        return Err(not_in_log(&master, &store, report.position).await.into());
     }
     master.pins.reported(report.node, report.position.seq);
     let in_sync = master.feed.register(&report, address);
-    let position = store.position().await.map_err(|error| unavailable(&error))?;
+    let position = store.position().await.map_err(|error| master.reads.unavailable(&error))?;
     Ok(HttpResponse::Ok().json(ReplicaStanding { in_sync, position }))
 }
 
@@ -391,18 +401,22 @@ async fn log_page(master: web::Data<Master>, request: HttpRequest) -> Answer {
     master.mastership.meet(query.after.epoch);
     require_replication(&master)?;
     let store = master.reads.at(None).await?;
-    match store.log_after(query.after, LOG_RECORDS, LOG_BYTES).await.map_err(|error| unavailable(&error))? {
+    match store
+        .log_after(query.after, LOG_RECORDS, LOG_BYTES)
+        .await
+        .map_err(|error| master.reads.unavailable(&error))?
+    {
         LogPage::Records(records) => Ok(HttpResponse::Ok().json(Records { records })),
-        LogPage::Unknown => Err(not_in_log(&store, query.after).await.into()),
+        LogPage::Unknown => Err(not_in_log(&master, &store, query.after).await.into()),
     }
 }
 
 /// Why the log does not go on from `position`: it is too old, or was never ours.
-async fn not_in_log(store: &Store, position: Version) -> Problem {
+async fn not_in_log(master: &Master, store: &Store, position: Version) -> Problem {
     match store.passed(position).await {
         Ok(true) => ErrorCode::LogTrimmed.into(),
         Ok(false) => ErrorCode::UnknownHistory.into(),
-        Err(error) => unavailable(&error),
+        Err(error) => master.reads.unavailable(&error),
     }
 }
 
@@ -412,19 +426,19 @@ async fn snapshot(master: web::Data<Master>, request: HttpRequest) -> Answer {
     let copying = master.copies.begin()?;
     let store = master.reads.at(None).await?;
     // Before the copy is made, whose version is this one or a later one.
-    let from = store.position().await.map_err(|error| unavailable(&error))?.seq;
+    let from = store.position().await.map_err(|error| master.reads.unavailable(&error))?.seq;
     let now = clock::now();
     if !master.pins.pin(query.node, from, now, now.after(SNAPSHOT_DEADLINE)) {
         return Err(ErrorCode::Unavailable.into());
     }
-    Ok(copying.of(&store).await?.send())
+    Ok(copying.of(&master.reads, &store).await?.send())
 }
 
 async fn backup_of_master(master: web::Data<Master>, request: HttpRequest) -> Answer {
     let query: BackupQuery = read_query(&request)?;
     let copying = master.copies.begin()?;
     let store = master.reads.at(None).await?;
-    let copy = copying.of(&store).await?;
+    let copy = copying.of(&master.reads, &store).await?;
     // Behind the copy, as for every read that is the master's word.
     if !query.stale && !master.reads.is_master() {
         return Err(ErrorCode::NotMaster.into());
@@ -439,7 +453,7 @@ async fn backup_of_replica(replica: web::Data<Replica>, request: HttpRequest) ->
         replica.catch_up_with_master(&request_id(&request)).await?;
     }
     let store = replica.reads.at(None).await?;
-    let copy = copying.of(&store).await?;
+    let copy = copying.of(&replica.reads, &store).await?;
     // Meanwhile its rows may have been found to be wrong, and a snapshot may have taken the file's place.
     if !Arc::ptr_eq(&store, &replica.reads.at(None).await?) {
         return Err(ErrorCode::Behind.into());
@@ -516,7 +530,7 @@ fn require_replication(master: &Master) -> Result<(), Problem> {
 
 async fn master_state(master: web::Data<Master>, recipe: web::Data<Option<Recipe>>) -> Answer {
     let store = master.reads.at(None).await?;
-    let position = store.position().await.map_err(|error| unavailable(&error))?;
+    let position = store.position().await.map_err(|error| master.reads.unavailable(&error))?;
     let replicas = master.feed.replicas();
     let (role, sealed_for, deposed_by) = match master.mastership.standing() {
         Standing::Leads => ("master", None, None),

@@ -3,7 +3,6 @@
 use super::feed::Ack;
 use super::master::Master;
 use super::mastership::Standing;
-use super::reads::unavailable;
 use super::replica::Replica;
 use crate::recipe::Recipe;
 use crate::server::ApiError;
@@ -15,7 +14,7 @@ pub async fn master(
     recipe: web::Data<Option<Recipe>>,
 ) -> Result<HttpResponse, ApiError> {
     let store = master.reads.at(None).await?;
-    let position = store.position().await.map_err(|error| unavailable(&error))?;
+    let position = store.position().await.map_err(|error| master.reads.unavailable(&error))?;
     let standing = match master.mastership.standing() {
         Standing::Leads => StandingIs::Leads,
         Standing::Sealed(_) => StandingIs::Sealed,
@@ -34,7 +33,7 @@ pub async fn master(
         sales: master.account.sales(),
     };
     Ok(HttpResponse::Ok()
-        .json(master.registry.status(Role::Master(of), recipe.map(|recipe| recipe.to_string()))))
+        .json(master.counts.registry.status(Role::Master(of), recipe.map(|recipe| recipe.to_string()))))
 }
 
 pub async fn replica(replica: web::Data<Replica>, recipe: web::Data<Option<Recipe>>) -> HttpResponse {
@@ -45,5 +44,5 @@ pub async fn replica(replica: web::Data<Replica>, recipe: web::Data<Option<Recip
         wrong: replica.reads.are_wrong(),
     };
     HttpResponse::Ok()
-        .json(replica.registry.status(Role::Replica(of), recipe.map(|recipe| recipe.to_string())))
+        .json(replica.counts.registry.status(Role::Replica(of), recipe.map(|recipe| recipe.to_string())))
 }

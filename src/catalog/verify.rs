@@ -6,6 +6,7 @@
 
 use super::master::Master;
 use crate::domain::Version;
+use crate::metrics::Verdict;
 use crate::store::Cursor;
 use crate::wire::catalog::{ReplicaState, Verification, VerifiedReplica};
 use crate::wire::{ErrorCode, Problem};
@@ -22,6 +23,18 @@ const REPORTS: Duration = Duration::from_secs(30);
 /// Compares every row with those of the replicas that are linked now.
 pub async fn verify(master: &Master) -> Result<Verification, Problem> {
     let _one_at_a_time = master.verifying.try_acquire().map_err(|_| ErrorCode::Unavailable)?;
+    let verified = walk(master).await;
+    master.account.verified(match &verified {
+        Ok(Verification { replicas, .. }) if replicas.iter().all(|replica| replica.verified) => {
+            Verdict::Equal
+        }
+        Ok(_) => Verdict::Different,
+        Err(_) => Verdict::Failed,
+    });
+    verified
+}
+
+async fn walk(master: &Master) -> Result<Verification, Problem> {
     let linked = master.feed.replicas();
     let (mut ranges, mut rows) = (0, 0);
     let mut walked: Option<(Version, Version)> = None;

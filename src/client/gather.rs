@@ -24,7 +24,7 @@ use futures_util::future::LocalBoxFuture;
 use parking_lot::Mutex;
 use std::collections::VecDeque;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 use tokio::sync::oneshot;
 
@@ -72,6 +72,8 @@ struct Inner<I, O> {
     call: Box<Call<I, O>>,
     bounds: Bounds,
     lanes: [CachePadded<Mutex<Lane<I, O>>>; LANES],
+    /// Items that found no room.
+    rejected: AtomicU64,
 }
 
 struct Lane<I, O> {
@@ -122,7 +124,23 @@ impl<I: Send + 'static, O: Send + 'static> Gatherer<I, O> {
             call: Box::new(move |items| Box::pin(call(items))),
             bounds,
             lanes: std::array::from_fn(|_| lane()),
+            rejected: AtomicU64::new(0),
         }))
+    }
+
+    /// How many items wait in the fullest lane.
+    pub fn waiting(&self) -> usize {
+        self.0.lanes.iter().map(|lane| lane.lock().waiting.len()).max().unwrap_or_default()
+    }
+
+    /// How many may wait in a lane.
+    pub fn room(&self) -> usize {
+        self.0.bounds.waiting
+    }
+
+    /// How many items were turned away.
+    pub fn rejected(&self) -> u64 {
+        self.0.rejected.load(Ordering::Relaxed)
     }
 
     /// The answer to `item`. To be called on a thread of actix's runtime.
@@ -161,6 +179,7 @@ impl<I: Send + 'static, O: Send + 'static> Gatherer<I, O> {
         let bounds = self.0.bounds;
         let mut lane = self.0.lanes[index].lock();
         if lane.waiting.len() >= bounds.waiting {
+            self.0.rejected.fetch_add(1, Ordering::Relaxed);
             return Err(Ungathered::Full);
         }
         lane.waiting.push_back((item, reply));

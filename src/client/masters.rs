@@ -6,6 +6,7 @@
 
 use super::{BaseUrl, CallError, Peer};
 use crate::member::Member;
+use crate::metrics::PeerRole;
 use crate::wire::catalog::Stated;
 use crate::wire::{ErrorCode, Problem};
 use serde::{Serialize, de::DeserializeOwned};
@@ -26,7 +27,7 @@ struct Candidates {
 impl Masters {
     /// `urls` must not be empty; configurations see to that.
     pub fn new(urls: &[BaseUrl], member: &Member) -> Self {
-        let peers = urls.iter().map(|url| Peer::new(url.clone(), member)).collect();
+        let peers = urls.iter().map(|url| Peer::of(PeerRole::Master, url.clone(), member)).collect();
         Self(Arc::new(Candidates { peers, preferred: AtomicUsize::new(0) }))
     }
 

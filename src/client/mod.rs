@@ -17,6 +17,7 @@ mod traced;
 
 use crate::domain::Sha256Sum;
 use crate::member::{Member, Signer};
+use crate::metrics::{Outcome, PeerRole};
 use crate::signing::{self, Request, SIGNED_HEADERS, Sum, Told};
 use crate::telemetry::trace;
 use crate::wire::{ErrorCode, Problem, headers};
@@ -136,16 +137,23 @@ struct Inner {
     base: Arc<str>,
     signer: Signer,
     member: Member,
+    role: PeerRole,
 }
 
 /// A piece of a body.
 type Chunk = Result<Bytes, PayloadError>;
 
 impl Peer {
+    /// Somebody, whoever it is.
     pub fn new(url: BaseUrl, member: &Member) -> Self {
+        Self::of(PeerRole::Node, url, member)
+    }
+
+    /// Somebody who is known by what it is: so calls to it are counted.
+    pub fn of(role: PeerRole, url: BaseUrl, member: &Member) -> Self {
         let base = url.to_string().into();
         let signer = member.signer(&base);
-        Self(Arc::new(Inner { url, base, signer, member: member.clone() }))
+        Self(Arc::new(Inner { url, base, signer, member: member.clone(), role }))
     }
 
     pub fn url(&self) -> &BaseUrl {
@@ -168,7 +176,8 @@ impl Peer {
         request_id: &str,
         deadline: Duration,
     ) -> Result<T, CallError> {
-        traced("GET", path, &self.0.url, self.decode(Method::GET, path, None, request_id, deadline)).await
+        let call = self.decode(Method::GET, path, None, request_id, deadline);
+        self.counted(path, traced("GET", path, &self.0.url, call)).await
     }
 
     pub async fn post<T: DeserializeOwned>(
@@ -181,11 +190,15 @@ impl Peer {
         // Types of ours, which serialize.
         let body = serde_json::to_vec(body).map_err(|error| self.nonsense(error))?;
         let call = self.decode(Method::POST, path, Some(body.into()), request_id, deadline);
-        traced("POST", path, &self.0.url, call).await
+        self.counted(path, traced("POST", path, &self.0.url, call)).await
     }
 
     /// Whether the peer lives, and is one of ours: `GET /healthz` answers at all.
     pub async fn probe(&self, deadline: Duration) -> Result<(), CallError> {
+        self.counted("/healthz", self.probed(deadline)).await
+    }
+
+    async fn probed(&self, deadline: Duration) -> Result<(), CallError> {
         let asked = self.ask(Method::GET, "/healthz", None, "probe", deadline);
         let answer = within(deadline, asked).await.unwrap_or_else(|| Err(self.too_late(deadline)))?;
         let status = answer.status();
@@ -223,7 +236,7 @@ impl Peer {
                 false => Err(self.no_answer(format_args!("broke off after {received} bytes"))),
             }
         };
-        within(deadline, transfer).await.unwrap_or_else(|| Err(self.no_answer("the transfer took too long")))
+        self.counted(path, self.in_time(deadline, transfer)).await
     }
 
     /// Streams a body of unknown length into `sink`, chunk by chunk; `deadline` bounds the whole transfer. Whether
@@ -239,7 +252,36 @@ impl Peer {
             let answer = self.open(path, request_id, deadline).await?;
             answer.pour(self, sink).await.map(drop)
         };
-        within(deadline, transfer).await.unwrap_or_else(|| Err(self.no_answer("the transfer took too long")))
+        self.counted(path, self.in_time(deadline, transfer)).await
+    }
+
+    async fn in_time<T>(
+        &self,
+        deadline: Duration,
+        transfer: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        let ended = within(deadline, transfer).await;
+        ended.unwrap_or_else(|| Err(self.no_answer("the transfer took too long")))
+    }
+
+    /// Counts a call to `path`, how long it takes and how it ends, whichever way.
+    async fn counted<T>(
+        &self,
+        path: &str,
+        call: impl Future<Output = Result<T, CallError>>,
+    ) -> Result<T, CallError> {
+        let counted = self.0.member.calls().and_then(|calls| calls.begin(self.0.role, path));
+        let ended = call.await;
+        if let Some(counted) = counted {
+            counted.ended(match &ended {
+                Ok(_) => Outcome::Ok,
+                Err(CallError::Refused { problem, .. }) => Outcome::Refused(problem.code),
+                Err(CallError::Unreachable { .. }) => Outcome::Unreachable,
+                Err(CallError::NoAnswer { .. }) => Outcome::NoAnswer,
+                Err(CallError::Unproven { .. }) => Outcome::Unproven,
+            });
+        }
+        ended
     }
 
     /// Sends what somebody typed, and streams whatever comes back, refusals too, into `sink`. Returns the status.

@@ -5,6 +5,7 @@
 
 use super::gather::{Bounds, Gatherer};
 use crate::domain::Outcome;
+use crate::metrics::{QueueName, Sheet};
 use crate::telemetry::trace::Context;
 use crate::telemetry::{self, Carried};
 use crate::wire::ErrorCode;
@@ -40,6 +41,12 @@ impl PurchaseGatherer {
             let send = Arc::clone(&send);
             async move { send_in_time(batch, &*send).await }
         }))
+    }
+
+    /// What waits here, as a scraper is told.
+    pub fn read(&self, sheet: &mut Sheet) {
+        let Self(gatherer) = self;
+        sheet.queue(QueueName::Purchases, gatherer.waiting(), gatherer.room(), gatherer.rejected());
     }
 
     /// The answer, by `until`. `carried`: the trace that the purchase belongs to, with which it travels on. To be

@@ -190,6 +190,11 @@ impl Holders {
         Some(next)
     }
 
+    /// How many addresses get no lease at the moment.
+    pub fn backing_off(&self, now: Moment) -> usize {
+        self.back_offs.values().filter(|back_off| now < back_off.until).count()
+    }
+
     /// Holders of a lease, and when it runs out.
     pub fn held(&self) -> impl Iterator<Item = (HolderId, &str, Moment)> {
         self.held.iter().map(|(&holder, held)| (holder, held.address.as_str(), held.expires))
@@ -204,9 +209,12 @@ impl Holders {
         }
     }
 
-    /// Drops the leases that have run out.
-    fn forget(&mut self, now: Moment) {
+    /// Drops the leases that have run out, and gives how many. Everything else here does so before it looks; to do it
+    /// at any other time changes nothing.
+    pub fn forget(&mut self, now: Moment) -> usize {
+        let before = self.held.len();
         self.held.retain(|_, held| now < held.expires);
+        before - self.held.len()
     }
 
     /// No renewal, and the next lease only after a back-off that doubles each time.

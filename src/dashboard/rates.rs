@@ -1,10 +1,11 @@
 //! Figures per second and percentiles, from what every node had counted at two moments.
 
 use super::nodes::Known;
-use crate::metrics::{
-    AnsweredBy, BATCH_DURATION, BATCH_SIZE, Bought, COMMIT, FENCE, FENCE_WAIT, HTTP_DURATION, MISSES, Miss,
-    PUBLIC, PURCHASES, READS, REPLICATION, STALE,
+use crate::metrics::families::{
+    BATCH_DURATION, BATCH_SIZE, COMMIT, FENCE, FENCE_WAIT, HTTP_DURATION, LOOKUPS, PURCHASES, READS,
+    REPLICATION, STALE,
 };
+use crate::metrics::{AnsweredBy, Bought, Family, Listener, Miss};
 use crate::wire::status::{Distribution, Figures};
 use serde::Serialize;
 use std::collections::BTreeMap;
@@ -84,35 +85,35 @@ impl Rates {
         let all = All(&intervals);
         let reads = all.routes(&READING);
         let purchases = all.routes(&BUYING);
-        let reads_by = |by: AnsweredBy| all.count(READS, &[("by", by.label())]);
-        let answered: f64 = sum(AnsweredBy::ALL.into_iter().map(reads_by));
+        let reads_by = |by: AnsweredBy| all.count(&READS, &[("level", by.label())]);
+        let answered: f64 = sum(AnsweredBy::ALL.iter().copied().map(reads_by));
         let share = |count: f64| (answered > 0.0).then(|| count / answered);
-        let (batches, waits) = (all.spread(BATCH_DURATION, &[]), all.spread(FENCE_WAIT, &[]));
-        let told = |outcome: Bought| all.per_s(PURCHASES, &[("outcome", outcome.label())]);
+        let (batches, waits) = (all.spread(&BATCH_DURATION, &[]), all.spread(&FENCE_WAIT, &[]));
+        let told = |outcome: Bought| all.per_s(&PURCHASES, &[("outcome", outcome.label())]);
         Self {
             requests_per_s: all.requests_per_s(&[]),
             failures_per_s: all.requests_per_s(&[("status", "5xx")]),
-            reads_per_s: all.per_s(READS, &[]),
+            reads_per_s: all.per_s(&READS, &[]),
             by_memory: share(reads_by(AnsweredBy::Memory)),
             by_redis: share(reads_by(AnsweredBy::Redis)),
             by_node: share(reads_by(AnsweredBy::Replica) + reads_by(AnsweredBy::Master)),
             read_p50_ms: reads.quantile(0.5).map(ms),
             read_p99_ms: reads.quantile(0.99).map(ms),
-            stale_per_s: all.per_s(STALE, &[]),
+            stale_per_s: all.per_s(&STALE, &[]),
             purchases_per_s: told(Bought::Bought),
             refused_per_s: sum(REFUSALS.into_iter().map(told)),
             unknown_per_s: told(Bought::Unavailable),
             purchase_p50_ms: purchases.quantile(0.5).map(ms),
             purchase_p99_ms: purchases.quantile(0.99).map(ms),
-            fences_per_s: all.spread_per_s(FENCE),
-            fence_ms: all.spread(FENCE, &[]).mean().map(ms),
+            fences_per_s: all.spread_per_s(&FENCE),
+            fence_ms: all.spread(&FENCE, &[]).mean().map(ms),
             fence_wait_ms: waits.mean().map(ms),
             fence_share: (batches.sum > 0.0).then(|| (waits.sum / batches.sum).min(1.0)),
-            batches_per_s: all.spread_per_s(BATCH_DURATION),
-            batch_size: all.spread(BATCH_SIZE, &[]).mean(),
+            batches_per_s: all.spread_per_s(&BATCH_DURATION),
+            batch_size: all.spread(&BATCH_SIZE, &[]).mean(),
             batch_ms: batches.mean().map(ms),
-            commit_ms: all.spread(COMMIT, &[]).mean().map(ms),
-            replication_ms: all.spread(REPLICATION, &[]).mean().map(ms),
+            commit_ms: all.spread(&COMMIT, &[]).mean().map(ms),
+            replication_ms: all.spread(&REPLICATION, &[]).mean().map(ms),
         }
     }
 }
@@ -120,21 +121,28 @@ impl Rates {
 impl Totals {
     pub fn of<'a>(nodes: impl Iterator<Item = &'a Known> + Clone) -> Self {
         let figures = || nodes.clone().filter_map(Known::last).map(|status| &status.figures);
-        let total = |name: &str, labels: &[(&str, &str)]| {
-            figures().map(|figures| figures.total(name, labels)).sum::<f64>() as u64
+        let total = |family: &Family, labels: &[(&str, &str)]| {
+            figures().map(|figures| figures.total(family.name, labels)).sum::<f64>() as u64
+        };
+        let missed = |why: &Miss| {
+            let labels = [("level", AnsweredBy::Memory.label()), ("outcome", why.label())];
+            (why.label(), total(&LOOKUPS, &labels))
         };
         let mut purchases = BTreeMap::new();
-        for series in figures().filter_map(|figures| figures.0.get(PURCHASES)).flatten() {
+        for series in figures().filter_map(|figures| figures.0.get(PURCHASES.name)).flatten() {
             if let (Some(outcome), Some(count)) = (series.labels.get("outcome"), series.total) {
                 *purchases.entry(outcome.clone()).or_default() += count as u64;
             }
         }
         Self {
             requests: figures().map(|figures| requests(figures, &[]).count).sum(),
-            reads: AnsweredBy::ALL.map(|by| (by.label(), total(READS, &[("by", by.label())]))).into(),
-            misses: Miss::ALL.map(|why| (why.label(), total(MISSES, &[("reason", why.label())]))).into(),
+            reads: AnsweredBy::ALL
+                .iter()
+                .map(|by| (by.label(), total(&READS, &[("level", by.label())])))
+                .collect(),
+            misses: Miss::ALL.iter().filter(|&&why| why != Miss::Hit).map(missed).collect(),
             purchases,
-            stale: total(STALE, &[]),
+            stale: total(&STALE, &[]),
         }
     }
 }
@@ -149,32 +157,35 @@ pub fn requests_per_s(node: &Known) -> Option<f64> {
 struct All<'a>(&'a [Interval]);
 
 impl All<'_> {
-    fn count(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        sum(self.0.iter().map(|interval| interval.figures.total(name, labels)))
+    fn count(&self, family: &Family, labels: &[(&str, &str)]) -> f64 {
+        sum(self.0.iter().map(|interval| interval.figures.total(family.name, labels)))
     }
 
-    fn per_s(&self, name: &str, labels: &[(&str, &str)]) -> f64 {
-        sum(self.0.iter().map(|interval| interval.figures.total(name, labels) / interval.seconds))
+    fn per_s(&self, family: &Family, labels: &[(&str, &str)]) -> f64 {
+        sum(self.0.iter().map(|interval| interval.figures.total(family.name, labels) / interval.seconds))
     }
 
-    fn spread(&self, name: &str, labels: &[(&str, &str)]) -> Distribution {
+    fn spread(&self, family: &Family, labels: &[(&str, &str)]) -> Distribution {
         let mut all = Distribution::default();
         for interval in self.0 {
-            all.add(&interval.figures.distribution(name, labels));
+            all.add(&interval.figures.distribution(family.name, labels));
         }
         all
     }
 
-    fn spread_per_s(&self, name: &str) -> f64 {
-        let of =
-            |interval: &Interval| interval.figures.distribution(name, &[]).count as f64 / interval.seconds;
+    fn spread_per_s(&self, family: &Family) -> f64 {
+        let of = |interval: &Interval| {
+            interval.figures.distribution(family.name, &[]).count as f64 / interval.seconds
+        };
         sum(self.0.iter().map(of))
     }
 
     fn routes(&self, routes: &[&str]) -> Distribution {
         let mut all = Distribution::default();
         for route in routes {
-            all.add(&self.spread(HTTP_DURATION, &[("listener", PUBLIC), ("route", route)]));
+            all.add(
+                &self.spread(&HTTP_DURATION, &[("listener", Listener::Public.label()), ("route", route)]),
+            );
         }
         all
     }
@@ -187,12 +198,14 @@ impl All<'_> {
 
 /// What customers asked for.
 fn requests(figures: &Figures, labels: &[(&str, &str)]) -> Distribution {
-    let family = figures.0.get(HTTP_DURATION).into_iter().flatten();
+    let family = figures.0.get(HTTP_DURATION.name).into_iter().flatten();
     let theirs = family.filter(|series| {
         let label = |name: &str| series.labels.get(name).map_or("", String::as_str);
         let route = label("route");
         let watching = WATCHING.contains(&route) || route.starts_with("/assets/");
-        label("listener") == PUBLIC && !watching && labels.iter().all(|&(name, value)| label(name) == value)
+        label("listener") == Listener::Public.label()
+            && !watching
+            && labels.iter().all(|&(name, value)| label(name) == value)
     });
     let mut all = Distribution::default();
     theirs.filter_map(|series| series.distribution.as_ref()).for_each(|distribution| all.add(distribution));

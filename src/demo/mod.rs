@@ -38,7 +38,7 @@ use crate::access::Access;
 use crate::client::{BaseUrl, Peer};
 use crate::dashboard::{Controls, Dashboard, Kind, Surroundings, Whom};
 use crate::member::Member;
-use crate::metrics::{Registry, Requests};
+use crate::metrics::{Registry, Requests, RoleName};
 use crate::server::{self, ApiError, Site, Visitors};
 use crate::shutdown::Shutdown;
 use crate::telemetry::{LogFormat, Tracing};
@@ -246,24 +246,18 @@ impl Entrance {
         let surroundings: Arc<dyn Surroundings> = Arc::<Demo>::clone(&demo);
         let dashboard = Dashboard::new(surroundings, &member, shutdown.clone());
         // Customers are counted by the frontends: these counts are nobody's.
-        let requests = Requests::new(&Registry::default());
+        let requests = Requests::new(&Registry::new(RoleName::Frontend)).public();
         let site = {
             let (demo, frontends, dashboard) = (Arc::clone(&demo), Arc::clone(&frontends), dashboard.clone());
-            move || {
+            move |requests| {
                 let (demo, frontends) = (Arc::clone(&demo), Arc::clone(&frontends));
                 let dashboard = dashboard.clone();
                 let configure = move |config: &mut ServiceConfig| routes(config, demo, frontends, &dashboard);
-                Site {
-                    configure,
-                    label: None,
-                    shortcut: None,
-                    guard: None,
-                    requests: requests.clone(),
-                    visitors: Visitors::members("demo"),
-                }
+                let visitors = Visitors::members("demo");
+                Site { configure, label: None, shortcut: None, guard: None, requests, visitors }
             }
         };
-        let serving = server::serve(listener, workers, stop.clone(), site);
+        let serving = server::serve(listener, workers, stop.clone(), requests, site);
         let guard = ended.clone().drop_guard();
         let mut serving = actix_web::rt::spawn(async move {
             let _guard = guard;

@@ -98,6 +98,9 @@ impl Planner<'_> {
             Some(file) => ("BAZAR_INTERNAL_TOKEN_FILE", std::path::absolute(file)?.display().to_string()),
             None => ("BAZAR_INTERNAL_TOKEN", self.token.text()),
         }];
+        if let Some(metrics) = &self.config.metrics {
+            env.push(metrics.variable());
+        }
         let mut listen = Some(ANY);
         match place {
             Place::Redis => return self.redis(redis),

@@ -12,7 +12,7 @@ use super::answer;
 use super::cache::{Cache, Entry};
 use super::demand::Demand;
 use crate::clock;
-use crate::metrics::{FLUSH, Reads, Requests, ThreadsReads, ThreadsRequests};
+use crate::metrics::{FLUSH, Reads, Requests, ThreadsObserved, ThreadsReads, ThreadsRequests};
 use crate::server::Shortcut;
 use crate::telemetry::trace::{self, Context};
 use crate::wire::headers;
@@ -23,7 +23,6 @@ use actix_web::http::header::{self, HeaderMap, HeaderValue};
 use actix_web::http::{Method, StatusCode, Uri};
 use actix_web::rt;
 use bytes::Bytes;
-use prometheus::local::LocalHistogram;
 use quick_cache::Weighter;
 use quick_cache::unsync;
 use std::cell::RefCell;
@@ -60,7 +59,7 @@ struct Known {
     /// For its span, should it have one.
     route: Rc<str>,
     /// Where it is counted.
-    durations: Rc<LocalHistogram>,
+    durations: Rc<ThreadsObserved>,
 }
 
 #[derive(Clone)]
@@ -119,7 +118,7 @@ impl Shortcut for Hits {
         }
         let took = came_in.until(clock::now());
         let body = finish(known.entry.body(), true, took);
-        known.durations.observe(took.as_secs_f64());
+        known.durations.took(took);
         self.0.reads.answered();
         if trace::is_traced() {
             Context::map_current(|current| trace::routed(current, "GET", &known.route));

@@ -42,11 +42,11 @@ mod warm;
 use crate::client::{BaseUrl, Masters};
 use crate::dashboard::Dashboard;
 use crate::member::Member;
-use crate::metrics::{Reads, Registry, Requests};
+use crate::metrics::{Counts, Doors, Exposition, PoolName, Reads, RedisCounts, Requests, RoleName};
 use crate::recipe::{self, Recipe};
-use crate::server::{self, Guard, Shortcut, Site, Visitors};
+use crate::server::{self, Exposed, Guard, Shortcut, Site, Visitors};
 use crate::shutdown::Shutdown;
-use crate::token::{AdminToken, InternalToken};
+use crate::token::{AdminToken, InternalToken, MetricsTokens};
 use crate::wire::catalog::Reachable;
 use actix_web::web;
 use admin::Admin;
@@ -98,6 +98,8 @@ pub struct Config {
     pub warm: Option<Warm>,
     /// `None`: there is no `/admin`.
     pub admin: Option<AdminToken>,
+    /// Who may scrape its metrics; nobody without.
+    pub metrics: Option<MetricsTokens>,
     pub admission: Admission,
     pub search_ttl: Duration,
     pub info_ttl: Duration,
@@ -134,17 +136,19 @@ pub struct App {
     gate: Arc<Gate>,
     redis: Option<RedisKeeper>,
     own: Arc<Own>,
-    requests: Requests,
+    metrics: Option<MetricsTokens>,
 }
 
 impl Config {
     pub async fn build(self, token: InternalToken) -> Result<App, FrontendError> {
         let public = server::bind(self.listen).map_err(FrontendError::Listen)?;
         let internal = server::bind(self.internal_listen).map_err(FrontendError::Listen)?;
-        let member = Member::new(token);
+        let counts = Counts::new(RoleName::Frontend);
+        let (reads, doors) = (Reads::new(&counts.registry), Doors::new(&counts.registry));
+        let member = Member::counted(token, counts.calls.clone());
         let masters = Masters::new(&self.masters, &member);
         let (redis, redis_keeper) = match &self.redis {
-            Some(url) => Redis::new(url, member.token())
+            Some(url) => Redis::new(url, member.token(), RedisCounts::new(&counts.registry))
                 .map(|(r, k)| (Some(r), Some(k)))
                 .map_err(FrontendError::Redis)?,
             None => (None, None),
@@ -158,10 +162,12 @@ impl Config {
             member.clone(),
             address,
             recipe::protocol(self.unsafe_coherence),
+            reads.clone(),
         ));
         let nodes = self.masters.iter().chain(&self.replicas).cloned().collect();
-        let nodes = Arc::new(Pool::new("catalog", self.balance, nodes, self.masters.len(), &member).await);
-        let orders = Arc::new(Pool::new("order", self.balance, self.orders, 0, &member).await);
+        let nodes =
+            Arc::new(Pool::new(PoolName::Catalog, self.balance, nodes, self.masters.len(), &member).await);
+        let orders = Arc::new(Pool::new(PoolName::Order, self.balance, self.orders, 0, &member).await);
         let ttl = Ttl { search: self.search_ttl, info: self.info_ttl };
         let local = match std::env::var_os(NO_LOCAL_CACHE).is_some_and(|value| value == "1") {
             true => {
@@ -170,19 +176,17 @@ impl Config {
             }
             false => Local::new(self.cache_bytes),
         };
-        let registry = Registry::default();
-        let (requests, counts) = (Requests::new(&registry), Reads::new(&registry));
         let levels = Levels { local, redis, nodes, masters };
-        let cache = Arc::new(Cache::new(levels, leases, ttl, self.unsafe_coherence, counts));
+        let cache = Arc::new(Cache::new(levels, leases, ttl, self.unsafe_coherence, reads));
         let shop = Arc::new(Shop::new(cache, orders, Warming::new(self.warm)));
         let redis = self.redis.as_deref().map(status::redis_address);
-        let own = Arc::new(Own { registry, listen: public.1, redis });
-        let admin = self.admin.map(|token| Arc::new(Admin::new(token, &shop)));
+        let own = Arc::new(Own { counts, listen: public.1, redis });
+        let admin = self.admin.map(|token| Arc::new(Admin::new(token, &shop, doors.clone())));
         let paths = routes::endpoints();
         let paths = paths.iter().flat_map(|endpoint| endpoint.paths()).map(str::to_owned);
-        let gate = Arc::new(Gate::new(self.admission, paths));
+        let gate = Arc::new(Gate::new(self.admission, paths, doors.clone()));
         let (workers, redis) = (self.workers, redis_keeper);
-        Ok(App { public, internal, member, workers, shop, admin, gate, redis, own, requests })
+        Ok(App { public, internal, member, workers, shop, admin, gate, redis, own, metrics: self.metrics })
     }
 }
 
@@ -255,13 +259,19 @@ impl App {
             let dashboard = dashboard.clone();
             async move { dashboard.keep().await }
         }));
-        let internal = {
-            let (own, shop, member) = (self.own, Arc::clone(&self.shop), self.member.clone());
-            move |config: &mut web::ServiceConfig| {
-                routes::internal(config, Arc::clone(&own), Arc::clone(&shop), member.clone());
+        let requests = self.own.counts.requests.clone();
+        let exposition = Exposition::new(&self.own.counts, {
+            let (shop, live) = (Arc::clone(&self.shop), Arc::clone(&live));
+            move |sheet| {
+                shop.read_gauges(sheet);
+                live.read(sheet);
             }
+        });
+        let exposed = Exposed::new(exposition, self.metrics);
+        let internal = {
+            let (own, shop, member) = (Arc::clone(&self.own), Arc::clone(&self.shop), self.member.clone());
+            move |config: &mut web::ServiceConfig| routes::internal(config, own, shop, member, exposed)
         };
-        let requests = self.requests.clone();
         let internal = Site {
             configure: internal,
             label: None,
@@ -275,8 +285,8 @@ impl App {
         let (shop, admin, gate) = (Arc::clone(&self.shop), self.admin, self.gate);
         let storefront = Arc::new(Storefront::new(Arc::clone(&shop), self.member.token()));
         let label = cache.recipe.map(Recipe::header);
-        let requests = self.requests.public();
-        let public = move || {
+        let requests = self.own.counts.requests.public();
+        let public = move |requests: Requests| {
             let hits = Hits::new(Arc::clone(&shop.cache), requests.clone(), &shop.cache.counts);
             let admin = admin.clone();
             let (shop, live, dashboard) = (Arc::clone(&shop), Arc::clone(&live), dashboard.clone());
@@ -297,11 +307,11 @@ impl App {
                 label: label.clone(),
                 shortcut: Some(shortcut),
                 guard: Some(guard),
-                requests: requests.clone(),
+                requests,
                 visitors: Visitors::CUSTOMERS,
             }
         };
-        let served = server::serve(self.public.0, self.workers, shutdown, public).await;
+        let served = server::serve(self.public.0, self.workers, shutdown, requests, public).await;
         // The keeper first: it would ask for a new lease.
         keeping.cancel();
         let _ = keeper.await;

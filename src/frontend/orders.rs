@@ -14,6 +14,7 @@ use crate::client::{
     Bounds, CallError, PurchaseAnswer, PurchaseGatherer, PurchasesBody, Waiting, last_deadline, shared_by,
 };
 use crate::domain::Purchase;
+use crate::metrics::Sheet;
 use crate::telemetry::{Carried, trace};
 use crate::wire::catalog::{MAX_BATCH, PurchaseCall};
 use crate::wire::order::{Answers, PURCHASES};
@@ -53,6 +54,12 @@ impl Orders {
             trace::part_of(context, async move { deliver(&nodes, &batch).await })
         });
         Self { pool, gatherer }
+    }
+
+    /// What a scraper is told: the nodes, and what waits for them.
+    pub fn read(&self, sheet: &mut Sheet) {
+        self.pool.read(sheet);
+        self.gatherer.read(sheet);
     }
 
     pub async fn buy(&self, purchase: Purchase, request_id: String) -> PurchaseAnswer {
@@ -176,6 +183,7 @@ mod tests {
     use crate::domain::{Outcome, Refusal};
     use crate::frontend::balance::Policy;
     use crate::member::Member;
+    use crate::metrics::PoolName;
     use crate::wire::catalog::Purchases;
     use futures_util::future::join_all;
     use std::net::TcpListener;
@@ -203,7 +211,9 @@ mod tests {
 
     async fn orders(nodes: &[&BaseUrl]) -> Orders {
         let nodes = nodes.iter().map(|&url| url.clone()).collect();
-        Orders::new(Arc::new(Pool::new("order", Policy::RoundRobin, nodes, 0, &Member::of_nothing()).await))
+        Orders::new(Arc::new(
+            Pool::new(PoolName::Order, Policy::RoundRobin, nodes, 0, &Member::of_nothing()).await,
+        ))
     }
 
     /// What becomes of purchases that are made together.

@@ -24,8 +24,8 @@ use crate::domain::{BookId, IdempotencyKey, Invalid, OrderId, Refusal, Topic, Wo
 use crate::member::Member;
 use crate::pages;
 use crate::server::{
-    __path_healthz, ApiError, healthz, prove_to_members, read_body, read_json, request_id, require_token,
-    resource,
+    __path_healthz, ApiError, Exposed, healthz, prove_to_members, read_body, read_json, request_id,
+    require_token, resource,
 };
 use crate::wire::frontend::{HOLDER, HolderAnswer, INVALIDATE};
 use crate::wire::public::{
@@ -104,13 +104,20 @@ async fn docs(request: HttpRequest) -> HttpResponse {
     Description::of(&request).people.answer()
 }
 
-pub fn internal(config: &mut ServiceConfig, own: Arc<Own>, shop: Arc<Shop>, member: Member) {
+pub fn internal(
+    config: &mut ServiceConfig,
+    own: Arc<Own>,
+    shop: Arc<Shop>,
+    member: Member,
+    exposed: Exposed,
+) {
     let leases = Arc::clone(&shop.cache.leases);
     config
         .app_data(Data::from(own))
         .app_data(Data::new(member))
         .app_data(Data::from(leases))
         .app_data(Data::from(shop))
+        .configure(|config| exposed.configure(config))
         .service(resource("/healthz", "GET", web::get().to(healthz)).wrap(from_fn(prove_to_members)))
         .service(resource("/readyz", "GET", web::get().to(readyz)).wrap(from_fn(prove_to_members)))
         .service(

@@ -9,7 +9,7 @@ use super::warm::Warming;
 use crate::clock;
 use crate::coherence::Moment;
 use crate::domain::{IdempotencyKey, Order, OrderId, Outcome, PublicVersion, Purchase, Receipt, Refusal};
-use crate::metrics::Bought;
+use crate::metrics::{Asked, Bought, Sheet, families};
 use crate::shutdown::Shutdown;
 use crate::telemetry::trace;
 use crate::wire::catalog::{ORDERS, Stated};
@@ -53,11 +53,23 @@ impl Shop {
         request_id: &str,
     ) -> Result<Served, Problem> {
         let served = self.cache.get(want, demand, came_in, request_id).await?;
-        self.cache.counts.answered(served.by.level(), served.stale);
+        self.cache.counts.answered(served.by.level());
+        if served.stale {
+            self.cache.counts.stale(if demand.level == Level::Stale { Asked::Yes } else { Asked::No });
+        }
         if trace::is_traced() {
             answer::note(served.x_cache(), served.by.level().label());
         }
         Ok(served)
+    }
+
+    /// What a scraper is told.
+    pub fn read_gauges(&self, sheet: &mut Sheet) {
+        self.cache.read(sheet);
+        self.orders.read(sheet);
+        let in_flight = MAX_PURCHASES.saturating_sub(self.purchases.available_permits());
+        sheet.gauge(&families::PURCHASES_IN_FLIGHT, in_flight as f64);
+        sheet.gauge(&families::PURCHASES_IN_FLIGHT_MAX, MAX_PURCHASES as f64);
     }
 
     /// Buys, under `key`, or under one of its own, which `key` then holds. [`ErrorCode::Unavailable`]: the
@@ -183,7 +195,7 @@ mod tests {
     use crate::frontend::balance::Policy;
     use crate::frontend::cache::{LeaseKeeper, Levels, Local, Ttl};
     use crate::member::Member;
-    use crate::metrics::{Reads, Registry};
+    use crate::metrics::{PoolName, Reads, Registry, RoleName};
     use crate::wire::catalog::{PROTOCOL, Reachable};
     use std::net::TcpListener;
 
@@ -192,13 +204,15 @@ mod tests {
         let member = Member::of_nothing();
         let url = BaseUrl::from_addr(silent.local_addr().unwrap());
         let masters = Masters::new(std::slice::from_ref(&url), &member);
-        let leases =
-            Arc::new(LeaseKeeper::new(masters.clone(), member.clone(), Reachable::Port(1), PROTOCOL));
-        let nodes = Arc::new(Pool::new("catalog", Policy::RoundRobin, vec![url.clone()], 1, &member).await);
-        let orders = Arc::new(Pool::new("order", Policy::RoundRobin, vec![url], 0, &member).await);
+        let counts = Reads::new(&Registry::new(RoleName::Frontend));
+        let address = Reachable::Port(1);
+        let leases = LeaseKeeper::new(masters.clone(), member.clone(), address, PROTOCOL, counts.clone());
+        let leases = Arc::new(leases);
+        let (urls, policy) = (vec![url.clone()], Policy::RoundRobin);
+        let nodes = Arc::new(Pool::new(PoolName::Catalog, policy, urls, 1, &member).await);
+        let orders = Arc::new(Pool::new(PoolName::Order, policy, vec![url], 0, &member).await);
         let ttl = Ttl { search: Duration::from_secs(1), info: Duration::from_secs(1) };
         let levels = Levels { local: Local::new(1 << 16), redis: None, nodes, masters };
-        let counts = Reads::new(&Registry::default());
         let cache = Cache::new(levels, leases, ttl, None, counts);
         Shop::new(Arc::new(cache), orders, Warming::new(None))
     }

@@ -2,7 +2,7 @@
 
 use super::shop::Shop;
 use crate::clock;
-use crate::metrics::Registry;
+use crate::metrics::Counts;
 use crate::wire::status::{FrontendStatus, LeaseHeld, RedisStatus, Role, Status};
 use actix_web::HttpResponse;
 use actix_web::web::Data;
@@ -10,7 +10,7 @@ use std::net::SocketAddr;
 
 /// What a frontend is, beside its shop.
 pub struct Own {
-    pub registry: Registry,
+    pub counts: Counts,
     pub listen: SocketAddr,
     /// Host and port.
     pub redis: Option<String>,
@@ -34,7 +34,7 @@ impl Own {
             catalog: cache.nodes.standing(),
             orders: shop.orders.pool.standing(),
         };
-        self.registry.status(Role::Frontend(of), cache.recipe.map(|recipe| recipe.to_string()))
+        self.counts.registry.status(Role::Frontend(of), cache.recipe.map(|recipe| recipe.to_string()))
     }
 }
 

@@ -1,27 +1,24 @@
 //! What lies between a frontend and the write master's file: an order node, a replica.
 
-use super::Registry;
-use prometheus::{Histogram, IntCounter};
+use super::families::{APPLIED, APPLY_DURATION, BEHIND, DIVERGENCES, GATHERED, REPEATED, SNAPSHOTS};
+use super::{Counter, Observed, Registry, SnapshotReason, Tally};
 use std::time::Duration;
 
 /// Counts for one order node.
 #[derive(Debug, Clone)]
 pub struct Sends {
-    gathered: Histogram,
-    repeated: IntCounter,
+    gathered: Observed,
+    repeated: Counter,
 }
 
 impl Sends {
     pub fn new(registry: &Registry) -> Self {
-        Self {
-            gathered: registry.sizes("bazar_gathered_purchases", "Purchases in one request to the master."),
-            repeated: registry.counter("bazar_repeated_requests_total", "Requests sent to the master again."),
-        }
+        Self { gathered: registry.observed(&GATHERED), repeated: registry.counter(&REPEATED) }
     }
 
     /// So many purchases travel together.
     pub fn gathered(&self, purchases: usize) {
-        self.gathered.observe(purchases as f64);
+        self.gathered.size(purchases);
     }
 
     pub fn repeated(&self) {
@@ -32,20 +29,40 @@ impl Sends {
 /// Counts for one replica.
 #[derive(Debug, Clone)]
 pub struct Applies {
-    records: IntCounter,
-    duration: Histogram,
+    records: Counter,
+    duration: Observed,
+    divergences: Counter,
+    snapshots: Tally<SnapshotReason>,
+    behind: Counter,
 }
 
 impl Applies {
     pub fn new(registry: &Registry) -> Self {
         Self {
-            records: registry.counter("bazar_applied_records_total", "Records of the log, applied."),
-            duration: registry.durations("bazar_apply_duration_seconds", "Applying what came together."),
+            records: registry.counter(&APPLIED),
+            duration: registry.observed(&APPLY_DURATION),
+            divergences: registry.counter(&DIVERGENCES),
+            snapshots: registry.tally(&SNAPSHOTS),
+            behind: registry.counter(&BEHIND),
         }
     }
 
     pub fn applied(&self, records: usize, took: Duration) {
-        self.records.inc_by(records as u64);
-        self.duration.observe(took.as_secs_f64());
+        self.records.add(records as u64);
+        self.duration.took(took);
+    }
+
+    /// The rows here are not those of a digest.
+    pub fn diverged(&self) {
+        self.divergences.inc();
+    }
+
+    pub fn snapshot_taken(&self, reason: SnapshotReason) {
+        self.snapshots.inc(reason);
+    }
+
+    /// Where reads are counted that are refused for lack of a version.
+    pub fn behind(&self) -> Counter {
+        self.behind.clone()
     }
 }

@@ -8,12 +8,12 @@ mod purchase;
 
 use crate::client::{BaseUrl, Masters};
 use crate::member::Member;
-use crate::metrics::{Registry, Requests, Sends};
+use crate::metrics::{Counts, Exposition, Registry, RoleName, Sends};
 use crate::server::{
-    self, ApiError, Site, Visitors, healthz, prove_to_members, read_json, require_token, resource,
+    self, ApiError, Exposed, Site, Visitors, healthz, prove_to_members, read_json, require_token, resource,
 };
 use crate::shutdown::Shutdown;
-use crate::token::InternalToken;
+use crate::token::{InternalToken, MetricsTokens};
 use crate::wire::catalog::MAX_BATCH;
 use crate::wire::order::{Answers, PURCHASES};
 use crate::wire::status::{OrderStatus, Role, STATUS};
@@ -34,6 +34,8 @@ pub struct Config {
     pub listen: SocketAddr,
     /// Candidates for the write master; not empty.
     pub masters: Vec<BaseUrl>,
+    /// Who may scrape its metrics; nobody without.
+    pub metrics: Option<MetricsTokens>,
 }
 
 /// An order node that is bound.
@@ -42,14 +44,17 @@ pub struct App {
     addr: SocketAddr,
     member: Member,
     masters: Masters,
+    counts: Counts,
+    metrics: Option<MetricsTokens>,
 }
 
 impl Config {
     pub async fn build(self, token: InternalToken) -> io::Result<App> {
         let (listener, addr) = server::bind(self.listen)?;
-        let member = Member::new(token);
+        let counts = Counts::new(RoleName::Order);
+        let member = Member::counted(token, counts.calls.clone());
         let masters = Masters::new(&self.masters, &member);
-        Ok(App { listener, addr, member, masters })
+        Ok(App { listener, addr, member, masters, counts, metrics: self.metrics })
     }
 }
 
@@ -60,9 +65,13 @@ impl App {
 
     /// Serves until `shutdown`, then answers what is under way.
     pub async fn run(self, shutdown: Shutdown) -> io::Result<()> {
-        let registry = Registry::default();
-        let requests = Requests::new(&registry);
+        let Counts { registry, requests, .. } = self.counts.clone();
         let purchases_of = Purchases::new(self.masters.clone(), Sends::new(&registry));
+        let exposition = Exposition::new(&self.counts, {
+            let purchases = purchases_of.clone();
+            move |sheet| purchases.read(sheet)
+        });
+        let exposed = Exposed::new(exposition, self.metrics);
         let (to_master, member) = (web::Data::new(purchases_of), web::Data::new(self.member));
         let own = web::Data::new(Own { registry, masters: self.masters });
         let routes = move |config: &mut web::ServiceConfig| {
@@ -70,6 +79,7 @@ impl App {
                 .app_data(member.clone())
                 .app_data(to_master.clone())
                 .app_data(own.clone())
+                .configure(|config| exposed.configure(config))
                 .service(resource("/healthz", "GET", web::get().to(healthz)).wrap(from_fn(prove_to_members)))
                 .service(resource("/readyz", "GET", web::get().to(healthz)).wrap(from_fn(prove_to_members)))
                 .service(

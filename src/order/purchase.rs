@@ -8,7 +8,7 @@ use crate::client::{
     Bounds, CallError, Masters, PurchaseAnswer, PurchaseGatherer, PurchasesBody, Waiting, last_deadline,
     shared_by,
 };
-use crate::metrics::Sends;
+use crate::metrics::{Sends, Sheet};
 use crate::telemetry::{Carried, trace};
 use crate::wire::ErrorCode;
 use crate::wire::catalog::{MAX_BATCH, Outcomes, PURCHASES, PurchaseCall};
@@ -45,6 +45,11 @@ impl Purchases {
             let context = shared_by(&batch);
             trace::part_of(context, async move { process(&masters, &counts, &batch).await })
         }))
+    }
+
+    /// What waits here, as a scraper is told.
+    pub fn read(&self, sheet: &mut Sheet) {
+        self.0.read(sheet);
     }
 
     /// An answer for each, in their order.
@@ -121,7 +126,7 @@ mod tests {
     use crate::client::fake::{FakeAnswer, FakePeer, answers, purchase_of, refuses};
     use crate::domain::{Outcome, Refusal};
     use crate::member::Member;
-    use crate::metrics::Registry;
+    use crate::metrics::{Registry, RoleName};
     use crate::wire::catalog;
     use parking_lot::Mutex;
     use std::sync::Arc;
@@ -131,7 +136,7 @@ mod tests {
         let script = Arc::new(Mutex::new(script.into_iter()));
         let master = FakePeer::start(move |_| script.lock().next().unwrap());
         let masters = Masters::new(std::slice::from_ref(&master.url), &Member::of_nothing());
-        (master, Purchases::new(masters, Sends::new(&Registry::default())))
+        (master, Purchases::new(masters, Sends::new(&Registry::new(RoleName::Order))))
     }
 
     fn calls(books: &[i64]) -> Vec<PurchaseCall> {

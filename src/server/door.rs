@@ -10,7 +10,7 @@ use super::guard::{AtTheDoor, Guard};
 use super::traced::{Traced, Visitors};
 use crate::clock;
 use crate::coherence::Moment;
-use crate::metrics::Requests;
+use crate::metrics::{COUNTED, Requests};
 use crate::wire::{ErrorCode, Problem};
 use actix_http::{Payload, Request};
 use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
@@ -135,7 +135,8 @@ where
             Err(refusal) => {
                 link.inspect(|link| link.head_is_complete(has_body));
                 let AtTheDoor { answer, origin } = *refusal;
-                self.requests.answered(None, answer.status().as_u16(), Duration::ZERO);
+                let method = request.head().method.as_str();
+                self.requests.answered(method, None, answer.status().as_u16(), Duration::ZERO);
                 return self.at_once(entered, refused(answer), origin);
             }
         };
@@ -226,10 +227,9 @@ where
                     let _entered = traced.as_ref().map(Traced::enter);
                     ready!(answer.poll(context))?
                 };
-                let pattern = answer.request().match_pattern();
-                let took = came_in.until(clock::now());
-                requests.answered(pattern.as_deref(), answer.status().as_u16(), took);
+                count(requests, &answer, *came_in);
                 if let Some(traced) = traced.take() {
+                    let pattern = answer.request().match_pattern();
                     traced.answered(pattern.as_deref(), answer.status().as_u16());
                 }
                 let Some(entered) = entered.take() else { return Poll::Pending };
@@ -238,6 +238,14 @@ where
         };
         let response = response.map_body(|_, body| EitherBody::right(EitherBody::right(body)));
         Poll::Ready(Ok(leaving(response, entered)))
+    }
+}
+
+fn count<B>(requests: &Requests, answer: &ServiceResponse<B>, came_in: Moment) {
+    if COUNTED {
+        let (request, took) = (answer.request(), came_in.until(clock::now()));
+        let pattern = request.match_pattern();
+        requests.answered(request.method().as_str(), pattern.as_deref(), answer.status().as_u16(), took);
     }
 }
 

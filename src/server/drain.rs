@@ -62,6 +62,11 @@ impl UnderWay {
         Entrance(Rc::new(Here { requests, shared: Arc::clone(&self.0) }))
     }
 
+    /// How many are under way, thread by thread.
+    pub fn count(&self) -> usize {
+        self.0.threads.lock().iter().map(|thread| thread.requests.load(Ordering::Relaxed)).sum()
+    }
+
     /// Waits until everybody has been answered and lets nobody in after that; at most so long.
     pub async fn drain(&self, at_most: Duration) {
         self.0.draining.store(true, Ordering::SeqCst);

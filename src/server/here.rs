@@ -31,6 +31,10 @@ pub async fn serve_here<C: FnOnce(&mut ServiceConfig) + 'static>(
     let addr = listener.local_addr()?;
     let listener = TcpListener::from_std(listener)?;
     let under_way = UnderWay::default();
+    site.requests.listens(MAX_CONNECTIONS, {
+        let under_way = under_way.clone();
+        move || under_way.count()
+    });
     let service = service(site, under_way.entrance_of_this_thread(), addr);
     let service = service.new_service(()).await;
     let service = service.map_err(|()| io::Error::other("the routes cannot be served"))?;

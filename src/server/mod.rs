@@ -7,8 +7,10 @@ mod connection;
 mod door;
 mod drain;
 mod events;
+mod exposed;
 mod guard;
 mod here;
+mod lag;
 mod members;
 mod traced;
 
@@ -38,6 +40,7 @@ use tokio::net::TcpStream;
 
 pub use door::{Label, Shortcut};
 pub use events::{event, stream_events};
+pub use exposed::Exposed;
 pub use guard::{AtTheDoor, Guard, Place};
 pub use here::serve_here;
 pub use members::{prove_to_members, require_keeper, require_token};
@@ -97,15 +100,17 @@ fn service<C: FnOnce(&mut ServiceConfig) + 'static>(
     let Site { configure, label, shortcut, guard, requests, visitors } = site;
     let routes = App::new().default_service(web::to(not_found)).configure(configure).into_factory();
     let admits = guard.clone();
-    let requests = Rc::new(requests);
+    let (requests, connections) = (Rc::new(requests.clone()), requests);
+    lag::measure(Rc::downgrade(&requests));
     let doorway = Doorway { routes, entrance, label, shortcut, guard, requests, visitors };
     let http = HttpService::build()
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
         .client_disconnect_timeout(DISCONNECT_TIMEOUT)
         .local_addr(addr)
-        .on_connect_ext(|connection: &Connection<Option<Place>>, data| {
+        .on_connect_ext(move |connection: &Connection<Option<Place>>, data| {
             data.insert(connection.link());
+            data.insert(connections.connected());
         })
         .h1(map_config(doorway, |()| AppConfig::default()));
     let admit = move |stream: TcpStream| {
@@ -129,22 +134,24 @@ fn turn_away(stream: TcpStream) -> DispatchError {
 }
 
 /// Serves on threads of its own, each of which makes its own site, until `shutdown`; then finishes what is
-/// under way.
+/// under way. `requests`: where they are counted.
 pub async fn serve<C: FnOnce(&mut ServiceConfig) + 'static>(
     listener: TcpListener,
     workers: usize,
     shutdown: Shutdown,
-    site: impl Fn() -> Site<C> + Clone + Send + 'static,
+    requests: Requests,
+    site: impl Fn(Requests) -> Site<C> + Clone + Send + 'static,
 ) -> io::Result<()> {
     let addr = listener.local_addr()?;
     let under_way = UnderWay::default();
-    let threads = under_way.clone();
+    let (threads, counted) = (under_way.clone(), under_way.clone());
+    requests.listens(workers * MAX_CONNECTIONS, move || counted.count());
     let server = Server::build()
         .workers(workers)
         .max_concurrent_connections(MAX_CONNECTIONS)
         .disable_signals()
         .listen(format!("{addr}"), listener, move || {
-            service(site(), threads.entrance_of_this_thread(), addr)
+            service(site(requests.clone()), threads.entrance_of_this_thread(), addr)
         })?
         .run();
     let handle = server.handle();

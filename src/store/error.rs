@@ -2,6 +2,7 @@
 //! operator, and nothing in it was changed. [`StoreError`]: a statement on an open store failed.
 
 use crate::domain::{Invalid, RangeDigest, Version};
+use crate::metrics::StoreFault;
 use std::{io, path::PathBuf};
 
 #[derive(Debug, thiserror::Error)]
@@ -43,6 +44,19 @@ impl StoreError {
     /// Whether the writer that gave this does nothing any more: the file must be opened anew.
     pub fn ends_writer(&self) -> bool {
         matches!(self, Self::InDoubt(_) | Self::Misuse(_))
+    }
+
+    /// As it is counted.
+    pub fn fault(&self) -> StoreFault {
+        match self {
+            Self::Full(error) if primary_code(error) == Some(libsqlite3_sys::SQLITE_FULL) => StoreFault::Full,
+            Self::Full(_) | Self::Io(_) => StoreFault::Io,
+            Self::Busy(_) => StoreFault::Busy,
+            Self::Constraint(_) => StoreFault::Constraint,
+            Self::Corrupt(_) | Self::Diverged(_) => StoreFault::Corrupt,
+            Self::InDoubt(_) => StoreFault::InDoubt,
+            Self::NotNext { .. } | Self::Sealed | Self::Misuse(_) | Self::Other(_) => StoreFault::Other,
+        }
     }
 
     /// What a COMMIT that failed with `error` has left behind, in WAL mode.

@@ -109,6 +109,13 @@ impl Store {
         rows::position(&mut connection).await
     }
 
+    /// How many books there are without a copy. Looks at all of them: some 0.1 s for a million.
+    pub async fn out_of_stock(&self) -> Result<u64, StoreError> {
+        let count: i64 =
+            sqlx::query_scalar("SELECT count(*) FROM books WHERE stock = 0").fetch_one(&self.pool).await?;
+        Ok(count.cast_unsigned())
+    }
+
     pub async fn book(&self, id: BookId) -> Result<Snapshot<Option<Book>>, StoreError> {
         let row =
             sqlx::query(BOOK).bind(id.get()).fetch_optional(&self.pool).await?.ok_or_else(rows::empty_log)?;

@@ -9,6 +9,9 @@ use std::collections::BTreeMap;
 /// On the internal listener of every role, for members only; the answer is a [`Status`].
 pub const STATUS: &str = "/status";
 
+/// There as well, for who scrapes: Prometheus's text format.
+pub const METRICS: &str = "/metrics";
+
 /// Identity and figures of one role.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Status {

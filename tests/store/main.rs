@@ -30,6 +30,7 @@ mod lease;
 mod levels;
 mod live;
 mod load;
+mod metrics;
 mod mixed;
 mod nginx;
 mod openapi;

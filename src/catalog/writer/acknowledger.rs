@@ -14,7 +14,7 @@ use std::sync::Arc;
 use tokio::sync::mpsc;
 
 /// Batches that are committed and not yet acknowledged.
-const UNACKNOWLEDGED: usize = 16;
+pub(super) const UNACKNOWLEDGED: usize = 16;
 
 /// A batch on its way to its buyers.
 pub(super) struct Committed {

@@ -14,7 +14,7 @@ use crate::catalog::{CatalogError, recipe};
 use crate::clock;
 use crate::coherence::{Key, touched_keys};
 use crate::domain::{Outcome, Request, Version};
-use crate::metrics::Timed;
+use crate::metrics::{StoreFault, Timed};
 use crate::recipe::Recipe;
 use crate::store::{Decided, StoreError};
 use crate::telemetry::trace::Context;
@@ -118,13 +118,14 @@ impl WriterTask {
                     ranges.push(range.start..middle);
                 }
                 Err(StoreError::Constraint(cause)) => {
+                    self.behind.account.writes.faults.failed(StoreFault::Constraint);
                     log::error!("a request broke a constraint of the store: {cause}");
                     outcomes[range.start] = Some(Outcome::Rejected);
                 }
                 // The state of the file is unknown: the next start reads what is there.
-                Err(error) if error.ends_writer() => return Err(error.into()),
+                Err(error) if error.ends_writer() => return Err(self.failed(error).into()),
                 Err(error) => {
-                    log::error!("a batch could not be written: {}", cause(&error));
+                    log::error!("a batch could not be written: {}", cause(&self.failed(error)));
                     break;
                 }
             }
@@ -171,7 +172,8 @@ impl WriterTask {
         self.may_draw_again = false;
         let committed = Timed::of(trace::within("commit", trace::sqlite, self.store.commit())).await;
         self.behind.account.writes.commit_took(committed.took);
-        committed.value?;
+        committed.value.map_err(|error| self.failed(error))?;
+        self.behind.account.committed(&batch.touched);
         abort::point(abort::COMMITTED);
         let version = record.version;
         self.behind.publish(record);
@@ -188,12 +190,12 @@ async fn announce(behind: &Behind, version: Version, keys: Vec<Key>) -> Option<D
     }
     let announced = Announced::of(&keys);
     let fence = async {
-        let holders = behind.leases.fence(version, keys).await;
-        trace::note("bazar.fence.holders", i64::try_from(holders).unwrap_or(i64::MAX));
-        holders
+        let fenced = behind.leases.fence(version, keys).await;
+        trace::note("bazar.fence.holders", i64::try_from(fenced.holders).unwrap_or(i64::MAX));
+        fenced
     };
-    let Timed { value: holders, took } = Timed::of(trace::within("fence", Vec::new, fence)).await;
-    behind.account.fenced(version, announced, holders, took);
+    let Timed { value: fenced, took } = Timed::of(trace::within("fence", Vec::new, fence)).await;
+    behind.account.fenced(version, announced, fenced, took);
     Some(took)
 }
 

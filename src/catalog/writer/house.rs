@@ -21,6 +21,7 @@ impl WriterTask {
             }
             Err(error) if error.ends_writer() => Err(CatalogError::Commit(error)),
             Err(error) => {
+                let error = self.failed(error);
                 if !std::mem::replace(&mut self.complained, true) {
                     log::warn!("the log and the stored answers cannot be trimmed: {}", cause(&error));
                 }
@@ -55,11 +56,13 @@ impl WriterTask {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::account::Account;
     use crate::catalog::housekeeping::{Forgetting, Keep};
     use crate::catalog::writer::Tasks;
     use crate::catalog::{Ack, MasterConfig, master};
     use crate::domain::{BookId, IdempotencyKey, OrderId, Purchase, Quantity, Request};
     use crate::member::Member;
+    use crate::metrics::{Counts, RoleName};
     use crate::shutdown::Shutdown;
     use crate::store::{DataDir, NewEpoch, stored_answers};
     use std::sync::Arc;
@@ -100,7 +103,10 @@ mod tests {
         };
         let member = Member::of_nothing();
         let opened = master::open(data, config, &member).await.unwrap();
-        let (master, mut tasks) = master::start(opened, config, None, &member).await.unwrap();
+        let counts = Counts::new(RoleName::Master);
+        let account = Arc::new(Account::new(&counts.registry));
+        let (master, mut tasks) =
+            master::start(opened, config, None, &member, (counts, account)).await.unwrap();
         tasks.writer.forgetting = Forgetting::after_the_first_minute(KEEP, clock::now(), clock::wall_ms());
         (master, tasks)
     }

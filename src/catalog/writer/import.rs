@@ -6,7 +6,8 @@ use super::queue::{ImportReply, PartAnswer};
 use super::{WriterTask, cause};
 use crate::catalog::CatalogError;
 use crate::clock;
-use crate::domain::{Import, Version};
+use crate::domain::{Import, ImportOutcome, Version};
+use crate::metrics::Part;
 use crate::store::{PreparedImport, StoreError};
 use crate::telemetry::trace::Context;
 use crate::wire::ErrorCode;
@@ -14,6 +15,11 @@ use crate::wire::ErrorCode;
 impl WriterTask {
     pub(super) async fn import(&mut self, import: Import, reply: ImportReply) -> Result<(), CatalogError> {
         let outcome = self.write_import(import).await?;
+        self.behind.account.writes.import_part(match &outcome {
+            Ok((ImportOutcome::Done(_), _)) => Part::Done,
+            Ok((ImportOutcome::Before(_), _)) => Part::Replayed,
+            Ok((ImportOutcome::OutOfOrder, _)) | Err(_) => Part::Refused,
+        });
         let version = outcome.as_ref().map_or(Version::GENESIS, |&(_, version)| version);
         let context = Context::current();
         let committed = Committed { version, replies: Vec::new(), import: Some((reply, outcome)), context };
@@ -31,9 +37,9 @@ impl WriterTask {
         let PreparedImport { prepared, outcome } =
             match self.store.prepare_import(import, wall_ms, forget_before_ms).await {
                 Ok(prepared) => prepared,
-                Err(error) if error.ends_writer() => return Err(error.into()),
+                Err(error) if error.ends_writer() => return Err(self.failed(error).into()),
                 Err(error) => {
-                    log::error!("a part of an import could not be written: {}", cause(&error));
+                    log::error!("a part of an import could not be written: {}", cause(&self.failed(error)));
                     return Ok(Err(self.why_not()));
                 }
             };

@@ -31,9 +31,9 @@ impl WriterTask {
                 Ok(())
             }
             // Whether it is sealed is not known: the next start reads it.
-            Err(error) if error.ends_writer() => Err(CatalogError::Commit(error)),
+            Err(error) if error.ends_writer() => Err(CatalogError::Commit(self.failed(error))),
             Err(error) => {
-                log::error!("the log could not be sealed: {}", cause(&error));
+                log::error!("the log could not be sealed: {}", cause(&self.failed(error)));
                 mastership.unseal();
                 let _ = reply.send(Err(ErrorCode::Unavailable.into()));
                 Ok(())
@@ -56,9 +56,9 @@ impl WriterTask {
                 self.behind.publish(record);
                 Ok(Ok(Digested { version, rows, next }))
             }
-            Err(error) if error.ends_writer() => Err(CatalogError::Commit(error)),
+            Err(error) if error.ends_writer() => Err(CatalogError::Commit(self.failed(error))),
             Err(error) => {
-                log::error!("a digest could not be written: {}", cause(&error));
+                log::error!("a digest could not be written: {}", cause(&self.failed(error)));
                 Ok(Err(ErrorCode::Unavailable.into()))
             }
         }

@@ -93,8 +93,8 @@ pub fn new(
     keep: Keep,
     end: Shutdown,
 ) -> (Queue, Tasks) {
-    let (queue, jobs) = queue::new(Arc::clone(&behind.mastership));
     let (committed, acknowledger) = acknowledger::new(Arc::clone(&behind.feed), Arc::clone(&behind.account));
+    let (queue, jobs) = queue::new(Arc::clone(&behind.mastership), committed.downgrade());
     let writer = WriterTask {
         dir,
         store,
@@ -204,8 +204,9 @@ impl WriterTask {
                 self.told = true;
                 Ok(())
             }
-            Err(error) if error.ends_writer() => Err(CatalogError::Commit(error)),
+            Err(error) if error.ends_writer() => Err(CatalogError::Commit(self.failed(error))),
             Err(error) => {
+                let error = self.failed(error);
                 log::error!("that could not be written down, and is tried again: {}", cause(&error));
                 tokio::time::sleep(TELL_AGAIN).await;
                 Ok(())
@@ -228,6 +229,12 @@ impl WriterTask {
             }
             None => Ok(()),
         }
+    }
+
+    /// Counts what went wrong with the file.
+    fn failed(&self, error: StoreError) -> StoreError {
+        self.behind.account.writes.faults.failed(error.fault());
+        error
     }
 
     /// Until leases of earlier epochs have run out, or this one is over.

@@ -3,12 +3,15 @@
 //! Invariant: a job has one answer, which its caller waits for no longer than a deadline. The queue is
 //! bounded: when it is full, the answer is a quick 503.
 
+use super::acknowledger::{Committed, UNACKNOWLEDGED};
 use crate::catalog::mastership::Mastership;
 use crate::domain::{Import, ImportOutcome, NodeId, Outcome, Request, Version};
+use crate::metrics::{QueueName, Sheet};
 use crate::store::Cursor;
 use crate::telemetry::Carried;
 use crate::wire::{ErrorCode, Problem};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 use tokio::sync::{mpsc, oneshot};
 
@@ -73,9 +76,34 @@ pub struct Queue {
     /// A way of their own: no purchase stands behind more than the part that is being written.
     parts: mpsc::Sender<(Import, ImportReply)>,
     mastership: Arc<Mastership>,
+    /// What waits behind the writer: it ends with its only sender, so this is none.
+    committed: mpsc::WeakSender<Committed>,
+    rejected: Arc<Rejected>,
+}
+
+/// What was turned away because a queue was full.
+#[derive(Default)]
+struct Rejected {
+    jobs: AtomicU64,
+    parts: AtomicU64,
 }
 
 impl Queue {
+    /// What waits here, as a scraper is told.
+    pub fn read(&self, sheet: &mut Sheet) {
+        fn full<T>(sender: &mpsc::Sender<T>) -> (usize, usize) {
+            (sender.max_capacity() - sender.capacity(), sender.max_capacity())
+        }
+        let total = |count: &AtomicU64| count.load(Ordering::Relaxed);
+        let (waits, room) = full(&self.jobs);
+        sheet.queue(QueueName::Writer, waits, room, total(&self.rejected.jobs));
+        let (waits, room) = full(&self.parts);
+        sheet.queue(QueueName::Imports, waits, room, total(&self.rejected.parts));
+        // The writer waits for room there: nothing is turned away.
+        let (waits, room) = self.committed.upgrade().map_or((0, UNACKNOWLEDGED), |sender| full(&sender));
+        sheet.queue(QueueName::Acknowledger, waits, room, 0);
+    }
+
     /// Jobs that wait for the writer.
     pub fn waiting(&self) -> usize {
         self.jobs.max_capacity() - self.jobs.capacity()
@@ -96,7 +124,7 @@ impl Queue {
     /// Waits until a part of an import is decided, committed and replicated as `--ack` says; also gives the
     /// version that this rests on. An error says nothing about what happened: repeat it, it is done once.
     pub async fn import(&self, import: Import) -> Result<(ImportOutcome, Version), Problem> {
-        self.answered(|reply| self.parts.try_send((import, reply)).is_ok()).await
+        self.answered(&self.rejected.parts, |reply| self.parts.try_send((import, reply)).is_ok()).await
     }
 
     /// Finishes what is queued and then seals the log for `heir`; gives the seal's version. It is
@@ -114,17 +142,19 @@ impl Queue {
         &self,
         job: impl FnOnce(oneshot::Sender<Result<T, Problem>>) -> Job,
     ) -> Result<T, Problem> {
-        self.answered(|reply| self.jobs.try_send(job(reply)).is_ok()).await
+        self.answered(&self.rejected.jobs, |reply| self.jobs.try_send(job(reply)).is_ok()).await
     }
 
     /// The answer to what `queue` has put into a queue, unless that is full.
     async fn answered<T>(
         &self,
+        rejected: &AtomicU64,
         queue: impl FnOnce(oneshot::Sender<Result<T, Problem>>) -> bool,
     ) -> Result<T, Problem> {
         self.mastership.require()?;
         let (reply, answer) = oneshot::channel();
         if !queue(reply) {
+            rejected.fetch_add(1, Ordering::Relaxed);
             return Err(ErrorCode::Unavailable.into());
         }
         match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
@@ -135,10 +165,11 @@ impl Queue {
 }
 
 /// A queue, and where its jobs come out.
-pub(super) fn new(mastership: Arc<Mastership>) -> (Queue, Jobs) {
+pub(super) fn new(mastership: Arc<Mastership>, committed: mpsc::WeakSender<Committed>) -> (Queue, Jobs) {
     let (jobs, queued) = mpsc::channel(QUEUE);
     let (parts, queued_parts) = mpsc::channel(PARTS);
-    (Queue { jobs, parts, mastership }, Jobs { jobs: queued, parts: queued_parts })
+    let rejected = Arc::default();
+    (Queue { jobs, parts, mastership, committed, rejected }, Jobs { jobs: queued, parts: queued_parts })
 }
 
 /// The writer's end of the queue.

@@ -10,6 +10,7 @@ use crate::coherence::Moment;
 use crate::domain::{Book, Edit, GuardedEdit};
 use crate::frontend::gate::{self, Client};
 use crate::intake::{IntakeError, Sum};
+use crate::metrics::Way;
 use crate::server::request_id;
 use crate::wire::{ErrorCode, Problem};
 use actix_web::HttpRequest;
@@ -46,6 +47,14 @@ pub struct Actor {
 }
 
 impl Actor {
+    /// As it is counted.
+    pub fn way(&self) -> Way {
+        match self.via {
+            Via::Api => Way::Api,
+            Via::Pages => Way::Page,
+        }
+    }
+
     pub fn of(request: &HttpRequest, via: Via) -> Self {
         Self {
             via,

@@ -30,6 +30,7 @@ use super::shop::Shop;
 use crate::clock;
 use crate::domain::GuardedEdit;
 use crate::intake::{InputError, IntakeError, Reader, Rules, Sum};
+use crate::metrics::{Attempt, Doors};
 use crate::telemetry::trace;
 use crate::token::AdminToken;
 use crate::wire::{ErrorCode, Problem};
@@ -49,10 +50,11 @@ pub struct Admin {
     keeper: Arc<Keeper>,
     refusals: Refusals,
     lockout: Lockout,
+    counts: Doors,
 }
 
 impl Admin {
-    pub fn new(token: AdminToken, shop: &Shop) -> Self {
+    pub fn new(token: AdminToken, shop: &Shop, counts: Doors) -> Self {
         let keeper = Keeper::new(shop.cache.masters.clone(), shop.closing.clone());
         let sessions = Sessions::new(&token);
         Self {
@@ -61,12 +63,22 @@ impl Admin {
             keeper: Arc::new(keeper),
             refusals: Refusals::default(),
             lockout: Lockout::default(),
+            counts,
         }
     }
 
     /// Whether `actor`, who shows the right token or not, gets in; who does not is put into the audit.
     fn let_in(&self, actor: &Actor, right: bool) -> Result<(), Problem> {
-        let locked_out = match self.lockout.judge(actor.client(), right, clock::now()) {
+        let verdict = self.lockout.judge(actor.client(), right, clock::now());
+        self.counts.tried(
+            actor.way(),
+            match &verdict {
+                Verdict::In => Attempt::Ok,
+                Verdict::Wrong => Attempt::Refused,
+                Verdict::LockedOut(_) | Verdict::Waits(_) => Attempt::LockedOut,
+            },
+        );
+        let locked_out = match verdict {
             Verdict::In => return Ok(()),
             Verdict::Wrong => None,
             Verdict::LockedOut(wait) => Some(wait),

@@ -36,6 +36,11 @@ impl Budget {
         tokens.left = (tokens.left + PER_REQUEST).min(MOST);
     }
 
+    /// How many may be made once more right now.
+    pub fn left(&self) -> f64 {
+        self.0.lock().saved_up(Instant::now())
+    }
+
     /// Whether a request may be made once more; then it is taken for made.
     pub fn withdraw(&self) -> bool {
         self.0.lock().withdraw(Instant::now())
@@ -43,10 +48,15 @@ impl Budget {
 }
 
 impl Tokens {
-    fn withdraw(&mut self, now: Instant) -> bool {
+    /// What there is by `now`.
+    fn saved_up(&self, now: Instant) -> f64 {
         let passed: Duration = now.saturating_duration_since(self.at);
+        (self.left + passed.as_secs_f64() * PER_SECOND).min(MOST)
+    }
+
+    fn withdraw(&mut self, now: Instant) -> bool {
+        self.left = self.saved_up(now);
         self.at = now;
-        self.left = (self.left + passed.as_secs_f64() * PER_SECOND).min(MOST);
         let enough = self.left >= 1.0;
         if enough {
             self.left -= 1.0;

@@ -13,6 +13,7 @@
 //!
 //! Whoever returns starts slowly: caches and connections are cold, and it may fail again at once.
 
+use crate::metrics::Fault;
 use std::time::Duration;
 use tokio::time::Instant;
 
@@ -43,14 +44,6 @@ pub enum Standing {
     Ejected,
     /// Known not to answer.
     Dead,
-}
-
-/// Why a node is taken out for its traffic.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Fault {
-    Fails,
-    /// It answers: who waits for it need not give up.
-    Slow,
 }
 
 #[derive(Debug)]

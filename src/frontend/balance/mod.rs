@@ -23,10 +23,11 @@ mod watch;
 
 use crate::client::{BaseUrl, Peer};
 use crate::member::Member;
+use crate::metrics::{NodeState, PeerRole, PoolCounts, PoolName, QueueName, Retry, Sheet};
 use crate::wire::status::PoolNode;
 use arc_swap::ArcSwap;
 use budget::Budget;
-use health::Health;
+use health::{Health, Standing};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -44,7 +45,7 @@ const LOOKUP_DEADLINE: Duration = Duration::from_secs(1);
 const MAX_NODES: usize = 64;
 
 pub struct Pool<W = ()> {
-    name: &'static str,
+    name: PoolName,
     policy: Policy,
     candidates: Vec<BaseUrl>,
     /// So many of the candidates, the first ones, are candidates for the write master.
@@ -55,13 +56,14 @@ pub struct Pool<W = ()> {
     retries: Budget,
     /// A node has failed so often that somebody should look at it.
     look: Arc<Notify>,
+    counts: Arc<PoolCounts>,
 }
 
 impl<W: Way> Pool<W> {
     /// Looks the candidates up once, so that a pool of addresses is complete from the start. The first
     /// `masters` of them are candidates for the write master.
     pub async fn new(
-        name: &'static str,
+        name: PoolName,
         policy: Policy,
         candidates: Vec<BaseUrl>,
         masters: usize,
@@ -77,6 +79,7 @@ impl<W: Way> Pool<W> {
             turn: AtomicUsize::new(0),
             retries: Budget::new(),
             look: Arc::default(),
+            counts: Arc::default(),
         };
         pool.resolve(Health::settled).await;
         pool
@@ -112,7 +115,26 @@ impl<W: Way> Pool<W> {
 
     /// Whether a request may be made once more, at another node.
     pub fn may_retry(&self) -> bool {
-        self.retries.withdraw()
+        let allowed = self.retries.withdraw();
+        self.counts.retried(if allowed { Retry::Allowed } else { Retry::Denied });
+        allowed
+    }
+
+    /// What a scraper is told: how the nodes stand, what is under way and what may be repeated.
+    pub fn read(&self, sheet: &mut Sheet) {
+        let nodes = self.nodes.load();
+        let now = Instant::now();
+        let state = |node: &Arc<Node<W>>| match node.standing() {
+            Standing::Well => NodeState::Well,
+            Standing::Ejected => NodeState::Ejected,
+            Standing::Dead => NodeState::Dead,
+        };
+        let states: Vec<NodeState> = nodes.iter().map(state).collect();
+        let calls = nodes.iter().map(|node| node.candidate(now).under_way).sum();
+        self.counts.read(sheet, self.name, &states, calls, self.retries.left());
+        if let Some((waits, room)) = nodes.iter().filter_map(|node| node.way.waiting()).max() {
+            sheet.room(QueueName::Books, waits, room);
+        }
     }
 
     /// How many nodes there are and how many of them are well.
@@ -151,8 +173,14 @@ impl<W: Way> Pool<W> {
             .map(|(url, candidate)| match known.iter().find(|node| *node.peer.url() == url) {
                 Some(node) => Arc::clone(node),
                 None => {
-                    let (peer, master) = (Peer::new(url, &self.member), candidate < self.masters);
-                    Arc::new(Node::new(peer, candidate, master, health(), Arc::clone(&self.look)))
+                    let role = match self.name {
+                        PoolName::Catalog => PeerRole::Catalog,
+                        PoolName::Order => PeerRole::Order,
+                    };
+                    let peer = Peer::of(role, url, &self.member);
+                    let of = (candidate, candidate < self.masters);
+                    let (look, counts) = (Arc::clone(&self.look), Arc::clone(&self.counts));
+                    Arc::new(Node::new(peer, of, health(), look, counts))
                 }
             })
             .collect();
@@ -160,7 +188,7 @@ impl<W: Way> Pool<W> {
             && nodes.iter().zip(known.iter()).all(|(new, old)| Arc::ptr_eq(new, old));
         if !same {
             let urls: Vec<String> = nodes.iter().map(|node| node.peer.url().to_string()).collect();
-            log::debug!("{} nodes: {}", self.name, urls.join(", "));
+            log::debug!("{} nodes: {}", self.name.label(), urls.join(", "));
             self.nodes.store(Arc::new(nodes));
         }
     }
@@ -176,7 +204,7 @@ mod tests {
 
     async fn pool(candidates: &[&str], masters: usize) -> Pool {
         let candidates = candidates.iter().map(|url| BaseUrl::parse(url).unwrap()).collect();
-        Pool::new("test", Policy::RoundRobin, candidates, masters, &Member::of_nothing()).await
+        Pool::new(PoolName::Catalog, Policy::RoundRobin, candidates, masters, &Member::of_nothing()).await
     }
 
     #[actix_web::test]

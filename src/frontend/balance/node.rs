@@ -2,10 +2,11 @@
 //!
 //! Invariant: a call counts as under way from its start until it has ended or was dropped, whichever way.
 
-use super::health::{Fault, Health, Standing};
+use super::health::{Health, Standing};
 use super::pace::Pace;
 use super::select::Candidate;
 use crate::client::{CallError, Peer};
+use crate::metrics::{Fault, PoolCounts};
 use crate::wire::ErrorCode;
 use parking_lot::Mutex;
 use std::sync::Arc;
@@ -22,6 +23,11 @@ const SUSPICION: Duration = Duration::from_millis(100);
 /// kept as long as it.
 pub trait Way: Send + Sync + 'static {
     fn to(peer: &Peer) -> Self;
+
+    /// How much waits to travel together, and how much may.
+    fn waiting(&self) -> Option<(usize, usize)> {
+        None
+    }
 
     /// Whether a node that ends a call so is ill. One that refuses has answered, unless it refuses whatever it
     /// is asked: such a node has few calls under way and would draw all others to it. To have no room is
@@ -48,6 +54,7 @@ pub struct Node<W = ()> {
     look: Arc<Notify>,
     /// Whether it answered as the write master last, or is configured as a candidate for it.
     master: AtomicBool,
+    counts: Arc<PoolCounts>,
 }
 
 struct State {
@@ -68,7 +75,13 @@ impl State {
 }
 
 impl<W: Way> Node<W> {
-    pub(super) fn new(peer: Peer, candidate: usize, master: bool, health: Health, look: Arc<Notify>) -> Self {
+    pub(super) fn new(
+        peer: Peer,
+        (candidate, master): (usize, bool),
+        health: Health,
+        look: Arc<Notify>,
+        counts: Arc<PoolCounts>,
+    ) -> Self {
         let state = State { health, pace: Pace::default(), under_way: 0, owes_since: Instant::now() };
         Self {
             way: W::to(&peer),
@@ -78,6 +91,7 @@ impl<W: Way> Node<W> {
             fell_ill: Notify::new(),
             look,
             master: AtomicBool::new(master),
+            counts,
         }
     }
 
@@ -139,6 +153,7 @@ impl<W: Way> Node<W> {
     /// It is known not to answer.
     pub(super) fn died(&self, error: &CallError) {
         if self.state.lock().health.died() {
+            self.counts.died();
             log::warn!("{} is out of the balance: {error}", self.peer.url());
             self.fell_ill.notify_waiters();
         }
@@ -162,6 +177,7 @@ impl<W: Way> Node<W> {
 
     pub(super) fn eject(&self, fault: Fault, why: &str) {
         let time = self.state.lock().health.eject(fault, Instant::now());
+        self.counts.ejected(fault);
         log::warn!("{} is out of the balance for {} s: {why}", self.peer.url(), time.as_secs());
         if fault == Fault::Fails {
             self.fell_ill.notify_waiters();
@@ -266,7 +282,7 @@ mod tests {
 
     fn node() -> Node {
         let peer = Peer::new(BaseUrl::parse("http://127.0.0.1:1").unwrap(), &Member::of_nothing());
-        Node::new(peer, 0, false, Health::settled(), Arc::default())
+        Node::new(peer, (0, false), Health::settled(), Arc::default(), Arc::default())
     }
 
     fn under_way(node: &Node) -> usize {

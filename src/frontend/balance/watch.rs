@@ -3,9 +3,10 @@
 //! Invariant: ejections are decided here, in one task, one after the other, so that never more than half of those
 //! that live are out for what their traffic looks like.
 
-use super::health::{Fault, Health, IN_A_ROW, Standing, room_for_one, too_many};
+use super::health::{Health, IN_A_ROW, Standing, room_for_one, too_many};
 use super::pace::too_slow;
 use super::{Node, Pool, Way};
+use crate::metrics::Fault;
 use crate::shutdown::Shutdown;
 use futures_util::future::join_all;
 use std::sync::Arc;

@@ -11,6 +11,7 @@ use crate::clock;
 use crate::coherence::{Lease, Moment, Verdict};
 use crate::domain::Version;
 use crate::frontend::balance::Node;
+use crate::metrics::RedisLookup;
 use crate::wire::ErrorCode;
 use std::sync::Arc;
 
@@ -102,8 +103,22 @@ impl Flight {
     /// What Redis holds, and whether the serving rule lets it pass; then it is kept in memory, too.
     async fn in_redis(&self, lease: Option<&Lease>) -> Option<(Arc<Entry>, bool)> {
         let asked = clock::now();
-        let entry = self.entry(self.cache.redis.as_ref()?.get(&self.want).await?);
-        let strict = lease.is_some_and(|lease| entry.judge(lease, asked) == Verdict::Serve);
+        let redis = self.cache.redis.as_ref()?;
+        let entry = match redis.get(&self.want).await {
+            Ok(content) => self.entry(content),
+            Err(why) => {
+                self.cache.counts.looked_up_in_redis(why);
+                return None;
+            }
+        };
+        let verdict = lease.map_or(Verdict::NoLease, |lease| entry.judge(lease, asked));
+        self.cache.counts.looked_up_in_redis(match verdict {
+            Verdict::Serve => RedisLookup::Hit,
+            Verdict::BelowFloor(_) => RedisLookup::BelowFloor,
+            Verdict::OtherEpoch => RedisLookup::OtherEpoch,
+            Verdict::NoLease => RedisLookup::NoLease,
+        });
+        let strict = verdict == Verdict::Serve;
         if strict {
             self.cache.local.insert(self.want.clone(), Arc::clone(&entry));
         }

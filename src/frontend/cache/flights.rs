@@ -84,6 +84,11 @@ impl Flights {
         }
     }
 
+    /// How many are in the air.
+    pub fn count(&self) -> usize {
+        self.0.lock().len()
+    }
+
     fn board<F>(
         &self,
         route: Route,

@@ -2,9 +2,11 @@
 
 use super::entry::{Entry, Want};
 use crate::coherence::Moment;
-use quick_cache::Weighter;
-use quick_cache::sync::Cache;
+use crate::metrics::{EntryKind, Sheet, families};
+use quick_cache::sync::{Cache, DefaultLifecycle};
+use quick_cache::{DefaultHashBuilder, Lifecycle, UnitWeighter, Weighter};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// "No such book" and "no such topic" entries, whatever the budget in bytes.
 const MAX_NEGATIVE: usize = 10_000;
@@ -15,8 +17,34 @@ const TYPICAL_ENTRY: u64 = 1024;
 pub struct Local {
     /// Keeps nothing and finds nothing: for measuring what lies behind it.
     off: bool,
-    entries: Cache<Want, Arc<Entry>, Size>,
-    negatives: Cache<Want, Arc<Entry>>,
+    entries: Cache<Want, Arc<Entry>, Size, DefaultHashBuilder, Counting>,
+    negatives: Cache<Want, Arc<Entry>, UnitWeighter, DefaultHashBuilder, Counting>,
+    evicted: Counting,
+    evicted_negatives: Counting,
+}
+
+/// What is known about something.
+pub enum Known {
+    Entry(Arc<Entry>),
+    /// It was, and is too old.
+    Expired,
+    Nothing,
+}
+
+/// Counts the entries that have to go because others come.
+#[derive(Clone, Default)]
+struct Counting {
+    evicted: Arc<AtomicU64>,
+    keeps: DefaultLifecycle<Want, Arc<Entry>>,
+}
+
+impl Lifecycle<Want, Arc<Entry>> for Counting {
+    type RequestState = <DefaultLifecycle<Want, Arc<Entry>> as Lifecycle<Want, Arc<Entry>>>::RequestState;
+
+    fn on_evict(&self, state: &mut Self::RequestState, want: Want, entry: Arc<Entry>) {
+        self.evicted.fetch_add(1, Ordering::Relaxed);
+        self.keeps.on_evict(state, want, entry);
+    }
 }
 
 #[derive(Clone)]
@@ -31,11 +59,12 @@ impl Weighter<Want, Arc<Entry>> for Size {
 impl Local {
     pub fn new(max_bytes: u64) -> Self {
         let expected = usize::try_from(max_bytes / TYPICAL_ENTRY).unwrap_or(usize::MAX);
-        Self {
-            off: false,
-            entries: Cache::with_weighter(expected.clamp(16, 1 << 20), max_bytes, Size),
-            negatives: Cache::new(MAX_NEGATIVE),
-        }
+        let (evicted, evicted_negatives) = (Counting::default(), Counting::default());
+        let (hash, counting) = (DefaultHashBuilder::default(), evicted.clone());
+        let entries = Cache::with(expected.clamp(16, 1 << 20), max_bytes, Size, hash, counting);
+        let (hash, counting) = (DefaultHashBuilder::default(), evicted_negatives.clone());
+        let negatives = Cache::with(MAX_NEGATIVE, MAX_NEGATIVE as u64, UnitWeighter, hash, counting);
+        Self { off: false, entries, negatives, evicted, evicted_negatives }
     }
 
     /// A level that is not there.
@@ -44,9 +73,35 @@ impl Local {
     }
 
     /// What is known about `want`; whether it may be served is another question.
+    pub fn look(&self, want: &Want, now: Moment) -> Known {
+        match self.entries.get(want).or_else(|| self.negatives.get(want)) {
+            Some(entry) if entry.expired(now) => Known::Expired,
+            Some(entry) => Known::Entry(entry),
+            None => Known::Nothing,
+        }
+    }
+
+    /// The same, if there is anything.
     pub fn get(&self, want: &Want, now: Moment) -> Option<Arc<Entry>> {
-        let entry = self.entries.get(want).or_else(|| self.negatives.get(want))?;
-        (!entry.expired(now)).then_some(entry)
+        match self.look(want, now) {
+            Known::Entry(entry) => Some(entry),
+            Known::Expired | Known::Nothing => None,
+        }
+    }
+
+    /// What a scraper is told: how much is kept, and how much had to go.
+    pub fn read(&self, sheet: &mut Sheet) {
+        sheet.gauge(&families::CACHE_BYTES, self.entries.weight() as f64);
+        sheet.gauge(&families::CACHE_MAX_BYTES, self.entries.capacity() as f64);
+        for (kind, entries, evicted) in [
+            (EntryKind::Found, self.entries.len(), &self.evicted),
+            (EntryKind::NotFound, self.negatives.len(), &self.evicted_negatives),
+        ] {
+            let labels = [kind.label()];
+            sheet.gauge_of(&families::CACHE_ENTRIES, &labels, entries as f64);
+            let evicted = evicted.evicted.load(Ordering::Relaxed);
+            sheet.counter_of(&families::CACHE_EVICTIONS, &labels, evicted as f64);
+        }
     }
 
     pub fn insert(&self, want: Want, entry: Arc<Entry>) {
@@ -98,10 +153,14 @@ mod tests {
             put(&local, id, true);
         }
         assert!(local.entries.weight() <= 100_000 && local.entries.len() > 10);
+        // An entry that came is either there or had to go.
+        let gone = |counting: &Counting| counting.evicted.load(Ordering::Relaxed);
+        assert_eq!(gone(&local.evicted) + local.entries.len() as u64, 1_000);
         for id in 1..=20_000 {
             put(&local, id, false);
         }
         assert!(local.negatives.len() <= MAX_NEGATIVE);
+        assert_eq!(gone(&local.evicted_negatives) + local.negatives.len() as u64, 20_000);
     }
 
     #[test]

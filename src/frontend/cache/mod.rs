@@ -25,7 +25,7 @@ use crate::client::Masters;
 use crate::coherence::lease::{Fence, FenceAnswer};
 use crate::coherence::{Lease, Moment, Verdict, serving};
 use crate::domain::{PublicVersion, Version};
-use crate::metrics::{AnsweredBy, Miss, Reads};
+use crate::metrics::{AnsweredBy, Miss, Reads, Sheet, families};
 use crate::recipe::Recipe;
 use crate::telemetry::trace;
 use crate::wire::{ErrorCode, Problem, headers};
@@ -39,6 +39,7 @@ pub use entry::Content;
 pub use entry::{Entry, Want};
 use fetch::Flight;
 use flights::{Fetched, Flights, Origin, Route};
+use local::Known;
 pub use local::Local;
 pub use minimum::Reach;
 use minimum::{Histories, beyond};
@@ -195,14 +196,16 @@ impl Cache {
         };
         // Before the judgement: see `Floors::announced`.
         let announced = lease.floors().announced();
-        let (missed, floor) = match self.local.get(want, came_in) {
-            Some(entry) => match entry.judge(&lease, came_in) {
+        let (missed, floor) = match self.local.look(want, came_in) {
+            Known::Entry(entry) => match entry.judge(&lease, came_in) {
                 Verdict::Serve => {
                     let hit = served(entry, By::Memory);
                     if demand.minimum.is_none() {
+                        self.counts.looked_up(Miss::Hit);
                         return Ok(hit);
                     }
                     if let Reach::Yes(hit) = Box::pin(self.reach(&ask, hit, Some(announced))).await? {
+                        self.counts.looked_up(Miss::Hit);
                         return Ok(hit);
                     }
                     (Miss::TooOld, lease.minimum(want.key().slot()))
@@ -211,7 +214,8 @@ impl Cache {
                 Verdict::OtherEpoch => (Miss::OtherEpoch, lease.minimum(want.key().slot())),
                 Verdict::NoLease => (Miss::NoLease, lease.minimum(want.key().slot())),
             },
-            None => (Miss::Absent, lease.minimum(want.key().slot())),
+            Known::Expired => (Miss::Expired, lease.minimum(want.key().slot())),
+            Known::Nothing => (Miss::Absent, lease.minimum(want.key().slot())),
         };
         self.missed(missed);
         // On the heap, so that a hit, which is most requests, does not carry its size.
@@ -222,8 +226,21 @@ impl Cache {
     }
 
     fn missed(&self, why: Miss) {
-        self.counts.missed(why);
+        self.counts.looked_up(why);
         trace::note("bazar.cache.miss", why.label());
+    }
+
+    /// What a scraper is told: what is kept, what is on its way, the lease, the nodes.
+    pub fn read(&self, sheet: &mut Sheet) {
+        self.local.read(sheet);
+        sheet.gauge(&families::CACHE_FLIGHTS, self.flights.count() as f64);
+        self.leases.read(sheet);
+        self.nodes.read(sheet);
+        sheet.flag(&families::REDIS_CONFIGURED, self.redis.is_some());
+        sheet.flag(&families::REDIS_CONNECTED, self.redis.as_ref().is_some_and(|redis| redis.is_connected()));
+        if let Some(redis) = &self.redis {
+            redis.read(sheet);
+        }
     }
 
     /// Whether an entry that passed this door before would pass it again now, for a request that came in at

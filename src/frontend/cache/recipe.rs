@@ -10,6 +10,7 @@ use super::{ATTEMPT, Ask, By, Cache, Served, Ttl, by, served, source};
 use crate::clock;
 use crate::coherence::Key;
 use crate::coherence::lease::{Announced, Fence, FenceAnswer};
+use crate::metrics::RedisOperation;
 use crate::recipe::Recipe;
 use crate::wire::{ErrorCode, Problem};
 use deadpool_redis::redis::cmd;
@@ -51,7 +52,7 @@ async fn fill(cache: Arc<Cache>, want: Want, request_id: String) -> Landing {
         Arc::new(Fetched { entry, origin })
     };
     if let Some(redis) = &cache.redis
-        && let Some(content) = redis.get(&want).await
+        && let Ok(content) = redis.get(&want).await
     {
         return Ok(keep(content, Origin::Redis));
     }
@@ -99,7 +100,7 @@ async fn delete_from(redis: &Redis, keys: &Announced) -> Option<()> {
         for _ in 0..MAX_SCANS {
             let mut scan = cmd("SCAN");
             scan.arg(cursor).arg("MATCH").arg(pattern).arg("COUNT").arg(SCAN_COUNT);
-            let (next, names): (u64, Vec<String>) = redis.ask(&connection, scan).await?;
+            let (next, names): (u64, Vec<String>) = redis.ask(&connection, RedisOperation::Get, scan).await?;
             for name in names {
                 if touches(redis, keys, &name).await {
                     doomed.push(name);
@@ -116,7 +117,7 @@ async fn delete_from(redis: &Redis, keys: &Announced) -> Option<()> {
     }
     let mut delete = cmd("DEL");
     delete.arg(doomed);
-    redis.ask::<u64>(&connection, delete).await.map(|_| ())
+    redis.ask::<u64>(&connection, RedisOperation::Set, delete).await.map(|_| ())
 }
 
 /// Whether what lies under `name` is filed under one of `keys`, or contains one of these books.
@@ -133,5 +134,5 @@ async fn touches(redis: &Redis, keys: &Announced, name: &str) -> bool {
         return filed;
     }
     let content = redis.named(name).await;
-    content.is_some_and(|content| content.books.iter().any(|&id| keys.contains(&Key::Book(id))))
+    content.is_ok_and(|content| content.books.iter().any(|&id| keys.contains(&Key::Book(id))))
 }

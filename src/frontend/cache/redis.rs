@@ -9,6 +9,7 @@ use super::entry::{Content, Want};
 use super::link::Address;
 use crate::client::{Bounds, Gatherer};
 use crate::domain::{BookId, Version};
+use crate::metrics::{QueueName, RedisCounts, RedisDone, RedisLookup, RedisOperation, Sheet, Timed};
 use crate::shutdown::Shutdown;
 use crate::telemetry::trace::KeyValue;
 use crate::telemetry::{self, Carried, trace};
@@ -19,7 +20,7 @@ use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, cmd};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
@@ -57,13 +58,20 @@ pub struct Redis {
     connection: ArcSwapOption<MultiplexedConnection>,
     late: AtomicUsize,
     /// By name: the value, or nothing.
-    reads: Gatherer<(String, Carried), Option<Vec<u8>>>,
+    reads: Gatherer<(String, Carried), Result<Option<Vec<u8>>, NoReply>>,
     writes: mpsc::Sender<Write>,
+    /// Writes that found no room.
+    dropped: AtomicU64,
+    counts: RedisCounts,
     mac_keys: DerivedKeys,
     /// Where it is, for spans: `server.address` and `server.port`.
     place: Vec<KeyValue>,
     complaint: Mutex<Complaint>,
 }
+
+/// Redis said nothing that could be used.
+#[derive(Clone, Copy)]
+struct NoReply;
 
 /// What the log was told last.
 #[derive(Default)]
@@ -97,7 +105,7 @@ pub struct Keeper {
 
 impl Redis {
     /// `url`: `redis://host:port` or `redis+unix:///path`. The error is a sentence about the URL.
-    pub fn new(url: &str, token: &InternalToken) -> Result<(Arc<Self>, Keeper), String> {
+    pub fn new(url: &str, token: &InternalToken, counts: RedisCounts) -> Result<(Arc<Self>, Keeper), String> {
         let address = Address::parse(url)?;
         let (writes, queue) = mpsc::channel(WRITE_QUEUE);
         let redis = Arc::new_cyclic(|redis: &Weak<Self>| Self {
@@ -113,6 +121,8 @@ impl Redis {
                 }
             }),
             writes,
+            dropped: AtomicU64::new(0),
+            counts,
             mac_keys: token.derived("bazar redis entry 1"),
             place: place(url),
             complaint: Mutex::default(),
@@ -120,22 +130,32 @@ impl Redis {
         Ok((Arc::clone(&redis), Keeper { redis, writes: queue }))
     }
 
-    /// What Redis holds for `want`, if a frontend of this store wrote it. Everything else is a miss.
-    pub async fn get(&self, want: &Want) -> Option<Content> {
+    /// What a scraper is told: what waits.
+    pub fn read(&self, sheet: &mut Sheet) {
+        let reads = &self.reads;
+        sheet.queue(QueueName::RedisReads, reads.waiting(), reads.room(), reads.rejected());
+        let (room, dropped) = (self.writes.max_capacity(), self.dropped.load(Ordering::Relaxed));
+        sheet.queue(QueueName::RedisWrites, room - self.writes.capacity(), room, dropped);
+    }
+
+    /// What Redis holds for `want`, if a frontend of this store wrote it. Everything else is a miss, with its reason.
+    pub async fn get(&self, want: &Want) -> Result<Content, RedisLookup> {
         self.named(&want.redis_name()).await
     }
 
     /// The same for the name that a want has here.
-    pub(super) async fn named(&self, name: &str) -> Option<Content> {
+    pub(super) async fn named(&self, name: &str) -> Result<Content, RedisLookup> {
         if self.connection.load().is_none() {
-            return None;
+            return Err(RedisLookup::Unavailable);
         }
-        let value = self.reads.submit((name.to_owned(), Carried::here())).await.ok()??;
-        let content = self.open(name, value);
-        if content.is_none() {
+        let Ok(Ok(value)) = self.reads.submit((name.to_owned(), Carried::here())).await else {
+            return Err(RedisLookup::Unavailable);
+        };
+        let content = self.open(name, value.ok_or(RedisLookup::Absent)?);
+        content.ok_or_else(|| {
             self.complain(&format!("{name:?} holds something that no frontend of this store wrote"));
-        }
-        content
+            RedisLookup::Foreign
+        })
     }
 
     /// Puts `content` there some time soon, or not at all.
@@ -146,7 +166,9 @@ impl Redis {
         let name = want.redis_name();
         if let Some(value) = self.seal(&name, content).filter(|value| value.len() <= MAX_VALUE) {
             // Full: Redis is slower than we are, and this entry will not be missed.
-            let _ = self.writes.try_send(Write { name, value, ttl });
+            if self.writes.try_send(Write { name, value, ttl }).is_err() {
+                self.dropped.fetch_add(1, Ordering::Relaxed);
+            }
         }
     }
 
@@ -163,10 +185,11 @@ impl Redis {
     pub(super) async fn ask<T: FromRedisValue>(
         &self,
         connection: &Arc<MultiplexedConnection>,
+        operation: RedisOperation,
         command: Cmd,
     ) -> Option<T> {
         let mut shared = MultiplexedConnection::clone(connection);
-        self.reply(connection, command.query_async(&mut shared))
+        self.reply(connection, operation, command.query_async(&mut shared))
             .await
             .and_then(|reply| self.good(connection, reply))
     }
@@ -181,7 +204,7 @@ impl Redis {
         }
         let mut shared = MultiplexedConnection::clone(&connection);
         let replies: Result<Vec<RedisResult<Vec<u8>>>, _> =
-            self.reply(&connection, pipeline.query_async(&mut shared)).await?;
+            self.reply(&connection, RedisOperation::Get, pipeline.query_async(&mut shared)).await?;
         let replies = self.good(&connection, replies)?.into_iter();
         let there = |value: &Vec<u8>| !value.is_empty();
         Some(replies.map(|reply| self.good(&connection, reply).filter(there)).collect())
@@ -191,9 +214,17 @@ impl Redis {
     async fn reply<T>(
         &self,
         connection: &Arc<MultiplexedConnection>,
-        reply: impl Future<Output = T>,
-    ) -> Option<T> {
-        match tokio::time::timeout(PATIENCE, reply).await {
+        operation: RedisOperation,
+        reply: impl Future<Output = RedisResult<T>>,
+    ) -> Option<RedisResult<T>> {
+        let Timed { value, took } = Timed::of(tokio::time::timeout(PATIENCE, reply)).await;
+        let outcome = match &value {
+            Ok(Ok(_)) => RedisDone::Ok,
+            Ok(Err(_)) => RedisDone::Error,
+            Err(_) => RedisDone::Late,
+        };
+        self.counts.asked(operation, outcome, took);
+        match value {
             Ok(reply) => {
                 self.late.store(0, Ordering::Relaxed);
                 Some(reply)
@@ -271,7 +302,7 @@ fn place(url: &str) -> Vec<KeyValue> {
 }
 
 /// One pipeline for all of `names`.
-async fn read(redis: Option<Arc<Redis>>, names: Vec<String>) -> Vec<Option<Vec<u8>>> {
+async fn read(redis: Option<Arc<Redis>>, names: Vec<String>) -> Vec<Result<Option<Vec<u8>>, NoReply>> {
     let Some(redis) = redis else { return Vec::new() };
     let attributes = || {
         let [system, name, size] = ["db.system.name", "db.operation.name", "db.operation.batch.size"];
@@ -289,7 +320,10 @@ async fn read(redis: Option<Arc<Redis>>, names: Vec<String>) -> Vec<Option<Vec<u
         }
         values
     });
-    values.await.unwrap_or_else(|| vec![None; names.len()])
+    match values.await {
+        Some(values) => values.into_iter().map(Ok).collect(),
+        None => vec![Err(NoReply); names.len()],
+    }
 }
 
 /// An error in one value (of another type, say) says nothing about Redis.
@@ -314,13 +348,13 @@ impl Keeper {
         let Some(connection) = self.redis.connection.load_full() else { return };
         let mut set = cmd("SET");
         set.arg(write.name).arg(write.value).arg("EX").arg(write.ttl.as_secs().max(1));
-        let _: Option<()> = self.redis.ask(&connection, set).await;
+        let _: Option<()> = self.redis.ask(&connection, RedisOperation::Set, set).await;
     }
 
     async fn look(&self) {
         let redis = &self.redis;
         if let Some(connection) = redis.connection.load_full() {
-            let _: Option<String> = redis.ask(&connection, cmd("PING")).await;
+            let _: Option<String> = redis.ask(&connection, RedisOperation::Ping, cmd("PING")).await;
             return;
         }
         match self.connect().await {
@@ -351,9 +385,11 @@ impl Keeper {
 mod tests {
     use super::*;
     use crate::domain::Epoch;
+    use crate::metrics::{Registry, RoleName};
 
     fn redis(token: &str) -> Arc<Redis> {
-        Redis::new("redis://127.0.0.1:1", &InternalToken::parse(token).unwrap()).unwrap().0
+        let counts = RedisCounts::new(&Registry::new(RoleName::Frontend));
+        Redis::new("redis://127.0.0.1:1", &InternalToken::parse(token).unwrap(), counts).unwrap().0
     }
 
     fn content() -> Content {

@@ -6,11 +6,13 @@ use crate::coherence::lease::{Ask, Fence, FenceAnswer, Grant, Granted};
 use crate::coherence::{HolderId, Lease, LeaseId, Session};
 use crate::domain::Epoch;
 use crate::member::Member;
+use crate::metrics::{self, Reads, Sheet, families};
 use crate::shutdown::Shutdown;
 use crate::wire::catalog::{LEASES, LeaseRequest, RELEASE, Reachable, ReleaseRequest};
 use arc_swap::{ArcSwapOption, Guard};
 use parking_lot::Mutex;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 use tokio::sync::{Notify, watch};
 
@@ -34,11 +36,14 @@ pub struct LeaseKeeper {
     /// The lease was lost between two renewals.
     lost: Notify,
     leased: watch::Sender<bool>,
+    counts: Reads,
+    /// It is given back: that is no loss.
+    closing: AtomicBool,
 }
 
 impl LeaseKeeper {
     /// `protocol`: the version of the coherence protocol to speak.
-    pub fn new(masters: Masters, member: Member, address: Reachable, protocol: u32) -> Self {
+    pub fn new(masters: Masters, member: Member, address: Reachable, protocol: u32, counts: Reads) -> Self {
         Self {
             session: Mutex::new(Session::new(HolderId(rand::random()))),
             published: ArcSwapOption::empty(),
@@ -48,6 +53,8 @@ impl LeaseKeeper {
             protocol,
             lost: Notify::new(),
             leased: watch::channel(false).0,
+            counts,
+            closing: AtomicBool::new(false),
         }
     }
 
@@ -63,6 +70,17 @@ impl LeaseKeeper {
     /// Whether a lease is held, as it changes.
     pub fn leased(&self) -> watch::Receiver<bool> {
         self.leased.subscribe()
+    }
+
+    /// What a scraper is told.
+    pub fn read(&self, sheet: &mut Sheet) {
+        let now = clock::now();
+        let lease = self.lease();
+        let lease = lease.as_ref().filter(|lease| lease.valid_at(now));
+        sheet.flag(&families::LEASE_HELD, lease.is_some());
+        let left = lease.map(|lease| now.until(lease.deadline())).unwrap_or_default();
+        sheet.seconds(&families::LEASE_REMAINING, left);
+        sheet.gauge(&families::EPOCH, lease.map_or(0.0, |lease| lease.epoch().number as f64));
     }
 
     /// Raises the floors that `fence` names. When this returns, no request that comes in later is
@@ -130,6 +148,7 @@ impl LeaseKeeper {
 
     /// Nothing is served from the cache any more, and writers need not wait for us.
     pub async fn give_back(&self) {
+        self.closing.store(true, Ordering::Relaxed);
         let lease = {
             let mut session = self.session.lock();
             let lease = session.held().map(|lease| (session.holder(), lease.id()));
@@ -149,12 +168,34 @@ impl LeaseKeeper {
 
     /// One join or renewal. Returns the term of the lease that is held after it.
     async fn ask(&self, epoch: &mut Option<Epoch>, new_epoch: &impl Fn()) -> Result<Duration, String> {
+        let mut asked = metrics::Ask::Join;
+        let asking = self.joined_or_renewed(epoch, new_epoch, &mut asked).await;
+        self.counts.asked_for_a_lease(
+            asked,
+            match &asking {
+                Ok(_) => metrics::Granted::Granted,
+                Err((outcome, _)) => *outcome,
+            },
+        );
+        asking.map_err(|(_, why)| why)
+    }
+
+    async fn joined_or_renewed(
+        &self,
+        epoch: &mut Option<Epoch>,
+        new_epoch: &impl Fn(),
+        asked: &mut metrics::Ask,
+    ) -> Result<Duration, (metrics::Granted, String)> {
         let sent = clock::now();
         let (holder, ask) = {
             let mut session = self.session.lock();
             let ask = session.ask(sent, LeaseId(rand::random()));
             self.publish(&session);
             (session.holder(), ask)
+        };
+        *asked = match ask {
+            Ask::Join(_) => metrics::Ask::Join,
+            Ask::Renew(_) => metrics::Ask::Renew,
         };
         let request = LeaseRequest { protocol: self.protocol, holder, ask, address: self.address.clone() };
         let answer: Result<Grant, _> =
@@ -168,7 +209,11 @@ impl LeaseKeeper {
                     session.lose();
                     self.publish(&session);
                 }
-                return Err(error.to_string());
+                let outcome = match error.code() {
+                    Some(_) => metrics::Granted::Refused,
+                    None => metrics::Granted::NoAnswer,
+                };
+                return Err((outcome, error.to_string()));
             }
         };
         if epoch.replace(grant.epoch).is_some_and(|before| before != grant.epoch) {
@@ -183,7 +228,8 @@ impl LeaseKeeper {
             // It was granted before its master heard that it has been replaced.
             session.lose();
             self.publish(&session);
-            return Err("the lease is one of a master that was replaced".into());
+            let why = "the lease is one of a master that was replaced";
+            return Err((metrics::Granted::Useless, why.into()));
         }
         self.publish(&session);
         match granted {
@@ -192,7 +238,7 @@ impl LeaseKeeper {
                 Ok(Duration::from_millis(grant.term_ms))
             }
             Granted::Renewed => Ok(Duration::from_millis(grant.term_ms)),
-            Granted::Useless => Err("the master's answer came too late".into()),
+            Granted::Useless => Err((metrics::Granted::Useless, "the master's answer came too late".into())),
         }
     }
 
@@ -200,8 +246,11 @@ impl LeaseKeeper {
     /// and then another.
     fn publish(&self, session: &Session) {
         self.published.store(session.held().cloned());
-        self.leased.send_if_modified(|leased| {
+        let changed = self.leased.send_if_modified(|leased| {
             std::mem::replace(leased, session.held().is_some()) != session.held().is_some()
         });
+        if changed && session.held().is_none() && !self.closing.load(Ordering::Relaxed) {
+            self.counts.lost_the_lease();
+        }
     }
 }

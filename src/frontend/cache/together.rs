@@ -50,6 +50,10 @@ impl Way for Together {
         }))
     }
 
+    fn waiting(&self) -> Option<(usize, usize)> {
+        Some((self.0.waiting(), self.0.room()))
+    }
+
     /// A catalog node that cannot read, or has no room for another read, is ill as well: reads are quick, and the
     /// next node has the same books.
     fn is_failure(error: &CallError) -> bool {

@@ -21,6 +21,7 @@ mod origins;
 mod rate;
 mod refusal;
 
+use crate::metrics::{Doors, Limit};
 use crate::server::{AtTheDoor, Guard, Place};
 use crate::wire::{ErrorCode, Problem};
 use actix_http::Request;
@@ -100,12 +101,13 @@ pub struct Gate {
     /// The first segments of the API's paths.
     api: HashSet<String>,
     refusals: Refusals,
+    counts: Doors,
     strange_proxy_told: AtomicBool,
 }
 
 impl Gate {
     /// `paths` are those of the API.
-    pub fn new(admission: Admission, paths: impl IntoIterator<Item = String>) -> Self {
+    pub fn new(admission: Admission, paths: impl IntoIterator<Item = String>, counts: Doors) -> Self {
         let Admission { rate, purchases, connections, proxies, unlimited, hosts, origins } = admission;
         let buckets = |rate| Buckets::new(rate, MonotonicClock);
         let segment = |path: String| path.split('/').nth(1).map(str::to_owned);
@@ -119,6 +121,7 @@ impl Gate {
             origins,
             api: paths.into_iter().filter_map(segment).collect(),
             refusals: Refusals::default(),
+            counts,
             strange_proxy_told: AtomicBool::new(false),
         }
     }
@@ -141,16 +144,21 @@ impl Gate {
         &self,
         buckets: Option<&Buckets<MonotonicClock>>,
         client: IpAddr,
-        what: &str,
+        what: Limit,
     ) -> Result<(), Problem> {
         let Some(buckets) = buckets else { return Ok(()) };
         if self.unlimited.contains(client) {
             return Ok(());
         }
         buckets.take(Client::of(client)).map_err(|wait| {
-            self.refusals.tell(client, what);
-            Problem::too_many(format!("too many {what} from your address"), wait)
+            self.limited(client, what);
+            Problem::too_many(format!("too many {} from your address", what.label()), wait)
         })
+    }
+
+    fn limited(&self, client: IpAddr, what: Limit) {
+        self.counts.limited(what);
+        self.refusals.tell(client, what.label());
     }
 
     fn judge(&self, request: &RequestHead) -> Result<(), Problem> {
@@ -165,7 +173,7 @@ impl Gate {
         if self.requests.is_some() {
             let peer = request.peer_addr.map_or(NOBODY, |peer| peer.ip());
             let client = self.client(peer, &request.headers);
-            self.take(self.requests.as_ref(), client, "requests")?;
+            self.take(self.requests.as_ref(), client, Limit::Requests)?;
         }
         Ok(())
     }
@@ -173,7 +181,7 @@ impl Gate {
     /// A purchase is asked for by `request`.
     pub fn may_buy(&self, request: &HttpRequest) -> Result<(), Problem> {
         let peer = request.peer_addr().map_or(NOBODY, |peer| peer.ip());
-        self.take(self.purchases.as_ref(), self.client(peer, request.headers()), "purchases")
+        self.take(self.purchases.as_ref(), self.client(peer, request.headers()), Limit::Purchases)
     }
 }
 
@@ -198,7 +206,7 @@ impl Guard for AtTheGate {
             Some(crowd) if !self.0.proxies.contains(peer) && !self.0.unlimited.contains(peer) => {
                 let seat = crowd.take_seat(Client::of(peer));
                 if seat.is_none() {
-                    self.0.refusals.tell(peer, "connections");
+                    self.0.limited(peer, Limit::Connections);
                 }
                 Some(Box::new(seat?))
             }

@@ -29,6 +29,7 @@ use super::demand::{Demand, Level};
 use crate::clock;
 use crate::domain::BookId;
 use crate::frontend::cache::Want;
+use crate::metrics::{Sheet, families};
 use crate::pages::Asset;
 use crate::shutdown::Shutdown;
 use crate::wire::Problem;
@@ -38,7 +39,7 @@ use follower::Follower;
 use nearest::Nearest;
 use shown::Shown;
 use std::sync::Arc;
-use watchers::Watchers;
+use watchers::{MAX_WATCHERS, Watchers};
 
 /// Updates the books of an open page; every page with such books wants it.
 pub static SCRIPT: Asset = Asset::js("live", include_str!("live.js"));
@@ -58,6 +59,12 @@ pub struct Live {
 impl Live {
     pub fn new(cache: Arc<Cache>, stop: Shutdown) -> Self {
         Self { cache, watchers: Arc::default(), stop }
+    }
+
+    /// What a scraper is told.
+    pub fn read(&self, sheet: &mut Sheet) {
+        sheet.gauge(&families::EVENT_STREAMS, self.watchers.count() as f64);
+        sheet.gauge(&families::EVENT_STREAMS_MAX, MAX_WATCHERS as f64);
     }
 
     /// Follows what changes, while somebody looks, until the stop.

@@ -81,6 +81,11 @@ impl Watchers {
         Some(Watcher { all: Arc::clone(self), number, mailbox })
     }
 
+    /// How many look at something.
+    pub fn count(&self) -> usize {
+        *self.count.borrow()
+    }
+
     /// Returns when somebody looks at something.
     pub async fn somebody(&self) {
         // The sender is ours, so there is one.

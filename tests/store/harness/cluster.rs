@@ -7,6 +7,9 @@ use tempfile::TempDir;
 
 pub const TOKEN: &str = "integration-test-token";
 
+/// What a scraper has.
+pub const METRICS_TOKEN: &str = "integration-test-scraper";
+
 /// How many of each, and what they log.
 #[derive(Clone, Copy)]
 pub struct Shape {
@@ -272,6 +275,7 @@ impl Cluster {
 fn env(shape: Shape, args: &[&str]) -> Vec<(&'static str, &'static str)> {
     let mut env = vec![
         ("BAZAR_INTERNAL_TOKEN", TOKEN),
+        ("BAZAR_METRICS_TOKEN", METRICS_TOKEN),
         ("RUST_LOG", shape.log),
         ("BAZAR_LOG_FORMAT", shape.log_format),
     ];

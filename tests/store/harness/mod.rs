@@ -8,6 +8,7 @@
 //! | `events` | open pages |
 //! | `visitor` | a browser without scripts: cookies, forms |
 //! | `rows` | what a data directory holds |
+//! | `scrape` | what a role serves to a scraper |
 //! | `redis`, `nginx` | the neighbours: a Redis server, nginx |
 //! | `collector` | a receiver of traces |
 //! | `browser` | headless Chromium |
@@ -25,12 +26,13 @@ mod nginx;
 mod process;
 mod redis;
 mod rows;
+mod scrape;
 mod slow;
 mod visitor;
 
 pub use browser::{Browser, Look};
 pub use client::{Answer, Client, connect_from, raw, raw_from};
-pub use cluster::{Cluster, Shape, TOKEN, Traces, start_nodes};
+pub use cluster::{Cluster, METRICS_TOKEN, Shape, TOKEN, Traces, start_nodes};
 pub use collector::{Collector, Mood, Span, tree};
 pub use disk::Disk;
 pub use events::{Event, Events, Unread};
@@ -40,6 +42,7 @@ pub use nginx::Nginx;
 pub use process::{Fed, Finished, Process, THIS, run, run_unread};
 pub use redis::RedisServer;
 pub use rows::{Rows, alter, oldest_record, rows, schema};
+pub use scrape::{Scrape, scrape};
 pub use slow::{SlowLink, drip};
 pub use visitor::{Fields, Looked, Visitor};
 
