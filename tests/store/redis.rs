@@ -17,6 +17,7 @@ const WITH_REDIS: Shape = Shape {
     candidates: false,
     faulty_disks: false,
     admin: None,
+    frontend_flags: &[],
     log: "info,bazar=debug",
     log_format: "text",
 };
