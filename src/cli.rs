@@ -73,6 +73,9 @@ pub enum Command {
                             bazar handover --to http://127.0.0.1:3001 --master http://127.0.0.1:3000"
     )]
     Handover(HandoverArgs),
+    /// Ask a role what only other roles may ask, in a signed request
+    #[command(after_help = CALL_HELP)]
+    Call(CallArgs),
     /// Search the store: by topic, or by words in titles
     Search(shopping::SearchArgs),
     /// Look at a book
@@ -132,6 +135,15 @@ pub enum Command {
         dir: Option<PathBuf>,
     },
 }
+
+const CALL_HELP: &str = "\
+The internal routes of a role take signed requests only; this signs one. The answer is printed when it is proved to \
+come from a member of the store; one that is no success is printed too, and ends in exit code 1.
+
+Examples:
+  bazar call GET http://127.0.0.1:3000/status
+  bazar call POST http://127.0.0.1:3000/verify
+  bazar call POST http://127.0.0.1:3000/edits --data edits.json";
 
 const IMPORT_HELP: &str = "\
 The first line of CSV names the columns: title, topic, stock, price (in dollars), and id if there is one; JSON Lines \
@@ -200,6 +212,21 @@ pub struct ExportArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct CallArgs {
+    /// GET or POST
+    #[arg(value_name = "METHOD")]
+    pub method: String,
+    /// The internal address of a role, with path and query
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// File with the body, or - for standard input [default: no body]
+    #[arg(long, value_name = "FILE", env = "BAZAR_DATA")]
+    pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
 pub struct GenerateArgs {
     /// How many books
     #[arg(long, value_name = "N", default_value = "1000", env = "BAZAR_BOOKS")]
@@ -218,7 +245,8 @@ pub struct GenerateArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Every role")]
 pub struct Common {
-    /// File with the secret that the roles of one store share (or BAZAR_INTERNAL_TOKEN)
+    /// File with the secret that the roles of one store share (or BAZAR_INTERNAL_TOKEN); or two, one a line, while
+    /// it is being changed: the first signs, both are accepted, and the file is read again when it changes
     #[arg(long, value_name = "PATH", env = "BAZAR_INTERNAL_TOKEN_FILE")]
     pub internal_token_file: Option<PathBuf>,
     /// How logs are written: text or json

@@ -8,8 +8,8 @@ pub use shopping::{buy, experiment, info, load, orders, search};
 use crate::access::Access;
 use crate::catalog::{self, Ack, Keep, Kind, MasterConfig, ReplicaConfig};
 use crate::cli::{
-    self, AdminArgs, AdmissionArgs, CatalogArgs, Common, ExportArgs, FrontendArgs, HandoverArgs, ImportArgs,
-    OrderArgs, UpArgs, VerifyArgs,
+    self, AdminArgs, AdmissionArgs, CallArgs, CatalogArgs, Common, ExportArgs, FrontendArgs, HandoverArgs,
+    ImportArgs, OrderArgs, UpArgs, VerifyArgs,
 };
 use crate::client::BaseUrl;
 use crate::coherence::mastership::LONGEST_LEASE;
@@ -18,7 +18,8 @@ use crate::intake::Format;
 use crate::recipe::Recipe;
 use crate::telemetry::LogFormat;
 use crate::token::{AdminToken, InternalToken};
-use crate::{demo, export, frontend, handover, import, order, up, verify};
+use crate::{call, demo, export, frontend, handover, import, order, up, verify};
+use awc::http::Method;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -106,10 +107,11 @@ pub fn demo(args: UpArgs) -> Result<Checked<demo::Config>, Mistakes> {
 
 pub fn frontend(args: FrontendArgs) -> Result<Checked<frontend::Config>, Mistakes> {
     let mut check = Check::default();
-    let token = check.required_token(&args.common);
+    let internal_listen = check.addr("--internal-listen", &args.internal_listen);
+    let token = check.token_to_listen("--internal-listen", internal_listen, &args.common);
     let config = frontend::Config {
         listen: check.addr("--listen", &args.listen),
-        internal_listen: check.addr("--internal-listen", &args.internal_listen),
+        internal_listen,
         advertise: args.advertise.and_then(|url| check.url("--advertise", &url)),
         masters: check.urls("--master", args.master.as_deref()),
         replicas: args.replica.as_deref().map_or_else(Vec::new, |urls| check.urls("--replica", Some(urls))),
@@ -180,18 +182,16 @@ pub fn catalog(args: CatalogArgs) -> Result<Checked<catalog::Config>, Mistakes> 
     if unsafe_coherence.is_some() {
         check.loopback("--listen", listen, "--unsafe-coherence");
     }
-    let token = check.required_token(&args.common);
+    let token = check.token_to_listen("--listen", listen, &args.common);
     let data = args.data.unwrap_or_default();
     check.done(catalog::Config { kind, listen, data, unsafe_coherence }, token, &args.common)
 }
 
 pub fn order(args: OrderArgs) -> Result<Checked<order::Config>, Mistakes> {
     let mut check = Check::default();
-    let config = order::Config {
-        listen: check.addr("--listen", &args.listen),
-        masters: check.urls("--master", args.master.as_deref()),
-    };
-    let token = check.required_token(&args.common);
+    let listen = check.addr("--listen", &args.listen);
+    let config = order::Config { listen, masters: check.urls("--master", args.master.as_deref()) };
+    let token = check.token_to_listen("--listen", listen, &args.common);
     check.done(config, token, &args.common)
 }
 
@@ -210,6 +210,36 @@ pub fn verify(args: VerifyArgs) -> Result<Checked<verify::Config>, Mistakes> {
     let config = verify::Config { masters: check.urls("--master", args.master.as_deref()) };
     let token = check.required_token(&args.common);
     check.done(config, token, &args.common)
+}
+
+pub fn call(args: CallArgs) -> Result<Checked<call::Config>, Mistakes> {
+    let mut check = Check::default();
+    let method = match args.method.to_ascii_uppercase().as_str() {
+        "GET" => Method::GET,
+        "POST" => Method::POST,
+        _ => {
+            check.mistake(format!("METHOD: \"{}\" is neither GET nor POST", args.method));
+            Method::GET
+        }
+    };
+    if method == Method::GET && args.data.is_some() {
+        check.mistake("--data is for POST");
+    }
+    let (to, target) = match url::Url::parse(&args.url) {
+        Ok(url) => {
+            let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
+            let base = &url[..url::Position::BeforePath];
+            (check.url("URL", base), target.to_owned())
+        }
+        Err(_) => (check.url("URL", &args.url), String::new()),
+    };
+    let to = to.unwrap_or_else(|| BaseUrl::from_addr(([127, 0, 0, 1], 0).into()));
+    let data = args.data.map(|path| match path.as_os_str() == "-" {
+        true => call::Data::StandardInput,
+        false => call::Data::File(path),
+    });
+    let token = check.required_token(&args.common);
+    check.done(call::Config { method, to, target, data }, token, &args.common)
 }
 
 pub fn import(args: ImportArgs) -> Result<Checked<import::Config>, Mistakes> {
@@ -457,16 +487,19 @@ impl Check {
 
     /// The secret if one is configured.
     fn token(&mut self, common: &Common) -> Option<InternalToken> {
-        let text = match (&common.internal_token_file, std::env::var("BAZAR_INTERNAL_TOKEN")) {
+        let checked = match (&common.internal_token_file, std::env::var("BAZAR_INTERNAL_TOKEN")) {
             (Some(_), Ok(_)) => {
                 self.mistake("give either --internal-token-file or BAZAR_INTERNAL_TOKEN, not both");
                 return None;
             }
-            (Some(path), Err(_)) => self.secret("--internal-token-file", path.clone())?,
-            (None, Ok(text)) => text,
+            (Some(path), Err(_)) => InternalToken::read(path),
+            (None, Ok(text)) => InternalToken::parse(&text),
             (None, Err(_)) => return None,
         };
-        let checked = InternalToken::parse(&text).map(Some);
+        let checked = checked.map(Some).map_err(|sentence| match &common.internal_token_file {
+            Some(_) => format!("--internal-token-file: {sentence}"),
+            None => format!("BAZAR_INTERNAL_TOKEN: {sentence}"),
+        });
         self.or_note(checked, None)
     }
 
@@ -475,6 +508,24 @@ impl Check {
         let token = self.token(common);
         if token.is_none() && self.0.len() == before {
             self.mistake("--internal-token-file or BAZAR_INTERNAL_TOKEN must give the internal token");
+        }
+        token
+    }
+
+    /// The token of a role whose internal routes are at `addr`. Without one, whoever reaches that address would be
+    /// a member of the store.
+    fn token_to_listen(&mut self, flag: &str, addr: SocketAddr, common: &Common) -> Option<InternalToken> {
+        let before = self.0.len();
+        let token = self.token(common);
+        if token.is_none() && self.0.len() == before {
+            let reach = match addr.ip().is_loopback() {
+                true => "every user of this machine",
+                false => "whoever reaches that address",
+            };
+            self.mistake(format!(
+                "--internal-token-file or BAZAR_INTERNAL_TOKEN must give the internal token: without one, {flag} \
+                 {addr} would let in {reach}"
+            ));
         }
         token
     }

@@ -92,7 +92,11 @@ impl Wiring {
 impl Planner<'_> {
     fn of(&mut self, place: Place, public: SocketAddr, redis: &Redis) -> io::Result<Plan> {
         let mut args: Vec<OsString> = Vec::new();
-        let mut env = vec![("BAZAR_INTERNAL_TOKEN", self.token.as_str().to_owned())];
+        // Each reads the file again when it changes.
+        let mut env = vec![match self.token.file() {
+            Some(file) => ("BAZAR_INTERNAL_TOKEN_FILE", std::path::absolute(file)?.display().to_string()),
+            None => ("BAZAR_INTERNAL_TOKEN", self.token.text()),
+        }];
         let mut listen = Some(ANY);
         match place {
             Place::Redis => return self.redis(redis),

@@ -37,6 +37,7 @@ mod redis;
 mod replica;
 mod revalidation;
 mod shopping;
+mod signing;
 mod smuggling;
 mod snapshot;
 mod stock;
