@@ -19,6 +19,7 @@ pub const KEEP_REFUSALS: &str = "1h";
 pub const RATE_LIMIT: &str = "6000/m";
 pub const PURCHASE_RATE_LIMIT: &str = "300/m";
 pub const CLIENT_CONNECTIONS: &str = "256";
+pub const TRACE_SAMPLING: &str = "0.01";
 
 /// Parts of a long help.
 const SHAPE: &str = "What it is made of";
@@ -310,6 +311,27 @@ pub struct Common {
 }
 
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Traces")]
+pub struct TracingArgs {
+    /// Where traces are sent: the base URL of an OpenTelemetry collector, such as http://127.0.0.1:4318 (OTLP over
+    /// HTTP, at /v1/traces below it) [default: nowhere]
+    #[arg(long, value_name = "URL", env = "BAZAR_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
+    /// Which part of the customers' requests is traced, 0 (none) to 1 (all)
+    #[arg(long, value_name = "RATIO", default_value = TRACE_SAMPLING, env = "BAZAR_TRACE_SAMPLING")]
+    pub trace_sampling: String,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Traces")]
+pub struct ClientTracingArgs {
+    /// Trace a request also because its client says so (in its traceparent header): only where all clients are
+    /// your own, since then each of them can have everything traced
+    #[arg(long, env = "BAZAR_TRUST_TRACEPARENT")]
+    pub trust_traceparent: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct AdminArgs {
     /// File with the secret that lets a keeper change the catalog, by /admin and its API (or BAZAR_ADMIN_TOKEN)
     /// [default: nobody can, and there is no /admin]
@@ -396,6 +418,10 @@ pub struct UpArgs {
     #[command(flatten)]
     pub admission: AdmissionArgs,
     #[command(flatten)]
+    pub tracing: TracingArgs,
+    #[command(flatten)]
+    pub client_tracing: ClientTracingArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
@@ -449,6 +475,10 @@ pub struct FrontendArgs {
     #[command(flatten)]
     pub admission: AdmissionArgs,
     #[command(flatten)]
+    pub tracing: TracingArgs,
+    #[command(flatten)]
+    pub client_tracing: ClientTracingArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
@@ -497,6 +527,8 @@ pub struct CatalogArgs {
     #[arg(long, help_heading = TEACHING, value_name = "RECIPE", env = "BAZAR_UNSAFE_COHERENCE")]
     pub unsafe_coherence: Option<String>,
     #[command(flatten)]
+    pub tracing: TracingArgs,
+    #[command(flatten)]
     pub common: Common,
 }
 
@@ -531,6 +563,8 @@ pub struct OrderArgs {
     /// Candidates for the write master
     #[arg(long, value_name = "URL[,URL...]", env = "BAZAR_MASTER")]
     pub master: Option<String>,
+    #[command(flatten)]
+    pub tracing: TracingArgs,
     #[command(flatten)]
     pub common: Common,
 }

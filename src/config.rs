@@ -8,15 +8,16 @@ pub use shopping::{buy, experiment, info, load, orders, search};
 use crate::access::Access;
 use crate::catalog::{self, Ack, Keep, Kind, MasterConfig, ReplicaConfig};
 use crate::cli::{
-    self, AdminArgs, AdmissionArgs, BackupArgs, CallArgs, CatalogArgs, Common, ExportArgs, FrontendArgs,
-    HandoverArgs, ImportArgs, OrderArgs, RestoreArgs, UpArgs, VerifyArgs,
+    self, AdminArgs, AdmissionArgs, BackupArgs, CallArgs, CatalogArgs, ClientTracingArgs, Common, ExportArgs,
+    FrontendArgs, HandoverArgs, ImportArgs, OrderArgs, RestoreArgs, TracingArgs, UpArgs, VerifyArgs,
 };
 use crate::client::BaseUrl;
 use crate::coherence::mastership::LONGEST_LEASE;
 use crate::frontend::{Admission, Hosts, Networks, Origins, Policy, Rate, Warm};
 use crate::intake::Format;
 use crate::recipe::Recipe;
-use crate::telemetry::LogFormat;
+use crate::secret_file;
+use crate::telemetry::{Endpoint, LogFormat, Tracing};
 use crate::token::{AdminToken, InternalToken};
 use crate::{backup, call, demo, export, frontend, handover, import, order, restore, up, verify};
 use awc::http::Method;
@@ -54,6 +55,8 @@ pub struct Checked<T> {
     pub config: T,
     pub token: InternalToken,
     pub log_format: LogFormat,
+    /// `None`: no traces are sent.
+    pub tracing: Option<Tracing>,
 }
 
 pub fn up(args: UpArgs) -> Result<Checked<up::Config>, Mistakes> {
@@ -97,12 +100,14 @@ pub fn up(args: UpArgs) -> Result<Checked<up::Config>, Mistakes> {
         check.mistake("--listen: there are not enough ports behind it for all frontends");
     }
     let token = shared.unwrap_or_else(InternalToken::random);
-    check.done(config, Some(token), &args.common)
+    let tracing = check.tracing("bazar", &args.tracing, Some(&args.client_tracing));
+    Ok(Checked { tracing, ..check.done(config, Some(token), &args.common)? })
 }
 
 pub fn demo(args: UpArgs) -> Result<Checked<demo::Config>, Mistakes> {
-    let Checked { config: store, token, log_format } = up(args)?;
-    Ok(Checked { config: demo::Config { store, log_format }, token, log_format })
+    let Checked { config: store, token, log_format, tracing } = up(args)?;
+    // Its own process answers no customer and works on no request.
+    Ok(Checked { config: demo::Config { store, log_format, tracing }, token, log_format, tracing: None })
 }
 
 pub fn frontend(args: FrontendArgs) -> Result<Checked<frontend::Config>, Mistakes> {
@@ -131,7 +136,8 @@ pub fn frontend(args: FrontendArgs) -> Result<Checked<frontend::Config>, Mistake
         check.loopback("--listen", config.listen, "--unsafe-coherence");
         check.loopback("--internal-listen", config.internal_listen, "--unsafe-coherence");
     }
-    check.done(config, token, &args.common)
+    let tracing = check.tracing("bazar-frontend", &args.tracing, Some(&args.client_tracing));
+    Ok(Checked { tracing, ..check.done(config, token, &args.common)? })
 }
 
 pub fn catalog(args: CatalogArgs) -> Result<Checked<catalog::Config>, Mistakes> {
@@ -184,7 +190,10 @@ pub fn catalog(args: CatalogArgs) -> Result<Checked<catalog::Config>, Mistakes> 
     }
     let token = check.token_to_listen("--listen", listen, &args.common);
     let data = args.data.unwrap_or_default();
-    check.done(catalog::Config { kind, listen, data, unsafe_coherence }, token, &args.common)
+    let service = if args.replica { "bazar-replica" } else { "bazar-master" };
+    let tracing = check.tracing(service, &args.tracing, None);
+    let config = catalog::Config { kind, listen, data, unsafe_coherence };
+    Ok(Checked { tracing, ..check.done(config, token, &args.common)? })
 }
 
 pub fn order(args: OrderArgs) -> Result<Checked<order::Config>, Mistakes> {
@@ -192,7 +201,8 @@ pub fn order(args: OrderArgs) -> Result<Checked<order::Config>, Mistakes> {
     let listen = check.addr("--listen", &args.listen);
     let config = order::Config { listen, masters: check.urls("--master", args.master.as_deref()) };
     let token = check.token_to_listen("--listen", listen, &args.common);
-    check.done(config, token, &args.common)
+    let tracing = check.tracing("bazar-order", &args.tracing, None);
+    Ok(Checked { tracing, ..check.done(config, token, &args.common)? })
 }
 
 pub fn handover(args: HandoverArgs) -> Result<Checked<handover::Config>, Mistakes> {
@@ -309,6 +319,13 @@ pub fn restore(args: RestoreArgs) -> Result<restore::Config, Mistakes> {
     let RestoreArgs { file, data, as_master, no_sum } = args;
     let missing = || Mistakes(vec!["--data must name the directory to restore into".into()]);
     Ok(restore::Config { file, data: data.ok_or_else(missing)?, as_master, no_sum })
+}
+
+/// Says what is wrong with a file although it can be used. There is no log yet.
+fn complain(name: &str, path: &Path) {
+    if let Some(complaint) = secret_file::complaint(path) {
+        eprintln!("warning: {name}: {complaint}");
+    }
 }
 
 /// HTTP workers of a frontend.
@@ -483,6 +500,27 @@ impl Check {
         self.or_note(checked, None)
     }
 
+    /// `None` where no traces are sent; all is checked all the same.
+    fn tracing(
+        &mut self,
+        service: &'static str,
+        args: &TracingArgs,
+        clients: Option<&ClientTracingArgs>,
+    ) -> Option<Tracing> {
+        let text = &args.trace_sampling;
+        let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+        let ratio =
+            ratio.ok_or_else(|| format!("--trace-sampling: \"{text}\" is not a number between 0 and 1"));
+        let ratio = self.or_note(ratio, 0.0);
+        let endpoint = args.otlp_endpoint.as_deref().map(|text| {
+            Endpoint::parse(text).map(Some).map_err(|sentence| format!("--otlp-endpoint: {sentence}"))
+        });
+        let endpoint = endpoint.map_or(Ok(None), |checked| checked);
+        let endpoint = self.or_note(endpoint, None)?;
+        let trusts_clients = clients.is_some_and(|clients| clients.trust_traceparent);
+        Some(Tracing { endpoint, service, ratio, trusts_clients })
+    }
+
     /// A store that may give stale answers, or that anybody may break, is nobody's but this machine's.
     fn loopback(&mut self, flag: &str, addr: SocketAddr, because: &str) {
         if !addr.ip().is_loopback() {
@@ -518,7 +556,10 @@ impl Check {
                 self.mistake("give either --internal-token-file or BAZAR_INTERNAL_TOKEN, not both");
                 return None;
             }
-            (Some(path), Err(_)) => InternalToken::read(path),
+            (Some(path), Err(_)) => {
+                complain("--internal-token-file", path);
+                InternalToken::read(path)
+            }
             (None, Ok(text)) => InternalToken::parse(&text),
             (None, Err(_)) => return None,
         };
@@ -577,9 +618,10 @@ impl Check {
     }
 
     fn secret(&mut self, name: &str, path: PathBuf) -> Option<String> {
-        let read = std::fs::read_to_string(&path)
+        let read = secret_file::read(&path)
             .map(|text| Some(text.trim().to_owned()))
-            .map_err(|error| format!("{name}: {} cannot be read: {error}", path.display()));
+            .map_err(|sentence| format!("{name}: {sentence}"));
+        complain(name, &path);
         self.or_note(read, None)
     }
 
@@ -598,7 +640,7 @@ impl Check {
             }
         };
         match token {
-            Some(token) if self.0.is_empty() => Ok(Checked { config, token, log_format }),
+            Some(token) if self.0.is_empty() => Ok(Checked { config, token, log_format, tracing: None }),
             _ => Err(Mistakes(self.0)),
         }
     }

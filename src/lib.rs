@@ -18,14 +18,14 @@
 //! pages                        the look of every HTML page; intake: many books from outside, into parts
 //! server, client, store        listeners, typed calls to peers, SQLite; member: token, epoch, signatures
 //! signing                      how messages between members are signed and proved, without I/O
+//! secret_file                  files with a token in them
 //! recipe                       --unsafe-coherence: what is compared with the protocol
+//! telemetry                    log lines, traces
 //! wire                         what travels: bodies, headers, error codes
 //! coherence                    the protocol's rules, without I/O
 //! domain                       books, orders, versions, the ledger
 //! abort                        for tests/chaos: named points to end a process at
 //! ```
-
-#![forbid(unsafe_code)]
 
 pub mod abort;
 pub mod access;
@@ -56,6 +56,7 @@ pub mod pages;
 pub mod progress;
 pub mod recipe;
 pub mod restore;
+pub mod secret_file;
 pub mod server;
 pub mod shopper;
 pub mod shutdown;

@@ -132,11 +132,12 @@ fn start<T>(
     checked: Result<Checked<T>, Mistakes>,
     run: impl AsyncFnOnce(T, InternalToken, Shutdown) -> Outcome,
 ) -> ExitCode {
-    let Checked { config, token, log_format } = match checked {
+    let Checked { config, token, log_format, tracing } = match checked {
         Ok(checked) => checked,
         Err(mistakes) => return wrong(&mistakes),
     };
-    telemetry::init(log_format);
+    // Until the end, when it sends what is left.
+    let _telemetry = telemetry::init(log_format, tracing);
     server::raise_connection_limit();
     exit_code(actix_web::rt::System::new().block_on(async move {
         let stop = shutdown::on_signals()?;

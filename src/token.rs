@@ -3,6 +3,7 @@
 //! Invariant: while the internal token is being changed there are two, and whatever one of them made is accepted;
 //! only the first makes anything new.
 
+use crate::secret_file;
 use crate::shutdown::Shutdown;
 use crate::signing::{self, KeyId, SigningKey};
 use arc_swap::{ArcSwap, Guard};
@@ -120,8 +121,7 @@ impl InternalToken {
 
     /// As it stands in `file`, which [`InternalToken::follow`] reads again.
     pub fn read(file: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(file)
-            .map_err(|error| format!("{} cannot be read: {error}", file.display()))?;
+        let text = secret_file::read(file)?;
         Ok(Self::holding(Held::parse(&text)?, Some(file.to_owned())))
     }
 
@@ -176,8 +176,10 @@ impl InternalToken {
         let mut before = Look { text: Some(self.text()), settled: true };
         loop {
             tokio::select! { () = tokio::time::sleep(LOOK) => {}, () = stop.cancelled() => return }
-            let text = tokio::fs::read_to_string(&file).await;
-            let text = text.map_err(|error| log::debug!("{}: {error}", file.display())).ok();
+            let path = file.clone();
+            let text = tokio::task::spawn_blocking(move || secret_file::read(&path)).await;
+            let text = text.map_err(|error| error.to_string()).flatten();
+            let text = text.map_err(|sentence| log::debug!("{sentence}")).ok();
             if before.text != text {
                 before = Look { text, settled: false };
             } else if !std::mem::replace(&mut before.settled, true) {

@@ -48,7 +48,7 @@ use crate::domain::Epoch;
 use crate::member::Member;
 use crate::metrics::Requests;
 use crate::recipe::Recipe;
-use crate::server::{self, Site};
+use crate::server::{self, Site, Visitors};
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, OpenError, StoreError};
 use crate::token::InternalToken;
@@ -261,7 +261,7 @@ impl Node {
                 let routes = move |config: &mut web::ServiceConfig| {
                     routes::master(config, data.clone(), recipe, member.clone());
                 };
-                let site = site(routes, recipe, Requests::new(&master.registry));
+                let site = site(routes, recipe, Requests::new(&master.registry), "master");
                 serve(listener, shutdown, site, &master.reads, work, behind).await
             }
             Node::Replica { replica, tasks } => {
@@ -270,15 +270,16 @@ impl Node {
                 let routes = move |config: &mut web::ServiceConfig| {
                     routes::replica(config, data.clone(), recipe, member.clone());
                 };
-                let site = site(routes, recipe, Requests::new(&replica.registry));
+                let site = site(routes, recipe, Requests::new(&replica.registry), "replica");
                 serve(listener, shutdown, site, &replica.reads, work, behind).await
             }
         }
     }
 }
 
-fn site<C>(configure: C, recipe: Option<Recipe>, requests: Requests) -> Site<C> {
-    Site { configure, label: recipe.map(Recipe::header), shortcut: None, guard: None, requests }
+fn site<C>(configure: C, recipe: Option<Recipe>, requests: Requests, role: &'static str) -> Site<C> {
+    let visitors = Visitors::members(role);
+    Site { configure, label: recipe.map(Recipe::header), shortcut: None, guard: None, requests, visitors }
 }
 
 /// Serves until `shutdown`, then ends the `work` behind the routes. That ends by itself only when the node
@@ -293,13 +294,13 @@ async fn serve(
     behind: Shutdown,
 ) -> Result<(), CatalogError> {
     let stop_serving = shutdown.child_token();
-    let Site { configure, label, shortcut, guard, requests } = site;
+    let Site { configure, label, shortcut, guard, requests, visitors } = site;
     let stop = web::Data::new(stop_serving.clone());
     let configure = move |config: &mut web::ServiceConfig| {
         config.app_data(stop);
         configure(config);
     };
-    let site = Site { configure, label, shortcut, guard, requests };
+    let site = Site { configure, label, shortcut, guard, requests, visitors };
     let serving = server::serve_here(listener, stop_serving.clone(), site);
     tokio::pin!(serving);
     let ended = tokio::select! {

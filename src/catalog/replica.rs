@@ -403,7 +403,7 @@ impl Follower {
 
     async fn take_snapshot(&self, replica: &Replica) -> Result<Version, FollowError> {
         let incoming = self.dir.receive().map_err(CatalogError::from)?;
-        let mut file = tokio::fs::File::create(incoming.path()).await?;
+        let mut file = tokio::fs::File::from_std(incoming.create()?);
         let master = self.masters.preferred();
         let sink = async |chunk: &[u8]| file.write_all(chunk).await;
         let path = format!("{SNAPSHOT}?node={}", replica.node);

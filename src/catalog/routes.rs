@@ -22,6 +22,7 @@ use crate::server::{
 };
 use crate::shutdown::Shutdown;
 use crate::store::{LogPage, Snapshot, Store};
+use crate::telemetry::{Carried, trace};
 use crate::wire::catalog::{
     BACKUP, BOOKS, BackupQuery, BooksQuery, CHANGES, CHANGES_HOLD, ChangesQuery, EDITS, EXPORT, Edits,
     ExportEnd, GUARDED_EDITS, HANDOVER, HandoverRequest, IMPORT_BYTES, IMPORTS, LEASES, LOG, LeaseRequest,
@@ -180,7 +181,7 @@ async fn book<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let id = BookId::parse(request.match_info().query("id"))?;
     let minimum: Minimum = read_query(&request)?;
     let store = node.reads().at(minimum.min).await?;
-    stated(&**node, store.book(id).await.map_err(|error| unavailable(&error))?)
+    stated(&**node, read(store.book(id)).await.map_err(|error| unavailable(&error))?)
 }
 
 async fn books<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
@@ -191,7 +192,7 @@ async fn books<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
         let sentence = format!("at most {MAX_BOOKS} books at a time");
         return Err(Problem::new(ErrorCode::InvalidRequest, sentence).into());
     }
-    let read = node.reads().books(ids.clone()).await?;
+    let read = read(node.reads().books(ids.clone())).await?;
     let find = |id| read.value.iter().find(|book| book.id == id).map(BookView::from);
     let books: Vec<Option<BookView<'_>>> = ids.into_iter().map(find).collect();
     stated(&**node, Snapshot { asof: read.asof, value: books })
@@ -202,21 +203,21 @@ async fn search<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let topic = Topic::parse(query.topic)?;
     let after = query.after.map(BookId::new).transpose()?;
     let store = node.reads().at(query.min).await?;
-    let page = store.books_of_topic(&topic, after, query.limit.clamp(1, MAX_LIMIT)).await;
+    let page = read(store.books_of_topic(&topic, after, query.limit.clamp(1, MAX_LIMIT))).await;
     stated(&**node, page.map_err(|error| unavailable(&error))?)
 }
 
 async fn query<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let WordsQuery { q, limit, after, min } = read_query(&request)?;
     let store = node.reads().at(min).await?;
-    let page = store.books_with_words(&q, after, limit.clamp(1, MAX_LIMIT)).await;
+    let page = read(store.books_with_words(&q, after, limit.clamp(1, MAX_LIMIT))).await;
     stated(&**node, page.map_err(|error| unavailable(&error))?)
 }
 
 async fn topics<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let minimum: Minimum = read_query(&request)?;
     let store = node.reads().at(minimum.min).await?;
-    stated(&**node, store.topics().await.map_err(|error| unavailable(&error))?)
+    stated(&**node, read(store.topics()).await.map_err(|error| unavailable(&error))?)
 }
 
 /// A stop does not wait for who is held here.
@@ -244,22 +245,27 @@ async fn version<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
 async fn order<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let id: OrderId = request.match_info().query("id").parse()?;
     let store = node.reads().at(None).await?;
-    stated(&**node, store.order(id).await.map_err(|error| unavailable(&error))?)
+    stated(&**node, read(store.order(id)).await.map_err(|error| unavailable(&error))?)
 }
 
 async fn shelf<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let query: ShelfQuery = read_query(&request)?;
     let after = query.after.map(BookId::new).transpose()?;
     let store = node.reads().at(None).await?;
-    let page = store.shelf(after, query.limit.clamp(1, MAX_LIMIT)).await;
+    let page = read(store.shelf(after, query.limit.clamp(1, MAX_LIMIT))).await;
     stated(&**node, page.map_err(|error| unavailable(&error))?)
 }
 
 async fn orders<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let query: OrdersQuery = read_query(&request)?;
     let store = node.reads().at(None).await?;
-    let page = store.orders(query.wanted()?, query.limit.clamp(1, MAX_LIMIT)).await;
+    let page = read(store.orders(query.wanted()?, query.limit.clamp(1, MAX_LIMIT))).await;
     stated(&**node, page.map_err(|error| unavailable(&error))?)
+}
+
+/// A read of the file, as a span.
+async fn read<T>(work: impl Future<Output = T>) -> T {
+    trace::within("read", trace::sqlite, work).await
 }
 
 fn stated<T: Serialize>(node: &impl Node, snapshot: Snapshot<T>) -> Answer {
@@ -273,9 +279,10 @@ async fn node<N: Node>(node: web::Data<N>) -> HttpResponse {
 
 async fn purchases(master: web::Data<Master>, payload: web::Payload) -> Answer {
     let body: Purchases = read_json(payload, MAX_BODY).await?;
+    let carried = body.purchases.iter().map(|call| Carried::received(call.trace.as_ref())).collect();
     let (ids, requests): (Vec<String>, Vec<Request>) =
         body.purchases.into_iter().map(|call| (call.request_id, Request::Purchase(call.purchase))).unzip();
-    let outcomes = submit(&master, requests).await?;
+    let outcomes = submit(&master, requests, carried).await?;
     if log::log_enabled!(log::Level::Debug) {
         for (request_id, outcome) in ids.iter().zip(&outcomes) {
             log_purchase(request_id, outcome);
@@ -286,14 +293,15 @@ async fn purchases(master: web::Data<Master>, payload: web::Payload) -> Answer {
 
 async fn edits(master: web::Data<Master>, request: HttpRequest, payload: web::Payload) -> Answer {
     let body: Edits = read_json(payload, MAX_BODY).await?;
-    let outcomes = submit(&master, body.edits.into_iter().map(Request::Edit).collect()).await?;
+    let outcomes =
+        submit(&master, body.edits.into_iter().map(Request::Edit).collect(), vec![Carried::here()]).await?;
     log::debug!(request_id = request_id(&request).as_str(); "{} edits", outcomes.len());
     Ok(HttpResponse::Ok().json(Outcomes { outcomes }))
 }
 
 async fn guarded_edit(master: web::Data<Master>, request: HttpRequest, payload: web::Payload) -> Answer {
     let edit: GuardedEdit = read_json(payload, MAX_EDIT_BODY).await?;
-    let outcome = submit(&master, vec![Request::Guarded(edit)]).await?.pop();
+    let outcome = submit(&master, vec![Request::Guarded(edit)], vec![Carried::here()]).await?.pop();
     log::debug!(request_id = request_id(&request).as_str(); "a guarded edit");
     Ok(HttpResponse::Ok().json(outcome.ok_or(ErrorCode::Internal)?))
 }
@@ -315,12 +323,16 @@ async fn imports(master: web::Data<Master>, payload: web::Payload) -> Answer {
     Ok(HttpResponse::Ok().json(Part { imported, before }))
 }
 
-async fn submit(master: &Master, requests: Vec<Request>) -> Result<Vec<Outcome>, Problem> {
+async fn submit(
+    master: &Master,
+    requests: Vec<Request>,
+    carried: Vec<Carried>,
+) -> Result<Vec<Outcome>, Problem> {
     if requests.is_empty() || requests.len() > MAX_BATCH {
         let sentence = format!("a batch has 1 to {MAX_BATCH} requests");
         return Err(Problem::new(ErrorCode::InvalidRequest, sentence));
     }
-    master.queue.submit(requests).await
+    master.queue.submit(requests, carried).await
 }
 
 fn log_purchase(request_id: &str, outcome: &Outcome) {
@@ -479,7 +491,7 @@ async fn verify(master: web::Data<Master>) -> Answer {
 async fn sync_write(replica: web::Data<Replica>, payload: web::Payload) -> Answer {
     let body: Records = read_json(payload, MAX_RECORDS_BODY).await?;
     abort::point(abort::SYNC_WRITE_RECEIVED);
-    let position = replica.apply(body.records).await?;
+    let position = trace::within("apply", trace::sqlite, replica.apply(body.records)).await?;
     abort::point(abort::APPLIED);
     Ok(HttpResponse::Ok().json(Synced { replica: replica.id, position }))
 }

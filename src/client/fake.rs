@@ -71,5 +71,5 @@ pub fn purchase_of(book: i64) -> PurchaseCall {
         quantity: Quantity::ONE,
         offer: None,
     };
-    PurchaseCall { request_id: "test".into(), purchase }
+    PurchaseCall { request_id: "test".into(), purchase, trace: None }
 }

@@ -13,10 +13,12 @@ mod gather;
 mod masters;
 mod proven;
 mod purchases;
+mod traced;
 
 use crate::domain::Sha256Sum;
 use crate::member::{Member, Signer};
 use crate::signing::{self, Request, SIGNED_HEADERS, Sum, Told};
+use crate::telemetry::trace;
 use crate::wire::{ErrorCode, Problem, headers};
 use awc::error::{ConnectError, PayloadError, SendRequestError};
 use awc::http::{Method, StatusCode};
@@ -29,10 +31,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use traced::traced;
 
 pub use gather::{Bounds, Gatherer, Ungathered};
 pub use masters::Masters;
-pub use purchases::{PurchaseAnswer, PurchaseGatherer, PurchasesBody, Waiting, last_deadline};
+pub use purchases::{PurchaseAnswer, PurchaseGatherer, PurchasesBody, Waiting, last_deadline, shared_by};
 
 /// The largest body that is read from a peer: a page of 1,000 books with the longest titles.
 const MAX_RESPONSE_BYTES: usize = 8 << 20;
@@ -165,7 +168,7 @@ impl Peer {
         request_id: &str,
         deadline: Duration,
     ) -> Result<T, CallError> {
-        self.decode(Method::GET, path, None, request_id, deadline).await
+        traced("GET", path, &self.0.url, self.decode(Method::GET, path, None, request_id, deadline)).await
     }
 
     pub async fn post<T: DeserializeOwned>(
@@ -177,7 +180,8 @@ impl Peer {
     ) -> Result<T, CallError> {
         // Types of ours, which serialize.
         let body = serde_json::to_vec(body).map_err(|error| self.nonsense(error))?;
-        self.decode(Method::POST, path, Some(body.into()), request_id, deadline).await
+        let call = self.decode(Method::POST, path, Some(body.into()), request_id, deadline);
+        traced("POST", path, &self.0.url, call).await
     }
 
     /// Whether the peer lives, and is one of ours: `GET /healthz` answers at all.
@@ -326,9 +330,9 @@ impl Peer {
         loop {
             signed += 1;
             let met = self.0.member.met().to_string();
-            let mut request = self
-                .client()
-                .request(method.clone(), url.as_str())
+            let request = self.client().request(method.clone(), url.as_str());
+            let mut request = trace::headers()
+                .fold(request, awc::ClientRequest::insert_header)
                 .insert_header((headers::X_REQUEST_ID, request_id))
                 .insert_header((headers::BAZAR_MET, met))
                 .no_decompress()

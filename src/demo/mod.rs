@@ -39,9 +39,9 @@ use crate::client::{BaseUrl, Peer};
 use crate::dashboard::{Controls, Dashboard, Kind, Surroundings, Whom};
 use crate::member::Member;
 use crate::metrics::{Registry, Requests};
-use crate::server::{self, ApiError, Site};
+use crate::server::{self, ApiError, Site, Visitors};
 use crate::shutdown::Shutdown;
-use crate::telemetry::LogFormat;
+use crate::telemetry::{LogFormat, Tracing};
 use crate::token::InternalToken;
 use crate::wire::ErrorCode;
 use crate::{pages, up};
@@ -89,6 +89,7 @@ const REMEMBER: Duration = Duration::from_secs(5);
 pub struct Config {
     pub store: up::Config,
     pub log_format: LogFormat,
+    pub tracing: Option<Tracing>,
 }
 
 /// Why the store did not start, or stopped other than by request.
@@ -152,8 +153,8 @@ impl Config {
             },
         );
         let (cuts, cut) = watch::channel(Cuts::new());
-        let wiring =
-            Wiring::plan(&self.store, self.log_format, &token, first, cut).map_err(DemoError::Wiring)?;
+        let wiring = Wiring::plan(&self.store, (self.log_format, self.tracing.as_ref()), &token, first, cut)
+            .map_err(DemoError::Wiring)?;
         let Wiring { processes, keepers, links, redis, ours } = wiring;
         let journal = Arc::new(Journal::default());
         let member = Member::new(token);
@@ -252,7 +253,14 @@ impl Entrance {
                 let (demo, frontends) = (Arc::clone(&demo), Arc::clone(&frontends));
                 let dashboard = dashboard.clone();
                 let configure = move |config: &mut ServiceConfig| routes(config, demo, frontends, &dashboard);
-                Site { configure, label: None, shortcut: None, guard: None, requests: requests.clone() }
+                Site {
+                    configure,
+                    label: None,
+                    shortcut: None,
+                    guard: None,
+                    requests: requests.clone(),
+                    visitors: Visitors::members("demo"),
+                }
             }
         };
         let serving = server::serve(listener, workers, stop.clone(), site);

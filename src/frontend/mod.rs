@@ -44,7 +44,7 @@ use crate::dashboard::Dashboard;
 use crate::member::Member;
 use crate::metrics::{Reads, Registry, Requests};
 use crate::recipe::{self, Recipe};
-use crate::server::{self, Guard, Shortcut, Site};
+use crate::server::{self, Guard, Shortcut, Site, Visitors};
 use crate::shutdown::Shutdown;
 use crate::token::{AdminToken, InternalToken};
 use crate::wire::catalog::Reachable;
@@ -69,6 +69,9 @@ use warm::Warming;
 pub use balance::Policy;
 pub use gate::{Admission, Hosts, Networks, Origins, Rate};
 pub use warm::Warm;
+
+/// Of the internal listener, in traces.
+const FRONTEND: Visitors = Visitors::members("frontend");
 
 /// With 1, the in-process level of the cache is off, so that what lies behind it can be measured.
 const NO_LOCAL_CACHE: &str = "BAZAR_TEST_NO_LOCAL_CACHE";
@@ -259,7 +262,14 @@ impl App {
             }
         };
         let requests = self.requests.clone();
-        let internal = Site { configure: internal, label: None, shortcut: None, guard: None, requests };
+        let internal = Site {
+            configure: internal,
+            label: None,
+            shortcut: None,
+            guard: None,
+            requests,
+            visitors: FRONTEND,
+        };
         let internal = server::serve_here(self.internal.0, behind.clone(), internal);
         let internal = actix_web::rt::spawn(internal);
         let (shop, admin, gate) = (Arc::clone(&self.shop), self.admin, self.gate);
@@ -288,6 +298,7 @@ impl App {
                 shortcut: Some(shortcut),
                 guard: Some(guard),
                 requests: requests.clone(),
+                visitors: Visitors::CUSTOMERS,
             }
         };
         let served = server::serve(self.public.0, self.workers, shutdown, public).await;

@@ -9,7 +9,9 @@ mod purchase;
 use crate::client::{BaseUrl, Masters};
 use crate::member::Member;
 use crate::metrics::{Registry, Requests, Sends};
-use crate::server::{self, ApiError, Site, healthz, prove_to_members, read_json, require_token, resource};
+use crate::server::{
+    self, ApiError, Site, Visitors, healthz, prove_to_members, read_json, require_token, resource,
+};
 use crate::shutdown::Shutdown;
 use crate::token::InternalToken;
 use crate::wire::catalog::MAX_BATCH;
@@ -77,7 +79,14 @@ impl App {
                         .service(resource(STATUS, "GET", web::get().to(status))),
                 );
         };
-        let site = Site { configure: routes, label: None, shortcut: None, guard: None, requests };
+        let site = Site {
+            configure: routes,
+            label: None,
+            shortcut: None,
+            guard: None,
+            requests,
+            visitors: Visitors::members("order"),
+        };
         server::serve_here(self.listener, shutdown, site).await
     }
 }

@@ -10,12 +10,14 @@ mod events;
 mod guard;
 mod here;
 mod members;
+mod traced;
 
 use crate::metrics::Requests;
 use crate::shutdown::Shutdown;
+use crate::telemetry::trace;
 use crate::wire::{ErrorCode, Problem, headers};
+use actix_http::HttpService;
 use actix_http::error::DispatchError;
-use actix_http::{HttpService, Response};
 use actix_server::Server;
 use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::dev::AppConfig;
@@ -39,6 +41,7 @@ pub use events::{event, stream_events};
 pub use guard::{AtTheDoor, Guard, Place};
 pub use here::serve_here;
 pub use members::{prove_to_members, require_keeper, require_token};
+pub use traced::Visitors;
 
 /// How long requests under way may take once a stop was asked for.
 pub const DRAIN: Duration = Duration::from_secs(3);
@@ -81,6 +84,8 @@ pub struct Site<C> {
     pub guard: Option<Rc<dyn Guard>>,
     /// Where its requests are counted.
     pub requests: Requests,
+    /// Who comes here, and so whose word counts on what is traced.
+    pub visitors: Visitors,
 }
 
 /// Serves the connections of one thread to the listener at `addr`.
@@ -89,11 +94,11 @@ fn service<C: FnOnce(&mut ServiceConfig) + 'static>(
     entrance: Entrance,
     addr: SocketAddr,
 ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()> {
-    let Site { configure, label, shortcut, guard, requests } = site;
+    let Site { configure, label, shortcut, guard, requests, visitors } = site;
     let routes = App::new().default_service(web::to(not_found)).configure(configure).into_factory();
     let admits = guard.clone();
-    let doorway = Doorway { routes, entrance, label, shortcut, guard, requests: Rc::new(requests) };
-    let doorway = doorway.map_err(|error: actix_web::Error| Response::from(error.error_response()));
+    let requests = Rc::new(requests);
+    let doorway = Doorway { routes, entrance, label, shortcut, guard, requests, visitors };
     let http = HttpService::build()
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
@@ -277,7 +282,11 @@ pub fn request_id(request: &HttpRequest) -> String {
         (1..=64).contains(&id.len())
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
     };
-    given.filter(harmless).map_or_else(|| format!("{:016x}", rand::random::<u64>()), str::to_owned)
+    let id = given.filter(harmless).map_or_else(|| format!("{:016x}", rand::random::<u64>()), str::to_owned);
+    if trace::is_traced() {
+        trace::note("bazar.request_id", id.clone());
+    }
+    id
 }
 
 /// Does it live?

@@ -119,6 +119,19 @@ impl fmt::Display for Proof {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_header_makes_the_parser_fail_and_what_it_reads_it_writes_the_same(header: Vec<u8>, body in "[0-9a-f]{0,66}") {
+            let of_ours = format!("v1 body={body},mac={}", "0".repeat(64));
+            for header in [&header[..], of_ours.as_bytes()] {
+                if let Some(proof) = Proof::parse(header) {
+                    prop_assert_eq!(proof.to_string().into_bytes(), header);
+                }
+            }
+        }
+    }
 
     const ANSWER: Answer<'static> = Answer { status: 200, headers: [Some(b"3:00.1"), None] };
     const ASKED: [u8; 32] = [1; 32];

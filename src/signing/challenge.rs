@@ -57,6 +57,19 @@ impl fmt::Display for Told {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn no_header_makes_the_parser_fail_and_what_it_reads_it_writes_the_same(header: Vec<u8>, tail in "[0-9a-f+]{0,90}") {
+            let of_ours = format!("v1 challenge={},keys={tail}", Challenge([7; 16]));
+            for header in [&header[..], of_ours.as_bytes()] {
+                if let Some(told) = Told::parse(header) {
+                    prop_assert_eq!(told.to_string().into_bytes(), header);
+                }
+            }
+        }
+    }
 
     #[test]
     fn what_is_told_is_read_again_and_nothing_else_is() {

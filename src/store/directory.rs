@@ -14,10 +14,11 @@
 //!
 //! Invariant: CURRENT names a complete generation or is not there; it changes by one rename. A
 //! generation is a directory of its own, because a new file beside an old WAL would be corrupted by it. The
-//! small files are replaced by one rename each, so that each is whole at any moment.
+//! small files are replaced by one rename each, so that each is whole at any moment. All of it is for the owner's eyes
+//! only (`private`).
 
 use super::{
-    Incoming, OpenError, Store, Writer, connection, restore,
+    Incoming, OpenError, Store, Writer, connection, private, restore,
     schema::{self, Inspection},
 };
 use crate::domain::NodeId;
@@ -67,6 +68,9 @@ impl DataDir {
     pub fn lock(dir: &Path, role: &str) -> Result<DataDir, OpenError> {
         let lock = take_lock(dir, role)?;
         restore::refuse_half_restored(dir)?;
+        if let Some(why) = fs::metadata(dir).ok().and_then(|metadata| private::too_open(&metadata)) {
+            log::warn!("{}: {why}. It holds every order: chmod go-rwx", dir.display());
+        }
         Ok(Self::holding(dir, node_of(dir)?, lock))
     }
 
@@ -99,6 +103,11 @@ impl DataDir {
             None => self.create_first_generation().await?,
         };
         let path = self.held.dir.join(&generation).join(DATABASE);
+        for link in [self.held.dir.join(&generation), path.clone()] {
+            if link.is_symlink() {
+                return Err(OpenError::Damaged { path: link, why: "it is a symbolic link".into() });
+            }
+        }
         if !path.is_file() {
             return Err(OpenError::Damaged { path, why: format!("{CURRENT} names it, but it is not there") });
         }
@@ -123,7 +132,7 @@ impl DataDir {
     pub fn keep_current(&self) -> Result<(), OpenError> {
         let Some(current) = read_current(&self.held.dir)? else { return Ok(()) };
         let path = self.held.dir.join(current).join(KEEP);
-        File::create(&path)
+        private::open_or_create(&path)
             .and_then(|file| file.sync_all())
             .map_err(|source| OpenError::NotWritable { path, source })
     }
@@ -256,13 +265,7 @@ pub(super) fn take_lock(dir: &Path, role: &str) -> Result<File, OpenError> {
     let not_writable = |path: &Path, source| OpenError::NotWritable { path: path.into(), source };
     create_dir(dir).map_err(|error| not_writable(dir, error))?;
     let path = dir.join(LOCK);
-    let mut file = File::options()
-        .read(true)
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(|error| not_writable(&path, error))?;
+    let mut file = private::open_or_create(&path).map_err(|error| not_writable(&path, error))?;
     match file.try_lock() {
         Ok(()) => {}
         Err(TryLockError::WouldBlock) => {
@@ -285,7 +288,12 @@ pub(super) fn take_lock(dir: &Path, role: &str) -> Result<File, OpenError> {
 /// Replaces a small file in one step: after a crash it has the old content or the new one, whole.
 pub(super) fn replace(dir: &Path, name: &str, text: &str) -> io::Result<()> {
     let written = dir.join(format!("{name}.new"));
-    let mut file = File::create(&written)?;
+    // What a crash left there, or somebody put there: the file is a new one.
+    match fs::remove_file(&written) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = private::create_new(&written)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&written, dir.join(name))?;
@@ -294,7 +302,7 @@ pub(super) fn replace(dir: &Path, name: &str, text: &str) -> io::Result<()> {
 
 /// `None` where there is none.
 fn read_small(path: &Path) -> io::Result<Option<String>> {
-    let file = match File::open(path) {
+    let file = match private::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
@@ -330,7 +338,7 @@ pub(super) fn draw_node(dir: &Path) -> Result<NodeId, OpenError> {
 /// Durable: an order in a directory that a power cut takes away would be lost with it.
 fn create_dir(dir: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = dir.ancestors().take_while(|level| !level.exists()).collect();
-    fs::create_dir_all(dir)?;
+    private::create_dir_all(dir)?;
     for level in missing.iter().filter(|level| !level.as_os_str().is_empty()) {
         let parent = level.parent().filter(|parent| !parent.as_os_str().is_empty());
         sync_dir(parent.unwrap_or(Path::new(".")))?;

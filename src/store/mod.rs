@@ -16,6 +16,7 @@ mod error;
 mod export;
 mod listing;
 mod log;
+mod private;
 mod read;
 mod restore;
 mod rows;

@@ -1,5 +1,6 @@
 //! Bodies of the catalog nodes' listeners: reads, purchases and edits, leases, the log.
 
+use super::trace::TraceContext;
 use crate::coherence::lease::Ask;
 use crate::coherence::{HolderId, LeaseId, ReplicaId};
 use crate::domain::{
@@ -164,6 +165,9 @@ pub struct ExportEnd {
 pub struct PurchaseCall {
     pub request_id: String,
     pub purchase: Purchase,
+    /// The trace that it belongs to; roles of before know nothing of it, and leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
 }
 
 /// Body of [`PURCHASES`]; the answer's outcomes are in the same order.

@@ -5,6 +5,7 @@
 //! test is about trying twice.
 
 mod admin;
+mod attacks;
 mod backup;
 mod balance;
 mod command_line;
@@ -46,6 +47,8 @@ mod snapshot;
 mod stock;
 mod storefront;
 mod storefront_browser;
+mod supply_chain;
 mod tampering;
+mod traces;
 mod verify;
 mod walkthrough;

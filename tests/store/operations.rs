@@ -16,7 +16,10 @@ const PATIENCE: Duration = Duration::from_secs(180);
 const CHECKS: &[(&str, &str)] = &[
     ("The store of this page", r#"[ "$(stock)" = 14 ]"#),
     ("How large", "grep -q 'violations  0' said"),
-    ("Is it well?", r#"grep -q 'lease: held' said && grep -q '"role":"master"' said && grep -q fences status.json"#),
+    (
+        "Is it well?",
+        r#"grep -q 'lease: held' said && grep -q '"role":"master"' said && grep -q fences status.json"#,
+    ),
     ("Verify regularly", "grep -q ': equal' said"),
     ("Back up", "grep -q '11 books and 1 orders' said && [ \"$(stat -c %a shop-1.bazar)\" = 600 ]"),
     ("Try the backup", "grep -q 14 said && [ ! -e drill ] && [ \"$(stock)\" = 14 ]"),
@@ -30,7 +33,10 @@ const CHECKS: &[(&str, &str)] = &[
     ("Change the lease", r#"[ "$(stock)" = 12 ]"#),
     ("Move a node to another machine", "bazar catalog verify --master $master | grep -q ': equal'"),
     ("The disk is full", r#"[ "$(stock)" = 12 ]"#),
-    ("Secrets", r#"[ "$(stock)" = 11 ] && [ "$(wc -l < token)" = 1 ] && bazar catalog verify --master $master | grep -q ': equal'"#),
+    (
+        "Secrets",
+        r#"[ "$(stock)" = 11 ] && [ "$(wc -l < token)" = 1 ] && bazar catalog verify --master $master | grep -q ': equal'"#,
+    ),
 ];
 
 /// Each part of the document with its commands.

@@ -129,7 +129,7 @@ mod tests {
         let running = actix_web::rt::spawn(tasks.run(stop.clone()));
         // The first look is behind the first batch.
         for n in 1_000..1_004 {
-            master.queue.submit(vec![purchase(n)]).await.unwrap();
+            master.queue.submit(vec![purchase(n)], Vec::new()).await.unwrap();
         }
         stop.cancel();
         running.await.unwrap().unwrap();

@@ -8,13 +8,15 @@ use crate::catalog::CatalogError;
 use crate::clock;
 use crate::domain::{Import, Version};
 use crate::store::{PreparedImport, StoreError};
+use crate::telemetry::trace::Context;
 use crate::wire::ErrorCode;
 
 impl WriterTask {
     pub(super) async fn import(&mut self, import: Import, reply: ImportReply) -> Result<(), CatalogError> {
         let outcome = self.write_import(import).await?;
         let version = outcome.as_ref().map_or(Version::GENESIS, |&(_, version)| version);
-        let committed = Committed { version, replies: Vec::new(), import: Some((reply, outcome)) };
+        let context = Context::current();
+        let committed = Committed { version, replies: Vec::new(), import: Some((reply, outcome)), context };
         // The acknowledger outlives this task, which holds its only sender.
         let _ = self.committed.send(committed).await;
         Ok(())

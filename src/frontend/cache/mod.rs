@@ -9,6 +9,7 @@
 mod entry;
 mod fetch;
 mod flights;
+mod link;
 mod local;
 mod minimum;
 mod nearest;
@@ -26,6 +27,7 @@ use crate::coherence::{Lease, Moment, Verdict, serving};
 use crate::domain::{PublicVersion, Version};
 use crate::metrics::{AnsweredBy, Miss, Reads};
 use crate::recipe::Recipe;
+use crate::telemetry::trace;
 use crate::wire::{ErrorCode, Problem, headers};
 use actix_web::http::header::HeaderValue;
 use std::fmt;
@@ -188,7 +190,7 @@ impl Cache {
         }
         let lease = self.leases.lease().as_ref().filter(|lease| lease.valid_at(came_in)).cloned();
         let Some(lease) = lease else {
-            self.counts.missed(Miss::NoLease);
+            self.missed(Miss::NoLease);
             return Box::pin(self.without_lease(&ask)).await;
         };
         // Before the judgement: see `Floors::announced`.
@@ -211,12 +213,17 @@ impl Cache {
             },
             None => (Miss::Absent, lease.minimum(want.key().slot())),
         };
-        self.counts.missed(missed);
+        self.missed(missed);
         // On the heap, so that a hit, which is most requests, does not carry its size.
         match demand.level {
             Level::Stale => Box::pin(self.nearest(&ask, Some(&lease))).await,
             Level::Usual | Level::Linearizable => Box::pin(self.fetch(&ask, &lease, floor)).await,
         }
+    }
+
+    fn missed(&self, why: Miss) {
+        self.counts.missed(why);
+        trace::note("bazar.cache.miss", why.label());
     }
 
     /// Whether an entry that passed this door before would pass it again now, for a request that came in at

@@ -6,16 +6,18 @@
 //! it takes to notice, and one log line a minute.
 
 use super::entry::{Content, Want};
+use super::link::Address;
 use crate::client::{Bounds, Gatherer};
 use crate::domain::{BookId, Version};
 use crate::shutdown::Shutdown;
+use crate::telemetry::trace::KeyValue;
+use crate::telemetry::{self, Carried, trace};
 use crate::token::{DerivedKeys, InternalToken};
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
-use deadpool_redis::redis::aio::MultiplexedConnection;
-use deadpool_redis::redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, cmd};
-use deadpool_redis::{Config, Connection, Pool, PoolConfig, Runtime, Timeouts};
 use parking_lot::Mutex;
+use redis::aio::MultiplexedConnection;
+use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, cmd};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -36,7 +38,7 @@ const ROUND: Duration = Duration::from_secs(1);
 const CONNECT_DEADLINE: Duration = Duration::from_millis(500);
 
 /// Larger answers are not put there, and no more than this is ever read from it.
-const MAX_VALUE: usize = 1 << 20;
+pub(super) const MAX_VALUE: usize = 1 << 20;
 
 /// Writes that wait; with more they are dropped, which costs a later miss.
 const WRITE_QUEUE: usize = 256;
@@ -44,20 +46,22 @@ const WRITE_QUEUE: usize = 256;
 /// Reads that come while others are under way share a pipeline: its cost is that of waking the connection's
 /// thread and of one system call at each end. 32 of the largest values are 32 MiB. With more waiting on one
 /// thread the catalog is asked at once.
-const PIPELINE: Bounds = Bounds { batch: 32, calls: 2, waiting: 256 };
+pub(super) const PIPELINE: Bounds = Bounds { batch: 32, calls: 2, waiting: 256 };
 
 /// Between two log lines about the same trouble.
 const LOG_EVERY: Duration = Duration::from_secs(60);
 
 pub struct Redis {
-    pool: Pool,
+    address: Address,
     /// The one connection that all requests share; `None` while Redis is not to be had.
     connection: ArcSwapOption<MultiplexedConnection>,
     late: AtomicUsize,
     /// By name: the value, or nothing.
-    reads: Gatherer<String, Option<Vec<u8>>>,
+    reads: Gatherer<(String, Carried), Option<Vec<u8>>>,
     writes: mpsc::Sender<Write>,
     mac_keys: DerivedKeys,
+    /// Where it is, for spans: `server.address` and `server.port`.
+    address: Vec<KeyValue>,
     complaint: Mutex<Complaint>,
 }
 
@@ -94,29 +98,23 @@ pub struct Keeper {
 impl Redis {
     /// `url`: `redis://host:port` or `redis+unix:///path`. The error is a sentence about the URL.
     pub fn new(url: &str, token: &InternalToken) -> Result<(Arc<Self>, Keeper), String> {
-        let mut config = Config::from_url(url);
-        config.pool = Some(PoolConfig {
-            // One to use, and one to test while that one hangs.
-            max_size: 2,
-            timeouts: Timeouts {
-                wait: Some(CONNECT_DEADLINE),
-                create: Some(CONNECT_DEADLINE),
-                recycle: Some(CONNECT_DEADLINE),
-            },
-            ..PoolConfig::default()
-        });
-        let pool = config.create_pool(Some(Runtime::Tokio1)).map_err(|error| error.to_string())?;
+        let address = Address::parse(url)?;
         let (writes, queue) = mpsc::channel(WRITE_QUEUE);
         let redis = Arc::new_cyclic(|redis: &Weak<Self>| Self {
-            pool,
+            address,
             connection: ArcSwapOption::empty(),
             late: AtomicUsize::new(0),
             reads: Gatherer::new(PIPELINE, {
                 let redis = Weak::clone(redis);
-                move |names| read(redis.upgrade(), names)
+                move |asked: Vec<(String, Carried)>| {
+                    let context = telemetry::shared("redis", asked.iter().map(|(_, carried)| carried));
+                    let names = asked.into_iter().map(|(name, _)| name).collect();
+                    trace::part_of(context, read(redis.upgrade(), names))
+                }
             }),
             writes,
             mac_keys: token.derived("bazar redis entry 1"),
+            address: address(url),
             complaint: Mutex::default(),
         });
         Ok((Arc::clone(&redis), Keeper { redis, writes: queue }))
@@ -132,7 +130,7 @@ impl Redis {
         if self.connection.load().is_none() {
             return None;
         }
-        let value = self.reads.submit(name.to_owned()).await.ok()??;
+        let value = self.reads.submit((name.to_owned(), Carried::here())).await.ok()??;
         let content = self.open(name, value);
         if content.is_none() {
             self.complain(&format!("{name:?} holds something that no frontend of this store wrote"));
@@ -264,10 +262,34 @@ impl Redis {
     }
 }
 
+/// Of the server, without the password that may stand before it.
+fn address(url: &str) -> Vec<KeyValue> {
+    let Ok(url) = url::Url::parse(url) else { return Vec::new() };
+    let host = url.host_str().map(|host| KeyValue::new("server.address", host.to_owned()));
+    let port = url.port().map(|port| KeyValue::new("server.port", i64::from(port)));
+    host.into_iter().chain(port).collect()
+}
+
 /// One pipeline for all of `names`.
 async fn read(redis: Option<Arc<Redis>>, names: Vec<String>) -> Vec<Option<Vec<u8>>> {
     let Some(redis) = redis else { return Vec::new() };
-    redis.values(&names).await.unwrap_or_else(|| vec![None; names.len()])
+    let attributes = || {
+        let [system, name, size] = ["db.system.name", "db.operation.name", "db.operation.batch.size"];
+        let count = i64::try_from(names.len()).unwrap_or(i64::MAX);
+        let mut attributes = vec![KeyValue::new(system, "redis"), KeyValue::new(name, "GETRANGE")];
+        // The convention: only of what is a batch.
+        attributes.extend((count > 1).then(|| KeyValue::new(size, count)));
+        attributes.extend(redis.address.clone());
+        attributes
+    };
+    let values = trace::client("GETRANGE", attributes, async {
+        let values = redis.values(&names).await;
+        if values.is_none() {
+            trace::fail("no_answer");
+        }
+        values
+    });
+    values.await.unwrap_or_else(|| vec![None; names.len()])
 }
 
 /// An error in one value (of another type, say) says nothing about Redis.
@@ -313,13 +335,13 @@ impl Keeper {
     }
 
     async fn connect(&self) -> Result<MultiplexedConnection, String> {
-        let connection = self.redis.pool.get().await.map_err(|error| error.to_string())?;
-        let mut connection = Connection::take(connection);
-        let ping = cmd("PING");
-        let pong = ping.query_async::<String>(&mut connection);
-        match tokio::time::timeout(CONNECT_DEADLINE, pong).await {
-            Ok(Ok(_)) => Ok(connection),
-            Ok(Err(error)) => Err(error.to_string()),
+        let tested = async {
+            let mut connection = self.redis.address.connect().await?;
+            let _: String = cmd("PING").query_async(&mut connection).await?;
+            Ok::<_, RedisError>(connection)
+        };
+        match tokio::time::timeout(CONNECT_DEADLINE, tested).await {
+            Ok(connected) => connected.map_err(|error| error.to_string()),
             Err(_) => Err("it is too slow".into()),
         }
     }

@@ -66,13 +66,15 @@ impl Client {
         headers: &[(&str, &str)],
         body: Option<&str>,
     ) -> Result<Answer, ureq::Error> {
-        let Some(member) = &self.member else { return self.send_as_it_is(method, path, headers, body) };
+        let Some(member) = &self.member else {
+            return self.send_bytes(method, path, headers, body.map(str::as_bytes));
+        };
         let mut again = true;
         loop {
             let signature = member.sign(method, path, headers, body);
             let header = signature.to_string();
             let headers = [headers, &[(signing::SIGNATURE, header.as_str())]].concat();
-            let mut answer = self.send_as_it_is(method, path, &headers, body)?;
+            let mut answer = self.send_bytes(method, path, &headers, body.map(str::as_bytes))?;
             if member.is_told(&answer, &signature) && std::mem::take(&mut again) {
                 continue;
             }
@@ -101,12 +103,13 @@ impl Client {
         format!("{head}{}: {signature}\r\n\r\n{}", signing::SIGNATURE, body.unwrap_or("")).into_bytes()
     }
 
-    fn send_as_it_is(
+    /// Without a signature; the body need not be text.
+    pub fn send_bytes(
         &self,
         method: &str,
         path: &str,
         headers: &[(&str, &str)],
-        body: Option<&str>,
+        body: Option<&[u8]>,
     ) -> Result<Answer, ureq::Error> {
         let begun = Instant::now();
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));

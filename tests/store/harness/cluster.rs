@@ -22,6 +22,8 @@ pub struct Shape {
     pub admin: Option<&'static str>,
     /// What else frontends are told.
     pub frontend_flags: &'static [&'static str],
+    /// Where all of them send traces, if they do.
+    pub traces: Option<Traces>,
     /// `RUST_LOG` of all of them.
     pub log: &'static str,
     pub log_format: &'static str,
@@ -38,10 +40,22 @@ impl Default for Shape {
             faulty_disks: false,
             admin: None,
             frontend_flags: &[],
+            traces: None,
             log: "info",
             log_format: "text",
         }
     }
+}
+
+/// Whose requests are traced, and where that goes.
+#[derive(Clone, Copy)]
+pub struct Traces {
+    pub endpoint: &'static str,
+    pub sampling: &'static str,
+    /// Whether clients may ask for it.
+    pub trusting: bool,
+    /// The roles that send none: words of the command line.
+    pub but: &'static [&'static str],
 }
 
 pub struct Cluster {
@@ -80,7 +94,8 @@ impl Cluster {
         for number in 1..=shape.orders {
             let masters = cluster.masters();
             let args = ["order", "--listen", "127.0.0.1:0", "--master", &masters];
-            let order = Process::start(cluster.dir.path(), &format!("order-{number}"), &args, &env(shape));
+            let order =
+                Process::start(cluster.dir.path(), &format!("order-{number}"), &args, &env(shape, &args));
             cluster.orders.push(order);
         }
         for number in 1..=shape.frontends {
@@ -128,7 +143,8 @@ impl Cluster {
         let (listen, data) = (heir.url().trim_start_matches("http://"), self.data("replica-1"));
         let args = ["catalog", "--master", "--listen", listen, "--data", data.to_str().unwrap()];
         let args = [&args, flags].concat();
-        let heir = Process::start_program(program, self.dir.path(), "heir", &args, &env(self.shape));
+        let env = env(self.shape, &args);
+        let heir = Process::start_program(program, self.dir.path(), "heir", &args, &env);
         self.replicas[0] = std::mem::replace(&mut self.master, heir);
     }
 
@@ -138,7 +154,7 @@ impl Cluster {
         let (data, master) = (self.data("master"), self.master.url());
         let args = ["catalog", "--replica", "--listen", listen, "--master-url", master, "--data"];
         let args = [&args[..], &[data.to_str().unwrap()]].concat();
-        self.replicas[0] = Process::start(self.dir.path(), "demoted", &args, &env(self.shape));
+        self.replicas[0] = Process::start(self.dir.path(), "demoted", &args, &env(self.shape, &args));
     }
 
     pub fn start_frontend(&self, name: &str) -> Process {
@@ -164,7 +180,7 @@ impl Cluster {
         }
         args.extend(self.shape.frontend_flags);
         let admin = self.shape.admin.map(|token| ("BAZAR_ADMIN_TOKEN", token));
-        let env: Vec<_> = env(self.shape).into_iter().chain(admin).collect();
+        let env: Vec<_> = env(self.shape, &args).into_iter().chain(admin).collect();
         Process::start(self.dir.path(), name, &args, &env)
     }
 
@@ -252,17 +268,27 @@ impl Cluster {
     }
 }
 
-fn env(shape: Shape) -> [(&'static str, &'static str); 3] {
-    [("BAZAR_INTERNAL_TOKEN", TOKEN), ("RUST_LOG", shape.log), ("BAZAR_LOG_FORMAT", shape.log_format)]
+/// Of the role that is started by `args`.
+fn env(shape: Shape, args: &[&str]) -> Vec<(&'static str, &'static str)> {
+    let mut env = vec![
+        ("BAZAR_INTERNAL_TOKEN", TOKEN),
+        ("RUST_LOG", shape.log),
+        ("BAZAR_LOG_FORMAT", shape.log_format),
+    ];
+    if let Some(traces) = shape.traces.filter(|traces| !traces.but.iter().any(|but| args.contains(but))) {
+        env.extend([("BAZAR_OTLP_ENDPOINT", traces.endpoint), ("BAZAR_TRACE_SAMPLING", traces.sampling)]);
+        env.extend(traces.trusting.then_some(("BAZAR_TRUST_TRACEPARENT", "true")));
+    }
+    env
 }
 
 fn start_on_disk(dir: &Path, name: &str, args: &[&str], shape: Shape) -> Process {
     let disk = if shape.faulty_disks { Disk::of(dir, name).env().to_vec() } else { Vec::new() };
     let disk = disk.iter().map(|(name, value)| (*name, value.as_str()));
-    Process::start(dir, name, args, &env(shape).into_iter().chain(disk).collect::<Vec<_>>())
+    Process::start(dir, name, args, &env(shape, args).into_iter().chain(disk).collect::<Vec<_>>())
 }
 
 /// The environment that every role of a test's store has.
 pub fn start_nodes(dir: &Path, name: &str, args: &[&str]) -> Process {
-    Process::start(dir, name, args, &env(Shape::default()))
+    Process::start(dir, name, args, &env(Shape::default(), args))
 }

@@ -9,12 +9,14 @@
 //! | `visitor` | a browser without scripts: cookies, forms |
 //! | `rows` | what a data directory holds |
 //! | `redis`, `nginx` | the neighbours: a Redis server, nginx |
+//! | `collector` | a receiver of traces |
 //! | `browser` | headless Chromium |
 //! | `gate`, `meddler`, `slow`, `disk` | links that can be held, damage what they carry, or delay it; a failing disk |
 
 mod browser;
 mod client;
 mod cluster;
+mod collector;
 mod disk;
 mod events;
 mod gate;
@@ -28,7 +30,8 @@ mod visitor;
 
 pub use browser::{Browser, Look};
 pub use client::{Answer, Client, connect_from, raw, raw_from};
-pub use cluster::{Cluster, Shape, TOKEN, start_nodes};
+pub use cluster::{Cluster, Shape, TOKEN, Traces, start_nodes};
+pub use collector::{Collector, Mood, Span, tree};
 pub use disk::Disk;
 pub use events::{Event, Events, Unread};
 pub use gate::Gate;
