@@ -295,6 +295,13 @@ pub fn export(args: ExportArgs) -> Result<Checked<export::Config>, Mistakes> {
     check.done(export::Config { node, format, output: args.output }, token, &args.common)
 }
 
+/// Says what is wrong with a file although it can be used. There is no log yet.
+fn complain(name: &str, path: &Path) {
+    if let Some(complaint) = secret_file::complaint(path) {
+        eprintln!("warning: {name}: {complaint}");
+    }
+}
+
 pub fn backup(args: BackupArgs) -> Result<Checked<backup::Config>, Mistakes> {
     let mut check = Check::default();
     if args.output.is_none() {
@@ -319,13 +326,6 @@ pub fn restore(args: RestoreArgs) -> Result<restore::Config, Mistakes> {
     let RestoreArgs { file, data, as_master, no_sum } = args;
     let missing = || Mistakes(vec!["--data must name the directory to restore into".into()]);
     Ok(restore::Config { file, data: data.ok_or_else(missing)?, as_master, no_sum })
-}
-
-/// Says what is wrong with a file although it can be used. There is no log yet.
-fn complain(name: &str, path: &Path) {
-    if let Some(complaint) = secret_file::complaint(path) {
-        eprintln!("warning: {name}: {complaint}");
-    }
 }
 
 /// HTTP workers of a frontend.

@@ -4,10 +4,10 @@
 //! Invariants: in a Redis that is not ours only keys of the store are touched (`search:*`, `info:*`), at most
 //! [`MAX_KEYS`] of them; nothing is waited for longer than [`DEADLINE`].
 
+use deadpool_redis::redis::aio::MultiplexedConnection;
+use deadpool_redis::redis::{Client, Cmd, FromRedisValue, Pipeline, RedisError, cmd};
 use parking_lot::Mutex;
 use rand::{Rng, RngExt};
-use redis::aio::MultiplexedConnection;
-use redis::{Client, Cmd, FromRedisValue, Pipeline, RedisError, cmd};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;
