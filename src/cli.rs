@@ -100,7 +100,7 @@ pub enum Command {
     #[command(after_help = "Examples:\n  bazar generate --books 1000000 --seed 7 --output books.csv\n  \
                             bazar generate --books 1000 | bazar import -")]
     Generate(GenerateArgs),
-    /// Copy a running store into one file, with everything acknowledged so far
+    /// Copy a running store into one file
     #[command(
         after_help = "The file can be restored, and read with SQLite. Only its owner can read it: there are orders \
                             in it. Without --node it finds the store that \"bazar up\" runs on --data.\n\nExamples:\n  \

@@ -99,7 +99,7 @@ impl Config {
         let not_writable = |source| RestoreError::Write { path: self.data.clone(), source };
         let mut from = File::from_std(file);
         from.rewind().await.map_err(not_readable)?;
-        let mut to = File::create(incoming.path()).await.map_err(not_writable)?;
+        let mut to = File::from_std(incoming.create().map_err(not_writable)?);
         let (mut found, mut progress) = (Sha256::new(), Progress::new(Some(length)));
         let (mut chunk, mut done) = (bytes::BytesMut::with_capacity(CHUNK), 0);
         let mut from = from.take(length);
