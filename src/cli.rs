@@ -17,6 +17,9 @@ pub const LEASE: &str = "1000ms";
 pub const KEEP_ANSWERS: &str = "24h";
 pub const KEEP_REFUSALS: &str = "1h";
 pub const TRACE_SAMPLING: &str = "0.01";
+pub const RATE_LIMIT: &str = "6000/m";
+pub const PURCHASE_RATE_LIMIT: &str = "300/m";
+pub const CLIENT_CONNECTIONS: &str = "256";
 
 /// Parts of a long help.
 const SHAPE: &str = "What it is made of";
@@ -25,6 +28,7 @@ const NODES: &str = "Other nodes";
 const CACHE: &str = "Cache";
 const MASTER: &str = "Of a master";
 const REPLICA: &str = "Of a replica";
+const ADMISSION: &str = "Who is let in";
 const TEACHING: &str = "To compare and to teach";
 
 /// A distributed bookstore whose reads come from a cache and are never stale
@@ -70,6 +74,9 @@ pub enum Command {
                             bazar handover --to http://127.0.0.1:3001 --master http://127.0.0.1:3000"
     )]
     Handover(HandoverArgs),
+    /// Ask a role what only other roles may ask, in a signed request
+    #[command(after_help = CALL_HELP)]
+    Call(CallArgs),
     /// Search the store: by topic, or by words in titles
     Search(shopping::SearchArgs),
     /// Look at a book
@@ -129,6 +136,15 @@ pub enum Command {
         dir: Option<PathBuf>,
     },
 }
+
+const CALL_HELP: &str = "\
+The internal routes of a role take signed requests only; this signs one. The answer is printed when it is proved to \
+come from a member of the store; one that is no success is printed too, and ends in exit code 1.
+
+Examples:
+  bazar call GET http://127.0.0.1:3000/status
+  bazar call POST http://127.0.0.1:3000/verify
+  bazar call POST http://127.0.0.1:3000/edits --data edits.json";
 
 const IMPORT_HELP: &str = "\
 The first line of CSV names the columns: title, topic, stock, price (in dollars), and id if there is one; JSON Lines \
@@ -197,6 +213,21 @@ pub struct ExportArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct CallArgs {
+    /// GET or POST
+    #[arg(value_name = "METHOD")]
+    pub method: String,
+    /// The internal address of a role, with path and query
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// File with the body, or - for standard input [default: no body]
+    #[arg(long, value_name = "FILE", env = "BAZAR_DATA")]
+    pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
 pub struct GenerateArgs {
     /// How many books
     #[arg(long, value_name = "N", default_value = "1000", env = "BAZAR_BOOKS")]
@@ -215,7 +246,8 @@ pub struct GenerateArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Every role")]
 pub struct Common {
-    /// File with the secret that the roles of one store share (or BAZAR_INTERNAL_TOKEN)
+    /// File with the secret that the roles of one store share (or BAZAR_INTERNAL_TOKEN); or two, one a line, while
+    /// it is being changed: the first signs, both are accepted, and the file is read again when it changes
     #[arg(long, value_name = "PATH", env = "BAZAR_INTERNAL_TOKEN_FILE")]
     pub internal_token_file: Option<PathBuf>,
     /// How logs are written: text or json
@@ -250,6 +282,33 @@ pub struct AdminArgs {
     /// [default: nobody can, and there is no /admin]
     #[arg(long, value_name = "PATH", env = "BAZAR_ADMIN_TOKEN_FILE")]
     pub admin_token_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub struct AdmissionArgs {
+    /// Requests of one client: so many at once, and as many flow in within a second, a minute or an hour (N/s, N/m or
+    /// N/h); or off
+    #[arg(long, help_heading = ADMISSION, value_name = "RATE", default_value = RATE_LIMIT, env = "BAZAR_RATE_LIMIT")]
+    pub rate_limit: String,
+    /// The same for purchases alone
+    #[arg(long, help_heading = ADMISSION, value_name = "RATE", default_value = PURCHASE_RATE_LIMIT, env = "BAZAR_PURCHASE_RATE_LIMIT")]
+    pub purchase_rate_limit: String,
+    /// Connections of one client at a time, or off
+    #[arg(long, help_heading = ADMISSION, value_name = "N", default_value = CLIENT_CONNECTIONS, env = "BAZAR_CLIENT_CONNECTIONS")]
+    pub client_connections: String,
+    /// Clients without limits: addresses, networks such as 10.0.0.0/8, and the words loopback, private and none
+    #[arg(long, help_heading = ADMISSION, value_name = "NET[,...]", default_value = "loopback", env = "BAZAR_UNLIMITED_CLIENT")]
+    pub unlimited_client: String,
+    /// Proxies whose X-Forwarded-For says who the client is, in the same words
+    #[arg(long, help_heading = ADMISSION, value_name = "NET[,...]", default_value = "none", env = "BAZAR_TRUSTED_PROXY")]
+    pub trusted_proxy: String,
+    /// Host names under which the store may be asked, beside addresses and localhost; any, or local for no other
+    /// [default: any, but local for "up" on the loopback]
+    #[arg(long, help_heading = ADMISSION, value_name = "NAME[,...]", env = "BAZAR_ALLOWED_HOST")]
+    pub allowed_host: Option<String>,
+    /// Origins such as https://shop.example whose pages may use the API [default: none]
+    #[arg(long, help_heading = ADMISSION, value_name = "ORIGIN[,...]", env = "BAZAR_CORS_ORIGIN")]
+    pub cors_origin: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -301,6 +360,8 @@ pub struct UpArgs {
     pub demo: bool,
     #[command(flatten)]
     pub admin: AdminArgs,
+    #[command(flatten)]
+    pub admission: AdmissionArgs,
     #[command(flatten)]
     pub tracing: TracingArgs,
     #[command(flatten)]
@@ -356,6 +417,8 @@ pub struct FrontendArgs {
     pub unsafe_coherence: Option<String>,
     #[command(flatten)]
     pub admin: AdminArgs,
+    #[command(flatten)]
+    pub admission: AdmissionArgs,
     #[command(flatten)]
     pub tracing: TracingArgs,
     #[command(flatten)]

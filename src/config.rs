@@ -8,17 +8,18 @@ pub use shopping::{buy, experiment, info, load, orders, search};
 use crate::access::Access;
 use crate::catalog::{self, Ack, Keep, Kind, MasterConfig, ReplicaConfig};
 use crate::cli::{
-    self, AdminArgs, CatalogArgs, ClientTracingArgs, Common, ExportArgs, FrontendArgs, HandoverArgs,
-    ImportArgs, OrderArgs, TracingArgs, UpArgs, VerifyArgs,
+    self, AdminArgs, AdmissionArgs, CallArgs, CatalogArgs, ClientTracingArgs, Common, ExportArgs,
+    FrontendArgs, HandoverArgs, ImportArgs, OrderArgs, TracingArgs, UpArgs, VerifyArgs,
 };
 use crate::client::BaseUrl;
 use crate::coherence::mastership::LONGEST_LEASE;
-use crate::frontend::{Policy, Warm};
+use crate::frontend::{Admission, Hosts, Networks, Origins, Policy, Rate, Warm};
 use crate::intake::Format;
 use crate::recipe::Recipe;
 use crate::telemetry::{Endpoint, LogFormat, Tracing};
 use crate::token::{AdminToken, InternalToken};
-use crate::{demo, export, frontend, handover, import, order, up, verify};
+use crate::{call, demo, export, frontend, handover, import, order, up, verify};
+use awc::http::Method;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -61,7 +62,7 @@ pub fn up(args: UpArgs) -> Result<Checked<up::Config>, Mistakes> {
     let mut check = Check::default();
     // A store in one process needs no secret that anybody else knows.
     let shared = check.token(&args.common);
-    let config = up::Config {
+    let mut config = up::Config {
         token_is_shared: shared.is_some(),
         listen: check.addr("--listen", &args.listen),
         data: args.data,
@@ -72,6 +73,7 @@ pub fn up(args: UpArgs) -> Result<Checked<up::Config>, Mistakes> {
         balance: check.balance(&args.balance),
         warm: check.warm(args.warm.as_deref()),
         admin: check.admin(&args.admin, shared.as_ref()),
+        admission: check.admission(&args.admission),
         ack: check.ack(&args.ack),
         keep: check.keep(&args.keep_answers, &args.keep_refusals),
         lease: check.time("--lease", cli::LEASE),
@@ -81,6 +83,10 @@ pub fn up(args: UpArgs) -> Result<Checked<up::Config>, Mistakes> {
         unsafe_coherence: check.recipe(args.unsafe_coherence.as_deref()),
         workers: cores(),
     };
+    // A store for this machine's people alone: a page that they look at may come from anywhere.
+    if args.admission.allowed_host.is_none() && config.listen.ip().is_loopback() {
+        config.admission.hosts = Hosts::local();
+    }
     if config.unsafe_coherence.is_some() {
         check.loopback("--listen", config.listen, "--unsafe-coherence");
     }
@@ -105,10 +111,11 @@ pub fn demo(args: UpArgs) -> Result<Checked<demo::Config>, Mistakes> {
 
 pub fn frontend(args: FrontendArgs) -> Result<Checked<frontend::Config>, Mistakes> {
     let mut check = Check::default();
-    let token = check.required_token(&args.common);
+    let internal_listen = check.addr("--internal-listen", &args.internal_listen);
+    let token = check.token_to_listen("--internal-listen", internal_listen, &args.common);
     let config = frontend::Config {
         listen: check.addr("--listen", &args.listen),
-        internal_listen: check.addr("--internal-listen", &args.internal_listen),
+        internal_listen,
         advertise: args.advertise.and_then(|url| check.url("--advertise", &url)),
         masters: check.urls("--master", args.master.as_deref()),
         replicas: args.replica.as_deref().map_or_else(Vec::new, |urls| check.urls("--replica", Some(urls))),
@@ -117,6 +124,7 @@ pub fn frontend(args: FrontendArgs) -> Result<Checked<frontend::Config>, Mistake
         balance: check.balance(&args.balance),
         warm: check.warm(args.warm.as_deref()),
         admin: check.admin(&args.admin, token.as_ref()),
+        admission: check.admission(&args.admission),
         search_ttl: check.time("--search-ttl", &args.search_ttl),
         info_ttl: check.time("--info-ttl", &args.info_ttl),
         cache_bytes: check.bytes("--cache-bytes", &args.cache_bytes),
@@ -179,7 +187,7 @@ pub fn catalog(args: CatalogArgs) -> Result<Checked<catalog::Config>, Mistakes> 
     if unsafe_coherence.is_some() {
         check.loopback("--listen", listen, "--unsafe-coherence");
     }
-    let token = check.required_token(&args.common);
+    let token = check.token_to_listen("--listen", listen, &args.common);
     let data = args.data.unwrap_or_default();
     let service = if args.replica { "bazar-replica" } else { "bazar-master" };
     let tracing = check.tracing(service, &args.tracing, None);
@@ -189,11 +197,9 @@ pub fn catalog(args: CatalogArgs) -> Result<Checked<catalog::Config>, Mistakes> 
 
 pub fn order(args: OrderArgs) -> Result<Checked<order::Config>, Mistakes> {
     let mut check = Check::default();
-    let config = order::Config {
-        listen: check.addr("--listen", &args.listen),
-        masters: check.urls("--master", args.master.as_deref()),
-    };
-    let token = check.required_token(&args.common);
+    let listen = check.addr("--listen", &args.listen);
+    let config = order::Config { listen, masters: check.urls("--master", args.master.as_deref()) };
+    let token = check.token_to_listen("--listen", listen, &args.common);
     let tracing = check.tracing("bazar-order", &args.tracing, None);
     Ok(Checked { tracing, ..check.done(config, token, &args.common)? })
 }
@@ -213,6 +219,36 @@ pub fn verify(args: VerifyArgs) -> Result<Checked<verify::Config>, Mistakes> {
     let config = verify::Config { masters: check.urls("--master", args.master.as_deref()) };
     let token = check.required_token(&args.common);
     check.done(config, token, &args.common)
+}
+
+pub fn call(args: CallArgs) -> Result<Checked<call::Config>, Mistakes> {
+    let mut check = Check::default();
+    let method = match args.method.to_ascii_uppercase().as_str() {
+        "GET" => Method::GET,
+        "POST" => Method::POST,
+        _ => {
+            check.mistake(format!("METHOD: \"{}\" is neither GET nor POST", args.method));
+            Method::GET
+        }
+    };
+    if method == Method::GET && args.data.is_some() {
+        check.mistake("--data is for POST");
+    }
+    let (to, target) = match url::Url::parse(&args.url) {
+        Ok(url) => {
+            let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
+            let base = &url[..url::Position::BeforePath];
+            (check.url("URL", base), target.to_owned())
+        }
+        Err(_) => (check.url("URL", &args.url), String::new()),
+    };
+    let to = to.unwrap_or_else(|| BaseUrl::from_addr(([127, 0, 0, 1], 0).into()));
+    let data = args.data.map(|path| match path.as_os_str() == "-" {
+        true => call::Data::StandardInput,
+        false => call::Data::File(path),
+    });
+    let token = check.required_token(&args.common);
+    check.done(call::Config { method, to, target, data }, token, &args.common)
 }
 
 pub fn import(args: ImportArgs) -> Result<Checked<import::Config>, Mistakes> {
@@ -373,6 +409,49 @@ impl Check {
         self.or_note(checked, Policy::default())
     }
 
+    fn admission(&mut self, args: &AdmissionArgs) -> Admission {
+        let networks =
+            |flag: &str, text: &str| Networks::parse(text).map_err(|sentence| format!("{flag}: {sentence}"));
+        let hosts = args.allowed_host.as_deref().map_or(Ok(Hosts::Any), Hosts::parse);
+        let origins = args.cors_origin.as_deref().map_or(Ok(Origins::default()), Origins::parse);
+        Admission {
+            rate: self.rate("--rate-limit", &args.rate_limit),
+            purchases: self.rate("--purchase-rate-limit", &args.purchase_rate_limit),
+            connections: self.connections("--client-connections", &args.client_connections),
+            proxies: self.or_note(networks("--trusted-proxy", &args.trusted_proxy), Networks::default()),
+            unlimited: self
+                .or_note(networks("--unlimited-client", &args.unlimited_client), Networks::default()),
+            hosts: self.or_note(hosts.map_err(|sentence| format!("--allowed-host: {sentence}")), Hosts::Any),
+            origins: self.or_note(
+                origins.map_err(|sentence| format!("--cors-origin: {sentence}")),
+                Origins::default(),
+            ),
+        }
+    }
+
+    fn rate(&mut self, flag: &str, text: &str) -> Option<Rate> {
+        let checked = match text {
+            "off" => Ok(None),
+            _ => Rate::parse(text).map(Some).ok_or_else(|| {
+                format!("{flag}: \"{text}\" is neither off nor a rate such as 100/s or 6000/m")
+            }),
+        };
+        self.or_note(checked, None)
+    }
+
+    fn connections(&mut self, flag: &str, text: &str) -> Option<usize> {
+        let checked = match text {
+            "off" => Ok(None),
+            _ => text
+                .parse()
+                .ok()
+                .filter(|&count| count > 0)
+                .map(Some)
+                .ok_or_else(|| format!("{flag}: \"{text}\" is neither off nor a whole number above 0")),
+        };
+        self.or_note(checked, None)
+    }
+
     fn warm(&mut self, text: Option<&str>) -> Option<Warm> {
         let checked = text.map(Warm::parse).transpose().map_err(|sentence| format!("--warm: {sentence}"));
         self.or_note(checked, None)
@@ -438,16 +517,19 @@ impl Check {
 
     /// The secret if one is configured.
     fn token(&mut self, common: &Common) -> Option<InternalToken> {
-        let text = match (&common.internal_token_file, std::env::var("BAZAR_INTERNAL_TOKEN")) {
+        let checked = match (&common.internal_token_file, std::env::var("BAZAR_INTERNAL_TOKEN")) {
             (Some(_), Ok(_)) => {
                 self.mistake("give either --internal-token-file or BAZAR_INTERNAL_TOKEN, not both");
                 return None;
             }
-            (Some(path), Err(_)) => self.secret("--internal-token-file", path.clone())?,
-            (None, Ok(text)) => text,
+            (Some(path), Err(_)) => InternalToken::read(path),
+            (None, Ok(text)) => InternalToken::parse(&text),
             (None, Err(_)) => return None,
         };
-        let checked = InternalToken::parse(&text).map(Some);
+        let checked = checked.map(Some).map_err(|sentence| match &common.internal_token_file {
+            Some(_) => format!("--internal-token-file: {sentence}"),
+            None => format!("BAZAR_INTERNAL_TOKEN: {sentence}"),
+        });
         self.or_note(checked, None)
     }
 
@@ -456,6 +538,24 @@ impl Check {
         let token = self.token(common);
         if token.is_none() && self.0.len() == before {
             self.mistake("--internal-token-file or BAZAR_INTERNAL_TOKEN must give the internal token");
+        }
+        token
+    }
+
+    /// The token of a role whose internal routes are at `addr`. Without one, whoever reaches that address would be
+    /// a member of the store.
+    fn token_to_listen(&mut self, flag: &str, addr: SocketAddr, common: &Common) -> Option<InternalToken> {
+        let before = self.0.len();
+        let token = self.token(common);
+        if token.is_none() && self.0.len() == before {
+            let reach = match addr.ip().is_loopback() {
+                true => "every user of this machine",
+                false => "whoever reaches that address",
+            };
+            self.mistake(format!(
+                "--internal-token-file or BAZAR_INTERNAL_TOKEN must give the internal token: without one, {flag} \
+                 {addr} would let in {reach}"
+            ));
         }
         token
     }

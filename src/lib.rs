@@ -11,11 +11,12 @@
 //! terminal, load               the store from outside: a customer's commands, the load generator; shopper: what
 //!                              both speak to it through
 //! import, export, generate     a keeper's commands; access: how they find the store of `up`
-//! handover, verify             an operator's
+//! handover, verify, call       an operator's
 //! frontend · catalog · order   the roles: siblings that talk over HTTP and never import each other
 //! dashboard                    the store at work, on one page; metrics: what the roles count for it
 //! pages                        the look of every HTML page; intake: many books from outside, into parts
-//! server, client, store        listeners, typed calls to peers, SQLite; member: token and epoch
+//! server, client, store        listeners, typed calls to peers, SQLite; member: token, epoch, signatures
+//! signing                      how messages between members are signed and proved, without I/O
 //! recipe                       --unsafe-coherence: what is compared with the protocol
 //! telemetry                    log lines, traces
 //! wire                         what travels: bodies, headers, error codes
@@ -28,6 +29,7 @@
 
 pub mod abort;
 pub mod access;
+pub mod call;
 pub mod catalog;
 pub mod cli;
 pub mod client;
@@ -54,6 +56,7 @@ pub mod recipe;
 pub mod server;
 pub mod shopper;
 pub mod shutdown;
+pub mod signing;
 pub mod store;
 pub mod telemetry;
 pub mod terminal;

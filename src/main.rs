@@ -62,6 +62,10 @@ fn main() -> ExitCode {
             println!("{}", config.run(token).await?);
             Ok(())
         }),
+        Command::Call(args) => start(config::call(args), async |config, token, _| {
+            let called = config.run(token, std::io::stdout().lock()).await;
+            Ok(called?)
+        }),
         Command::Search(args) => shop(config::search(args)),
         Command::Info(args) => shop(config::info(args)),
         Command::Buy(args) => shop(config::buy(args)),
@@ -83,7 +87,10 @@ fn main() -> ExitCode {
             Ok(())
         }),
         Command::Export(args) => start(config::export(args), async |config, token, _| {
-            eprintln!("{}", config.run(token).await?);
+            match config.run(token).await {
+                Err(error) if error.is_closed_pipe() => {}
+                done => eprintln!("{}", done?),
+            }
             Ok(())
         }),
         Command::Generate(args) => exit_code(generate::write(&args)),
@@ -127,6 +134,7 @@ fn start<T>(
     server::raise_connection_limit();
     exit_code(actix_web::rt::System::new().block_on(async move {
         let stop = shutdown::on_signals()?;
+        actix_web::rt::spawn(token.clone().follow(stop.clone()));
         run(config, token, stop).await
     }))
 }

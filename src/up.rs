@@ -4,7 +4,7 @@
 use crate::access::{Access, Published};
 use crate::catalog::{self, Ack, CatalogError, Keep, Kind, MasterConfig, ReplicaConfig};
 use crate::client::BaseUrl;
-use crate::frontend::{self, FrontendError, Policy, Warm};
+use crate::frontend::{self, Admission, FrontendError, Policy, Warm};
 use crate::order;
 use crate::recipe::Recipe;
 use crate::shutdown::Shutdown;
@@ -31,6 +31,7 @@ pub struct Config {
     pub warm: Option<Warm>,
     /// `None`: there is no `/admin`.
     pub admin: Option<AdminToken>,
+    pub admission: Admission,
     pub ack: Ack,
     pub keep: Keep,
     /// Whether anybody else may know the token. Otherwise every holder of a lease is a thread of this
@@ -52,8 +53,9 @@ pub struct App {
     replicas: Vec<catalog::App>,
     orders: Vec<order::App>,
     frontends: Vec<frontend::App>,
-    /// How `bazar import` finds it.
+    /// How `bazar import` finds it, and what it is made of.
     access: Published,
+    token: InternalToken,
 }
 
 /// Why the store did not start, or stopped other than by request.
@@ -114,6 +116,7 @@ impl Config {
                 balance: self.balance,
                 warm: self.warm.clone(),
                 admin: self.admin.clone(),
+                admission: self.admission.clone(),
                 search_ttl: self.search_ttl,
                 info_ttl: self.info_ttl,
                 cache_bytes: self.cache_bytes,
@@ -124,7 +127,7 @@ impl Config {
         }
         let access = Access { master: master_url, keeper: token.keeper() };
         let access = access.publish(&self.data).map_err(UpError::Access)?;
-        Ok(App { master, replicas, orders, frontends, access })
+        Ok(App { master, replicas, orders, frontends, access, token })
     }
 }
 
@@ -146,6 +149,7 @@ impl App {
             log::info!("{name} is ready at {}", BaseUrl::from_addr(addr));
             failed.clone().drop_guard()
         };
+        let master_url = BaseUrl::from_addr(self.master.addr());
         let (mut leased, mut warmed) = (Vec::new(), Vec::new());
         let (mut catalogs, mut orders, mut frontends) = (Vec::new(), Vec::new(), Vec::new());
         for node in std::iter::once(self.master).chain(self.replicas) {
@@ -172,7 +176,7 @@ impl App {
                 node.run(stop).await
             }));
         }
-        let _until_the_end = self.access;
+        let published = actix_web::rt::spawn(self.access.keep(master_url, self.token));
         let all_leased =
             futures_util::future::join_all(leased.iter_mut().map(|leased| leased.wait_for(|leased| *leased)));
         let _ = tokio::time::timeout(LEASE_PATIENCE, all_leased).await;
@@ -205,6 +209,8 @@ impl App {
         if let Some(task) = master {
             outcome = outcome.and(joined(task.await));
         }
+        published.abort();
+        let _ = published.await;
         outcome
     }
 }

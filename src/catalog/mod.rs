@@ -275,7 +275,7 @@ impl Node {
 
 fn site<C>(configure: C, recipe: Option<Recipe>, requests: Requests, role: &'static str) -> Site<C> {
     let visitors = Visitors::members(role);
-    Site { configure, label: recipe.map(Recipe::header), shortcut: None, requests, visitors }
+    Site { configure, label: recipe.map(Recipe::header), shortcut: None, guard: None, requests, visitors }
 }
 
 /// Serves until `shutdown`, then ends the `work` behind the routes. That ends by itself only when the node
@@ -290,13 +290,13 @@ async fn serve(
     behind: Shutdown,
 ) -> Result<(), CatalogError> {
     let stop_serving = shutdown.child_token();
-    let Site { configure, label, shortcut, requests, visitors } = site;
+    let Site { configure, label, shortcut, guard, requests, visitors } = site;
     let stop = web::Data::new(stop_serving.clone());
     let configure = move |config: &mut web::ServiceConfig| {
         config.app_data(stop);
         configure(config);
     };
-    let site = Site { configure, label, shortcut, requests, visitors };
+    let site = Site { configure, label, shortcut, guard, requests, visitors };
     let serving = server::serve_here(listener, stop_serving.clone(), site);
     tokio::pin!(serving);
     let ended = tokio::select! {

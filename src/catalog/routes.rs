@@ -1,4 +1,5 @@
-//! The internal HTTP of a catalog node. Everything but the health probes wants the internal token.
+//! The internal HTTP of a catalog node. Everything but the health probes wants a
+//! signature.
 
 use super::changes::{Behind, Changes};
 use super::master::Master;
@@ -16,7 +17,8 @@ use crate::domain::{
 use crate::member::Member;
 use crate::recipe::Recipe;
 use crate::server::{
-    ApiError, healthz, read_json, read_query, request_id, require_keeper, require_token, resource,
+    ApiError, healthz, prove_to_members, read_json, read_query, request_id, require_keeper, require_token,
+    resource,
 };
 use crate::shutdown::Shutdown;
 use crate::store::{LogPage, Snapshot, Store, sha256_of};
@@ -100,8 +102,8 @@ pub fn master(config: &mut ServiceConfig, master: web::Data<Master>, recipe: Opt
         .app_data(web::Data::new(recipe))
         .app_data(web::Data::new(member))
         .app_data(master)
-        .service(resource("/healthz", "GET", web::get().to(healthz)))
-        .service(resource("/readyz", "GET", web::get().to(master_state)))
+        .service(resource("/healthz", "GET", web::get().to(healthz)).wrap(from_fn(prove_to_members)))
+        .service(resource("/readyz", "GET", web::get().to(master_state)).wrap(from_fn(prove_to_members)))
         .service(resource(IMPORTS, "POST", web::post().to(imports)).wrap(from_fn(require_keeper)))
         .service(resource(EXPORT, "GET", web::get().to(export::<Master>)).wrap(from_fn(require_keeper)))
         .service(
@@ -144,8 +146,8 @@ pub fn replica(
         .app_data(web::Data::new(recipe))
         .app_data(web::Data::new(member))
         .app_data(replica)
-        .service(resource("/healthz", "GET", web::get().to(healthz)))
-        .service(resource("/readyz", "GET", web::get().to(replica_state)))
+        .service(resource("/healthz", "GET", web::get().to(healthz)).wrap(from_fn(prove_to_members)))
+        .service(resource("/readyz", "GET", web::get().to(replica_state)).wrap(from_fn(prove_to_members)))
         .service(resource(EXPORT, "GET", web::get().to(export::<Replica>)).wrap(from_fn(require_keeper)))
         .service(scope);
 }

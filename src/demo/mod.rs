@@ -196,14 +196,18 @@ impl App {
         };
         let served = match started {
             Ok(Some(frontends)) => {
-                let access =
-                    Access { master: demo.ours[&Place::Master].clone(), keeper: member.token().keeper() };
+                let (master, token) = (demo.ours[&Place::Master].clone(), member.token().clone());
+                let access = Access { master: master.clone(), keeper: token.keeper() };
                 match access.publish(&config.store.data) {
-                    Ok(_until_the_end) => {
+                    Ok(published) => {
                         let workers = config.store.workers;
                         let demo = Arc::clone(&demo);
                         let entrance = Entrance { listener, workers, member, demo, frontends };
-                        entrance.run(&shutdown, ready, async || crew.stop_frontends().await).await
+                        let serving = entrance.run(&shutdown, ready, async || crew.stop_frontends().await);
+                        tokio::select! {
+                            served = serving => served,
+                            () = published.keep(master, token) => Ok(()),
+                        }
                     }
                     Err(error) => Err(DemoError::Access(error)),
                 }
@@ -253,6 +257,7 @@ impl Entrance {
                     configure,
                     label: None,
                     shortcut: None,
+                    guard: None,
                     requests: requests.clone(),
                     visitors: Visitors::members("demo"),
                 }

@@ -93,7 +93,11 @@ impl Wiring {
 impl Planner<'_> {
     fn of(&mut self, place: Place, public: SocketAddr, redis: &Redis) -> io::Result<Plan> {
         let mut args: Vec<OsString> = Vec::new();
-        let mut env = vec![("BAZAR_INTERNAL_TOKEN", self.token.as_str().to_owned())];
+        // Each reads the file again when it changes.
+        let mut env = vec![match self.token.file() {
+            Some(file) => ("BAZAR_INTERNAL_TOKEN_FILE", std::path::absolute(file)?.display().to_string()),
+            None => ("BAZAR_INTERNAL_TOKEN", self.token.text()),
+        }];
         let mut listen = Some(ANY);
         match place {
             Place::Redis => return self.redis(redis),
@@ -137,9 +141,12 @@ impl Planner<'_> {
                 args.extend(flag("--search-ttl", humantime::format_duration(self.config.search_ttl)));
                 args.extend(flag("--info-ttl", humantime::format_duration(self.config.info_ttl)));
                 args.extend(flag("--cache-bytes", self.config.cache_bytes));
+                for (name, value) in self.config.admission.flags() {
+                    args.extend(flag(name, value));
+                }
                 // What is secret is nobody's who lists processes.
                 if let Some(admin) = &self.config.admin {
-                    env.push(("BAZAR_ADMIN_TOKEN", admin.as_str().to_owned()));
+                    env.push(("BAZAR_ADMIN_TOKEN", admin.to_text()));
                 }
                 if let Some(url) = self.redis_url(place, redis)? {
                     env.push(("BAZAR_REDIS", url));

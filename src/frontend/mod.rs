@@ -3,6 +3,7 @@
 //!
 //! | file | what it does |
 //! |---|---|
+//! | `gate/` | who is let in, and how much of each: below the router |
 //! | `routes` | HTTP in and out, on a public and an internal listener |
 //! | `hits` | the short way of a cached read, below the router |
 //! | `answer` | what the answer to a read looks like |
@@ -25,6 +26,7 @@ mod answer;
 mod balance;
 mod cache;
 mod demand;
+mod gate;
 mod hits;
 mod live;
 mod openapi;
@@ -42,7 +44,7 @@ use crate::dashboard::Dashboard;
 use crate::member::Member;
 use crate::metrics::{Reads, Registry, Requests};
 use crate::recipe::{self, Recipe};
-use crate::server::{self, Shortcut, Site, Visitors};
+use crate::server::{self, Guard, Shortcut, Site, Visitors};
 use crate::shutdown::Shutdown;
 use crate::token::{AdminToken, InternalToken};
 use crate::wire::catalog::Reachable;
@@ -50,6 +52,7 @@ use actix_web::web;
 use admin::Admin;
 use balance::Pool;
 use cache::{Cache, LeaseKeeper, Levels, Local, Redis, RedisKeeper, Ttl};
+use gate::{AtTheGate, Gate};
 use hits::Hits;
 use live::Live;
 use shop::Shop;
@@ -64,6 +67,7 @@ use tokio::sync::watch;
 use warm::Warming;
 
 pub use balance::Policy;
+pub use gate::{Admission, Hosts, Networks, Origins, Rate};
 pub use warm::Warm;
 
 /// Of the internal listener, in traces.
@@ -94,6 +98,7 @@ pub struct Config {
     pub warm: Option<Warm>,
     /// `None`: there is no `/admin`.
     pub admin: Option<AdminToken>,
+    pub admission: Admission,
     pub search_ttl: Duration,
     pub info_ttl: Duration,
     pub cache_bytes: u64,
@@ -126,6 +131,7 @@ pub struct App {
     workers: usize,
     shop: Arc<Shop>,
     admin: Option<Arc<Admin>>,
+    gate: Arc<Gate>,
     redis: Option<RedisKeeper>,
     own: Arc<Own>,
     requests: Requests,
@@ -172,8 +178,11 @@ impl Config {
         let redis = self.redis.as_deref().map(status::redis_address);
         let own = Arc::new(Own { registry, listen: public.1, redis });
         let admin = self.admin.map(|token| Arc::new(Admin::new(token, &shop)));
+        let paths = routes::endpoints();
+        let paths = paths.iter().flat_map(|endpoint| endpoint.paths()).map(str::to_owned);
+        let gate = Arc::new(Gate::new(self.admission, paths));
         let (workers, redis) = (self.workers, redis_keeper);
-        Ok(App { public, internal, member, workers, shop, admin, redis, own, requests })
+        Ok(App { public, internal, member, workers, shop, admin, gate, redis, own, requests })
     }
 }
 
@@ -253,11 +262,17 @@ impl App {
             }
         };
         let requests = self.requests.clone();
-        let internal =
-            Site { configure: internal, label: None, shortcut: None, requests, visitors: FRONTEND };
+        let internal = Site {
+            configure: internal,
+            label: None,
+            shortcut: None,
+            guard: None,
+            requests,
+            visitors: FRONTEND,
+        };
         let internal = server::serve_here(self.internal.0, behind.clone(), internal);
         let internal = actix_web::rt::spawn(internal);
-        let (shop, admin) = (Arc::clone(&self.shop), self.admin);
+        let (shop, admin, gate) = (Arc::clone(&self.shop), self.admin, self.gate);
         let storefront = Arc::new(Storefront::new(Arc::clone(&shop), self.member.token()));
         let label = cache.recipe.map(Recipe::header);
         let requests = self.requests.public();
@@ -267,8 +282,11 @@ impl App {
             let (shop, live, dashboard) = (Arc::clone(&shop), Arc::clone(&live), dashboard.clone());
             let storefront = Arc::clone(&storefront);
             let shortcut: Rc<dyn Shortcut> = Rc::new(hits.clone());
+            let guard: Rc<dyn Guard> = Rc::new(AtTheGate(Arc::clone(&gate)));
+            let gate = Arc::clone(&gate);
             Site {
                 configure: move |config: &mut web::ServiceConfig| {
+                    config.app_data(web::Data::from(gate));
                     routes::public(config, shop, live, hits);
                     dashboard.configure(config);
                     if let Some(admin) = admin {
@@ -278,6 +296,7 @@ impl App {
                 },
                 label: label.clone(),
                 shortcut: Some(shortcut),
+                guard: Some(guard),
                 requests: requests.clone(),
                 visitors: Visitors::CUSTOMERS,
             }

@@ -9,7 +9,9 @@ mod purchase;
 use crate::client::{BaseUrl, Masters};
 use crate::member::Member;
 use crate::metrics::{Registry, Requests, Sends};
-use crate::server::{self, ApiError, Site, Visitors, healthz, read_json, require_token, resource};
+use crate::server::{
+    self, ApiError, Site, Visitors, healthz, prove_to_members, read_json, require_token, resource,
+};
 use crate::shutdown::Shutdown;
 use crate::token::InternalToken;
 use crate::wire::catalog::MAX_BATCH;
@@ -68,8 +70,8 @@ impl App {
                 .app_data(member.clone())
                 .app_data(to_master.clone())
                 .app_data(own.clone())
-                .service(resource("/healthz", "GET", web::get().to(healthz)))
-                .service(resource("/readyz", "GET", web::get().to(healthz)))
+                .service(resource("/healthz", "GET", web::get().to(healthz)).wrap(from_fn(prove_to_members)))
+                .service(resource("/readyz", "GET", web::get().to(healthz)).wrap(from_fn(prove_to_members)))
                 .service(
                     web::scope("")
                         .wrap(from_fn(require_token))
@@ -81,6 +83,7 @@ impl App {
             configure: routes,
             label: None,
             shortcut: None,
+            guard: None,
             requests,
             visitors: Visitors::members("order"),
         };

@@ -1,40 +1,46 @@
-//! What every listener of ours shares: binding, limits, the error envelope, the token, draining.
+//! What every listener of ours shares: binding, limits, the error envelope, draining; and who is let in to internal routes.
 //!
 //! Invariants: a request that was accepted is answered before the listener is gone, unless it takes
 //! longer than [`DRAIN`]; whatever goes wrong leaves as a [`Problem`].
 
+mod connection;
 mod door;
 mod drain;
 mod events;
+mod guard;
 mod here;
+mod members;
 mod traced;
 
-use crate::domain::Epoch;
-use crate::member::Member;
 use crate::metrics::Requests;
 use crate::shutdown::Shutdown;
 use crate::telemetry::trace;
 use crate::wire::{ErrorCode, Problem, headers};
-use actix_http::Request;
-use actix_service::{IntoServiceFactory, ServiceFactory};
-use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
-use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Response};
+use actix_server::Server;
+use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
+use actix_web::dev::AppConfig;
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
-use actix_web::middleware::Next;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Resource, ResponseError, Route};
+use actix_web::{App, HttpRequest, HttpResponse, Resource, ResponseError, Route};
+use connection::Connection;
 use door::Doorway;
 use drain::{Entrance, UnderWay};
 use serde::de::DeserializeOwned;
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::time::Duration;
 use std::{fmt, io};
+use tokio::net::TcpStream;
 
 pub use door::{Label, Shortcut};
 pub use events::{event, stream_events};
+pub use guard::{AtTheDoor, Guard, Place};
 pub use here::serve_here;
+pub use members::{prove_to_members, require_keeper, require_token};
 pub use traced::Visitors;
 
 /// How long requests under way may take once a stop was asked for.
@@ -74,29 +80,53 @@ pub struct Site<C> {
     pub configure: C,
     pub label: Option<Label>,
     pub shortcut: Option<Rc<dyn Shortcut>>,
+    /// Of a listener that anybody may reach.
+    pub guard: Option<Rc<dyn Guard>>,
     /// Where its requests are counted.
     pub requests: Requests,
     /// Who comes here, and so whose word counts on what is traced.
     pub visitors: Visitors,
 }
 
-/// The way to `site` for requests to one thread.
-fn doorway<C: FnOnce(&mut ServiceConfig) + 'static>(
+/// Serves the connections of one thread to the listener at `addr`.
+fn service<C: FnOnce(&mut ServiceConfig) + 'static>(
     site: Site<C>,
     entrance: Entrance,
-) -> Doorway<
-    impl ServiceFactory<
-        Request,
-        Response = ServiceResponse<impl MessageBody>,
-        Config = AppConfig,
-        Error = actix_web::Error,
-        InitError = (),
-        Future = impl Future + 'static,
-    >,
-> {
-    let Site { configure, label, shortcut, requests, visitors } = site;
+    addr: SocketAddr,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()> {
+    let Site { configure, label, shortcut, guard, requests, visitors } = site;
     let routes = App::new().default_service(web::to(not_found)).configure(configure).into_factory();
-    Doorway { routes, entrance, label, shortcut, requests: Rc::new(requests), visitors }
+    let admits = guard.clone();
+    let requests = Rc::new(requests);
+    let doorway = Doorway { routes, entrance, label, shortcut, guard, requests, visitors };
+    let doorway = doorway.map_err(|error: actix_web::Error| Response::from(error.error_response()));
+    let http = HttpService::build()
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+        .local_addr(addr)
+        .on_connect_ext(|connection: &Connection<Option<Place>>, data| {
+            data.insert(connection.link());
+        })
+        .h1(map_config(doorway, |()| AppConfig::default()));
+    let admit = move |stream: TcpStream| {
+        let peer = stream.peer_addr().ok();
+        let place = admits.as_ref().zip(peer).map(|(guard, peer)| guard.admit(peer.ip()));
+        std::future::ready(match place {
+            Some(None) => Err(turn_away(stream)),
+            place => Ok((Connection::new(stream, place.flatten()), peer)),
+        })
+    };
+    fn_service(admit).and_then(http)
+}
+
+/// Tells a client that has too many connections to come back with fewer, as far as that can be said at once.
+fn turn_away(stream: TcpStream) -> DispatchError {
+    let sentence = "too many connections from your address";
+    let words = connection::in_words(&Problem::too_many(sentence, Duration::from_secs(1)));
+    // Who does not take these few bytes does not want to know.
+    let _ = stream.into_std().and_then(|mut stream| stream.write_all(&words));
+    DispatchError::Io(io::ErrorKind::ConnectionRefused.into())
 }
 
 /// Serves on threads of its own, each of which makes its own site, until `shutdown`; then finishes what is
@@ -107,16 +137,16 @@ pub async fn serve<C: FnOnce(&mut ServiceConfig) + 'static>(
     shutdown: Shutdown,
     site: impl Fn() -> Site<C> + Clone + Send + 'static,
 ) -> io::Result<()> {
+    let addr = listener.local_addr()?;
     let under_way = UnderWay::default();
     let threads = under_way.clone();
-    let server = HttpServer::new(move || doorway(site(), threads.entrance_of_this_thread()))
+    let server = Server::build()
         .workers(workers)
-        .max_connections(MAX_CONNECTIONS)
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEAD_TIMEOUT)
-        .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+        .max_concurrent_connections(MAX_CONNECTIONS)
         .disable_signals()
-        .listen(listener)?
+        .listen(format!("{addr}"), listener, move || {
+            service(site(), threads.entrance_of_this_thread(), addr)
+        })?
         .run();
     let handle = server.handle();
     let mut running = actix_web::rt::spawn(server);
@@ -158,7 +188,7 @@ impl ResponseError for ApiError {
         answer.insert_header((header::CACHE_CONTROL, "no-store"));
         match self.0.code {
             ErrorCode::Unavailable | ErrorCode::RateLimited => {
-                answer.insert_header((header::RETRY_AFTER, RETRY_AFTER));
+                answer.insert_header((header::RETRY_AFTER, retry_after(&self.0)));
             }
             ErrorCode::Unauthorized => {
                 answer.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
@@ -167,6 +197,14 @@ impl ResponseError for ApiError {
         }
         // A Problem is strings and numbers: it always serializes.
         answer.body(serde_json::to_vec(&self.0).unwrap_or_default())
+    }
+}
+
+/// In how many seconds it is worth another try: rounded up, so that who obeys is not refused again.
+pub fn retry_after(problem: &Problem) -> HeaderValue {
+    match problem.retry_after {
+        None => HeaderValue::from_static(RETRY_AFTER),
+        Some(wait) => HeaderValue::from(wait.as_millis().div_ceil(1000).clamp(1, 3600) as u32),
     }
 }
 
@@ -213,54 +251,6 @@ pub fn raise_connection_limit() {
     }
 }
 
-/// Lets a request through that carries the internal token, and takes note of the epoch that it carries;
-/// the answer carries ours.
-pub async fn require_token(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let Some(member) = met_member(request.request()) else {
-        return Ok(request.into_response(ApiError::from(ErrorCode::Unauthorized).error_response()));
-    };
-    let mut answer = next.call(request).await?.map_into_boxed_body();
-    carry_epoch(&member, answer.headers_mut());
-    Ok(answer)
-}
-
-/// Lets a request through that carries the internal token or the keeper's.
-pub async fn require_keeper(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let member = request.app_data::<web::Data<Member>>();
-    let given = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-    let keeper = member.zip(given).is_some_and(|(member, given)| member.token().keeper().authorizes(given));
-    if keeper {
-        return Ok(next.call(request).await?.map_into_boxed_body());
-    }
-    require_token(request, next).await
-}
-
-/// Our membership, if `request` comes from another member: then it has met what that one has.
-fn met_member(request: &HttpRequest) -> Option<Member> {
-    let member = request.app_data::<web::Data<Member>>()?;
-    let authorization = request.headers().get(header::AUTHORIZATION)?;
-    if !member.token().authorizes(authorization.as_bytes()) {
-        return None;
-    }
-    let carried = request.headers().get(headers::BAZAR_MET).and_then(|value| value.to_str().ok());
-    if let Some(epoch) = carried.and_then(|text| text.parse::<Epoch>().ok()) {
-        member.meet(epoch);
-    }
-    Some(Member::clone(member))
-}
-
-fn carry_epoch(member: &Member, answer: &mut header::HeaderMap) {
-    if let Ok(met) = HeaderValue::from_str(&member.met().to_string()) {
-        answer.insert(HeaderName::from_static(headers::BAZAR_MET), met);
-    }
-}
-
 /// Reads a body of at most `limit` bytes, within 5 seconds.
 pub async fn read_body(payload: web::Payload, limit: usize) -> Result<web::Bytes, Problem> {
     let body = tokio::time::timeout(BODY_TIMEOUT, payload.to_bytes_limited(limit)).await;
@@ -301,17 +291,12 @@ pub fn request_id(request: &HttpRequest) -> String {
 }
 
 /// Does it live?
-// To another member it also says what it has met: so epochs travel with the probes where nothing else does.
 #[utoipa::path(
     get, path = "/healthz",
     responses((status = 200, body = String, content_type = "text/plain", description = "It does", example = "ok\n"))
 )]
-pub async fn healthz(request: HttpRequest) -> HttpResponse {
-    let mut answer = HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n");
-    if let Some(member) = met_member(&request) {
-        carry_epoch(&member, answer.headers_mut());
-    }
-    answer
+pub async fn healthz() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
 }
 
 #[cfg(test)]

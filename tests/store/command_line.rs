@@ -298,9 +298,7 @@ fn every_flag_can_come_from_the_environment_and_the_token_from_a_file() {
     let mut env = vec![("BAZAR_LISTEN", "127.0.0.1:0"), ("BAZAR_DATA", data.to_str().unwrap())];
     env.extend([("BAZAR_MASTER", "true"), ("BAZAR_INTERNAL_TOKEN_FILE", token.to_str().unwrap())]);
     let mut master = Process::start(dir.path(), "master", &["catalog"], &env);
-    let bearer = format!("Bearer {TOKEN}");
-    let client = Client::new(master.url());
-    client.send("GET", "/topics", &[("authorization", &bearer)], None).unwrap().ok();
+    Client::internal(master.url()).get("/topics").ok();
     master.stop();
 }
 

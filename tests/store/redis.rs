@@ -18,6 +18,7 @@ const WITH_REDIS: Shape = Shape {
     faulty_disks: false,
     admin: None,
     traces: None,
+    frontend_flags: &[],
     log: "info,bazar=debug",
     log_format: "text",
 };

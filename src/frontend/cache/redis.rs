@@ -11,7 +11,7 @@ use crate::domain::{BookId, Version};
 use crate::shutdown::Shutdown;
 use crate::telemetry::trace::KeyValue;
 use crate::telemetry::{self, Carried, trace};
-use crate::token::{InternalToken, MacKey};
+use crate::token::{DerivedKeys, InternalToken};
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use deadpool_redis::redis::aio::MultiplexedConnection;
@@ -22,7 +22,6 @@ use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
-use subtle::ConstantTimeEq;
 use tokio::sync::mpsc;
 
 /// The longest that a request waits for Redis.
@@ -60,7 +59,7 @@ pub struct Redis {
     /// By name: the value, or nothing.
     reads: Gatherer<(String, Carried), Option<Vec<u8>>>,
     writes: mpsc::Sender<Write>,
-    mac_key: MacKey,
+    mac_keys: DerivedKeys,
     /// Where it is, for spans: `server.address` and `server.port`.
     address: Vec<KeyValue>,
     complaint: Mutex<Complaint>,
@@ -125,7 +124,7 @@ impl Redis {
                 }
             }),
             writes,
-            mac_key: MacKey::new(&token.derive("bazar redis entry 1")),
+            mac_keys: token.derived("bazar redis entry 1"),
             address: address(url),
             complaint: Mutex::default(),
         });
@@ -254,14 +253,16 @@ impl Redis {
         let head = Head { asof: content.asof, books: content.books.clone(), found: content.found };
         let head = serde_json::to_vec(&head).ok()?;
         let length = u32::try_from(head.len()).ok()?.to_le_bytes();
-        let mac = self.mac(name, &[&length, &head, &content.body]);
+        let of_name = (name.len() as u64).to_le_bytes();
+        let mac = self.mac_keys.mac(&[&of_name, name.as_bytes(), &length, &head, &content.body]);
         Some([&mac[..], &length, &head, &content.body].concat())
     }
 
     fn open(&self, name: &str, value: Vec<u8>) -> Option<Content> {
         let value = Bytes::from(value);
         let (mac, rest) = value.split_at_checked(32)?;
-        if !bool::from(mac.ct_eq(&self.mac(name, &[rest]))) {
+        let length = (name.len() as u64).to_le_bytes();
+        if !self.mac_keys.is_mac(&[&length, name.as_bytes(), rest], mac) {
             return None;
         }
         let (length, rest) = rest.split_at_checked(4)?;
@@ -269,13 +270,6 @@ impl Redis {
         let (head, body) = rest.split_at_checked(length)?;
         let Head { asof, books, found } = serde_json::from_slice(head).ok()?;
         Some(Content { asof, books, found, body: value.slice_ref(body) })
-    }
-
-    fn mac(&self, name: &str, parts: &[&[u8]]) -> [u8; 32] {
-        let length = (name.len() as u64).to_le_bytes();
-        let parts: Vec<&[u8]> =
-            [&length[..], name.as_bytes()].into_iter().chain(parts.iter().copied()).collect();
-        self.mac_key.mac(&parts)
     }
 }
 
@@ -460,7 +454,7 @@ mod tests {
             let redis = redis("0123456789abcdef");
             for length in [length, length % 64, rest.len() as u32, u32::MAX] {
                 let length = length.to_le_bytes();
-                let mac = redis.mac("info:9", &[&length, &rest]);
+                let mac = redis.mac_keys.mac(&[&6_u64.to_le_bytes(), b"info:9", &length, &rest]);
                 let value = [&mac[..], &length, &rest].concat();
                 prop_assert_eq!(redis.open("info:9", value), None);
             }

@@ -22,6 +22,8 @@ pub struct Shape {
     pub admin: Option<&'static str>,
     /// Where all of them send traces, if they do.
     pub traces: Option<Traces>,
+    /// What else frontends are told.
+    pub frontend_flags: &'static [&'static str],
     /// `RUST_LOG` of all of them.
     pub log: &'static str,
     pub log_format: &'static str,
@@ -38,6 +40,7 @@ impl Default for Shape {
             faulty_disks: false,
             admin: None,
             traces: None,
+            frontend_flags: &[],
             log: "info",
             log_format: "text",
         }
@@ -169,6 +172,7 @@ impl Cluster {
         if let Some(redis) = redis {
             args.extend(["--redis", redis]);
         }
+        args.extend(self.shape.frontend_flags);
         let admin = self.shape.admin.map(|token| ("BAZAR_ADMIN_TOKEN", token));
         let env: Vec<_> = env(self.shape, &args).into_iter().chain(admin).collect();
         Process::start(self.dir.path(), name, &args, &env)
@@ -213,10 +217,8 @@ impl Cluster {
     /// The catalog's keeper changes something. Returns the outcome.
     #[track_caller]
     pub fn edit(&self, edit: &Value) -> Value {
-        let bearer = format!("Bearer {TOKEN}");
         let body = json!({ "edits": [edit] });
-        let answer =
-            Client::new(self.master.url()).post("/edits", &[("authorization", &bearer)], &body).ok().json();
+        let answer = Client::internal(self.master.url()).post("/edits", &[], &body).ok().json();
         let edited = &answer["outcomes"][0];
         assert!(edited.to_string().contains("\"Ok\""), "{answer}");
         answer
