@@ -62,6 +62,7 @@ fn error_type(error: &CallError) -> String {
         CallError::Refused { problem, .. } => problem.code.to_string(),
         CallError::Unreachable { .. } => "unreachable".into(),
         CallError::NoAnswer { .. } => "no_answer".into(),
+        CallError::Unproven { .. } => "unproven".into(),
     }
 }
 
