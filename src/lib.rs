@@ -10,7 +10,7 @@
 //!                              experiment start ends with them
 //! terminal, load               the store from outside: a customer's commands, the load generator; shopper: what
 //!                              both speak to it through
-//! import, export, generate     a keeper's commands; access: how they find the store of `up`
+//! import, export, generate     a keeper's commands; access: how they find the store of `up`, targets: how Prometheus does
 //! handover, verify             an operator's
 //! frontend · catalog · order   the roles: siblings that talk over HTTP and never import each other
 //! dashboard                    the store at work, on one page; metrics: what the roles count for it
@@ -54,6 +54,7 @@ pub mod server;
 pub mod shopper;
 pub mod shutdown;
 pub mod store;
+pub mod targets;
 pub mod telemetry;
 pub mod terminal;
 pub mod token;
