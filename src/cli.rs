@@ -16,6 +16,9 @@ pub const BALANCE: &str = "round-robin";
 pub const LEASE: &str = "1000ms";
 pub const KEEP_ANSWERS: &str = "24h";
 pub const KEEP_REFUSALS: &str = "1h";
+pub const RATE_LIMIT: &str = "6000/m";
+pub const PURCHASE_RATE_LIMIT: &str = "300/m";
+pub const CLIENT_CONNECTIONS: &str = "256";
 
 /// Parts of a long help.
 const SHAPE: &str = "What it is made of";
@@ -24,6 +27,7 @@ const NODES: &str = "Other nodes";
 const CACHE: &str = "Cache";
 const MASTER: &str = "Of a master";
 const REPLICA: &str = "Of a replica";
+const ADMISSION: &str = "Who is let in";
 const TEACHING: &str = "To compare and to teach";
 
 /// A distributed bookstore whose reads come from a cache and are never stale
@@ -240,6 +244,33 @@ pub struct MetricsArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct AdmissionArgs {
+    /// Requests of one client: so many at once, and as many flow in within a second, a minute or an hour (N/s, N/m or
+    /// N/h); or off
+    #[arg(long, help_heading = ADMISSION, value_name = "RATE", default_value = RATE_LIMIT, env = "BAZAR_RATE_LIMIT")]
+    pub rate_limit: String,
+    /// The same for purchases alone
+    #[arg(long, help_heading = ADMISSION, value_name = "RATE", default_value = PURCHASE_RATE_LIMIT, env = "BAZAR_PURCHASE_RATE_LIMIT")]
+    pub purchase_rate_limit: String,
+    /// Connections of one client at a time, or off
+    #[arg(long, help_heading = ADMISSION, value_name = "N", default_value = CLIENT_CONNECTIONS, env = "BAZAR_CLIENT_CONNECTIONS")]
+    pub client_connections: String,
+    /// Clients without limits: addresses, networks such as 10.0.0.0/8, and the words loopback, private and none
+    #[arg(long, help_heading = ADMISSION, value_name = "NET[,...]", default_value = "loopback", env = "BAZAR_UNLIMITED_CLIENT")]
+    pub unlimited_client: String,
+    /// Proxies whose X-Forwarded-For says who the client is, in the same words
+    #[arg(long, help_heading = ADMISSION, value_name = "NET[,...]", default_value = "none", env = "BAZAR_TRUSTED_PROXY")]
+    pub trusted_proxy: String,
+    /// Host names under which the store may be asked, beside addresses and localhost; any, or local for no other
+    /// [default: any, but local for "up" on the loopback]
+    #[arg(long, help_heading = ADMISSION, value_name = "NAME[,...]", env = "BAZAR_ALLOWED_HOST")]
+    pub allowed_host: Option<String>,
+    /// Origins such as https://shop.example whose pages may use the API [default: none]
+    #[arg(long, help_heading = ADMISSION, value_name = "ORIGIN[,...]", env = "BAZAR_CORS_ORIGIN")]
+    pub cors_origin: Option<String>,
+}
+
+#[derive(Debug, Args)]
 pub struct UpArgs {
     /// Public address of the first frontend; the others get the next ports
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8083", env = "BAZAR_LISTEN")]
@@ -288,6 +319,8 @@ pub struct UpArgs {
     pub demo: bool,
     #[command(flatten)]
     pub admin: AdminArgs,
+    #[command(flatten)]
+    pub admission: AdmissionArgs,
     #[command(flatten)]
     pub metrics: MetricsArgs,
     #[command(flatten)]
@@ -341,6 +374,8 @@ pub struct FrontendArgs {
     pub unsafe_coherence: Option<String>,
     #[command(flatten)]
     pub admin: AdminArgs,
+    #[command(flatten)]
+    pub admission: AdmissionArgs,
     #[command(flatten)]
     pub metrics: MetricsArgs,
     #[command(flatten)]

@@ -8,12 +8,12 @@ pub use shopping::{buy, experiment, info, load, orders, search};
 use crate::access::Access;
 use crate::catalog::{self, Ack, Keep, Kind, MasterConfig, ReplicaConfig};
 use crate::cli::{
-    self, AdminArgs, CatalogArgs, Common, ExportArgs, FrontendArgs, HandoverArgs, ImportArgs, MetricsArgs,
-    OrderArgs, UpArgs, VerifyArgs,
+    self, AdminArgs, AdmissionArgs, CatalogArgs, Common, ExportArgs, FrontendArgs, HandoverArgs, ImportArgs,
+    MetricsArgs, OrderArgs, UpArgs, VerifyArgs,
 };
 use crate::client::BaseUrl;
 use crate::coherence::mastership::LONGEST_LEASE;
-use crate::frontend::{Policy, Warm};
+use crate::frontend::{Admission, Hosts, Networks, Origins, Policy, Rate, Warm};
 use crate::intake::Format;
 use crate::recipe::Recipe;
 use crate::telemetry::LogFormat;
@@ -59,7 +59,7 @@ pub fn up(args: UpArgs) -> Result<Checked<up::Config>, Mistakes> {
     let mut check = Check::default();
     // A store in one process needs no secret that anybody else knows.
     let shared = check.token(&args.common);
-    let config = up::Config {
+    let mut config = up::Config {
         token_is_shared: shared.is_some(),
         listen: check.addr("--listen", &args.listen),
         data: args.data,
@@ -71,6 +71,7 @@ pub fn up(args: UpArgs) -> Result<Checked<up::Config>, Mistakes> {
         warm: check.warm(args.warm.as_deref()),
         admin: check.admin(&args.admin, shared.as_ref()),
         metrics: check.metrics(&args.metrics, shared.as_ref()),
+        admission: check.admission(&args.admission),
         ack: check.ack(&args.ack),
         keep: check.keep(&args.keep_answers, &args.keep_refusals),
         lease: check.time("--lease", cli::LEASE),
@@ -80,6 +81,10 @@ pub fn up(args: UpArgs) -> Result<Checked<up::Config>, Mistakes> {
         unsafe_coherence: check.recipe(args.unsafe_coherence.as_deref()),
         workers: cores(),
     };
+    // A store for this machine's people alone: a page that they look at may come from anywhere.
+    if args.admission.allowed_host.is_none() && config.listen.ip().is_loopback() {
+        config.admission.hosts = Hosts::local();
+    }
     if config.unsafe_coherence.is_some() {
         check.loopback("--listen", config.listen, "--unsafe-coherence");
     }
@@ -115,6 +120,7 @@ pub fn frontend(args: FrontendArgs) -> Result<Checked<frontend::Config>, Mistake
         warm: check.warm(args.warm.as_deref()),
         admin: check.admin(&args.admin, token.as_ref()),
         metrics: check.metrics(&args.metrics, token.as_ref()),
+        admission: check.admission(&args.admission),
         search_ttl: check.time("--search-ttl", &args.search_ttl),
         info_ttl: check.time("--info-ttl", &args.info_ttl),
         cache_bytes: check.bytes("--cache-bytes", &args.cache_bytes),
@@ -366,6 +372,49 @@ impl Check {
             format!("--balance: \"{text}\" is none of {known}")
         });
         self.or_note(checked, Policy::default())
+    }
+
+    fn admission(&mut self, args: &AdmissionArgs) -> Admission {
+        let networks =
+            |flag: &str, text: &str| Networks::parse(text).map_err(|sentence| format!("{flag}: {sentence}"));
+        let hosts = args.allowed_host.as_deref().map_or(Ok(Hosts::Any), Hosts::parse);
+        let origins = args.cors_origin.as_deref().map_or(Ok(Origins::default()), Origins::parse);
+        Admission {
+            rate: self.rate("--rate-limit", &args.rate_limit),
+            purchases: self.rate("--purchase-rate-limit", &args.purchase_rate_limit),
+            connections: self.connections("--client-connections", &args.client_connections),
+            proxies: self.or_note(networks("--trusted-proxy", &args.trusted_proxy), Networks::default()),
+            unlimited: self
+                .or_note(networks("--unlimited-client", &args.unlimited_client), Networks::default()),
+            hosts: self.or_note(hosts.map_err(|sentence| format!("--allowed-host: {sentence}")), Hosts::Any),
+            origins: self.or_note(
+                origins.map_err(|sentence| format!("--cors-origin: {sentence}")),
+                Origins::default(),
+            ),
+        }
+    }
+
+    fn rate(&mut self, flag: &str, text: &str) -> Option<Rate> {
+        let checked = match text {
+            "off" => Ok(None),
+            _ => Rate::parse(text).map(Some).ok_or_else(|| {
+                format!("{flag}: \"{text}\" is neither off nor a rate such as 100/s or 6000/m")
+            }),
+        };
+        self.or_note(checked, None)
+    }
+
+    fn connections(&mut self, flag: &str, text: &str) -> Option<usize> {
+        let checked = match text {
+            "off" => Ok(None),
+            _ => text
+                .parse()
+                .ok()
+                .filter(|&count| count > 0)
+                .map(Some)
+                .ok_or_else(|| format!("{flag}: \"{text}\" is neither off nor a whole number above 0")),
+        };
+        self.or_note(checked, None)
     }
 
     fn warm(&mut self, text: Option<&str>) -> Option<Warm> {

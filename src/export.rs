@@ -32,8 +32,17 @@ pub enum ExportError {
     Call(#[from] CallError),
     #[error("{0} broke off: the file is not whole")]
     BrokeOff(BaseUrl),
+    #[error("{0} sent what is no book: {1}")]
+    Nonsense(BaseUrl, String),
     #[error("the output cannot be written: {0}")]
     Write(#[from] io::Error),
+}
+
+impl ExportError {
+    /// Whether whoever reads our output has had enough, as `head` does: nothing to complain about.
+    pub fn is_closed_pipe(&self) -> bool {
+        matches!(self, ExportError::Write(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
 }
 
 impl Config {
@@ -61,12 +70,29 @@ impl Config {
     }
 
     async fn write(&self, peer: &Peer, out: impl Write) -> Result<String, ExportError> {
-        let mut lines =
-            Lines { format: self.format, out: io::BufWriter::new(out), rest: Vec::new(), end: None };
+        let mut lines = Lines {
+            node: &self.node,
+            format: self.format,
+            out: io::BufWriter::new(out),
+            rest: Vec::new(),
+            end: None,
+        };
         if self.format == Format::Csv {
             lines.out.write_all(b"id,title,topic,stock,price\n")?;
         }
-        peer.stream(EXPORT, "export", DEADLINE, async |chunk: &[u8]| lines.take(chunk)).await?;
+        let mut failed = None;
+        let taken = async |chunk: &[u8]| {
+            lines.take(chunk).map_err(|error| {
+                failed = Some(error);
+                io::Error::other("what came was not taken")
+            })
+        };
+        let streamed = peer.stream(EXPORT, "export", DEADLINE, taken).await;
+        // It was not the peer's fault.
+        if let Some(error) = failed {
+            return Err(error);
+        }
+        streamed?;
         lines.out.flush()?;
         let (version, books) = lines.end.ok_or_else(|| ExportError::BrokeOff(self.node.clone()))?;
         Ok(format!("{books} books as of {}", version.public()))
@@ -74,7 +100,9 @@ impl Config {
 }
 
 /// What came, made into lines of the file.
-struct Lines<W: Write> {
+struct Lines<'a, W: Write> {
+    /// From whom.
+    node: &'a BaseUrl,
     format: Format,
     out: io::BufWriter<W>,
     /// The beginning of a line whose end is still to come.
@@ -82,15 +110,15 @@ struct Lines<W: Write> {
     end: Option<(Version, u64)>,
 }
 
-impl<W: Write> Lines<W> {
-    fn take(&mut self, chunk: &[u8]) -> io::Result<()> {
+impl<W: Write> Lines<'_, W> {
+    fn take(&mut self, chunk: &[u8]) -> Result<(), ExportError> {
         self.rest.extend_from_slice(chunk);
         let rest = std::mem::take(&mut self.rest);
         let mut lines = rest.split(|&byte| byte == b'\n').peekable();
         while let Some(line) = lines.next() {
             if lines.peek().is_none() {
                 if line.len() > MAX_LINE {
-                    return Err(io::Error::other("a line is too long"));
+                    return Err(self.nonsense("a line is too long"));
                 }
                 self.rest = line.to_vec();
                 break;
@@ -100,12 +128,21 @@ impl<W: Write> Lines<W> {
         Ok(())
     }
 
-    fn line(&mut self, line: &[u8]) -> io::Result<()> {
+    fn nonsense(&self, why: impl ToString) -> ExportError {
+        ExportError::Nonsense(self.node.clone(), why.to_string())
+    }
+
+    fn line(&mut self, line: &[u8]) -> Result<(), ExportError> {
         if let Ok(ExportEnd { end, books }) = serde_json::from_slice(line) {
             self.end = Some((end, books));
             return Ok(());
         }
-        let Book { id, title, topic, stock, price } = serde_json::from_slice(line)?;
+        let book: Book = serde_json::from_slice(line).map_err(|error| self.nonsense(error))?;
+        Ok(self.book(book)?)
+    }
+
+    fn book(&mut self, book: Book) -> io::Result<()> {
+        let Book { id, title, topic, stock, price } = book;
         let (stock, cents) = (stock.get(), price.get());
         let price = match cents % 100 {
             0 => (cents / 100).to_string(),

@@ -83,7 +83,10 @@ fn main() -> ExitCode {
             Ok(())
         }),
         Command::Export(args) => start(config::export(args), async |config, token, _| {
-            eprintln!("{}", config.run(token).await?);
+            match config.run(token).await {
+                Err(error) if error.is_closed_pipe() => {}
+                done => eprintln!("{}", done?),
+            }
             Ok(())
         }),
         Command::Generate(args) => exit_code(generate::write(&args)),

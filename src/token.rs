@@ -95,37 +95,52 @@ impl fmt::Debug for InternalToken {
 
 /// What lets a keeper change the catalog from outside. It is no internal token, and none leads to it: who has one of
 /// the two can do nothing with it where the other is wanted.
+///
+/// There may be two, so that one can take the other's place while both are in use: the first is the new one.
 #[derive(Clone)]
-pub struct AdminToken(Secret);
+pub struct AdminToken {
+    first: Secret,
+    second: Option<Secret>,
+}
 
 impl AdminToken {
-    /// Takes the secret as it stands in a file or a variable, without the white space around it.
+    /// Takes one secret or two, a line each, as they stand in a file or a variable.
     pub fn parse(text: &str) -> Result<Self, String> {
-        Secret::parse(text, "the admin token").map(Self)
+        let mut lines = text.lines().map(str::trim).filter(|line| !line.is_empty());
+        let first = Secret::parse(lines.next().unwrap_or_default(), "the admin token")?;
+        let second = lines.next().map(|line| Secret::parse(line, "the second admin token")).transpose()?;
+        match lines.next() {
+            Some(_) => Err("there can be two admin tokens at most, a line each".into()),
+            None => Ok(Self { first, second }),
+        }
+    }
+
+    fn each(&self) -> impl Iterator<Item = &Secret> {
+        std::iter::once(&self.first).chain(&self.second)
     }
 
     /// Whether an `Authorization` header carries it, in time that does not depend on how much of it is right.
     pub fn authorizes(&self, header: &[u8]) -> bool {
-        self.0.authorizes(header)
+        self.each().fold(false, |right, secret| right | secret.authorizes(header))
     }
 
     /// The same for what was typed into a form.
     pub fn is(&self, given: &str) -> bool {
-        self.0.is(given.as_bytes())
+        self.each().fold(false, |right, secret| right | secret.is(given.as_bytes()))
     }
 
     /// For a process that we start ourselves.
-    pub fn as_str(&self) -> &str {
-        &self.0.0
+    pub fn to_text(&self) -> String {
+        self.each().map(|secret| &*secret.0).collect::<Vec<_>>().join("\n")
     }
 
     pub fn is_internal(&self, token: &InternalToken) -> bool {
         self.is(token.as_str())
     }
 
-    /// A key for another purpose, of which nothing leads back to the token.
-    pub fn derive(&self, purpose: &str) -> [u8; 32] {
-        self.0.derive(purpose)
+    /// A key for another purpose for each of them, the new one's first; nothing leads back to the tokens.
+    pub fn derive(&self, purpose: &str) -> Vec<[u8; 32]> {
+        self.each().map(|secret| secret.derive(purpose)).collect()
     }
 }
 
@@ -195,5 +210,18 @@ mod tests {
         assert!(!token.is("0123456789abcde") && !token.is("") && !token.authorizes(b"0123456789abcdef"));
         assert!(token.is_internal(&InternalToken::parse("0123456789abcdef").unwrap()));
         assert!(!token.is_internal(&InternalToken::random()));
+    }
+
+    #[test]
+    fn two_admin_tokens_are_right_while_one_takes_the_others_place() {
+        let both = AdminToken::parse("the-new-admin-token\n\n the-old-admin-token \n").unwrap();
+        assert!(both.is("the-new-admin-token") && both.authorizes(b"Bearer the-old-admin-token"));
+        assert!(!both.is("the-new-admin-token\nthe-old-admin-token") && !both.is(""));
+        assert!(both.is_internal(&InternalToken::parse("the-old-admin-token").unwrap()));
+        assert_eq!(AdminToken::parse(&both.to_text()).unwrap().derive("x"), both.derive("x"));
+        assert!(AdminToken::parse("the-new-admin-token\nshort").is_err());
+        assert!(
+            AdminToken::parse("the-new-admin-token\nthe-old-admin-token\nthe-oldest-admin-token").is_err()
+        );
     }
 }

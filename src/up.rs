@@ -4,7 +4,7 @@
 use crate::access::{Access, Published};
 use crate::catalog::{self, Ack, CatalogError, Keep, Kind, MasterConfig, ReplicaConfig};
 use crate::client::BaseUrl;
-use crate::frontend::{self, FrontendError, Policy, Warm};
+use crate::frontend::{self, Admission, FrontendError, Policy, Warm};
 use crate::order;
 use crate::recipe::Recipe;
 use crate::shutdown::Shutdown;
@@ -34,6 +34,7 @@ pub struct Config {
     pub admin: Option<AdminToken>,
     /// Who may scrape the metrics of its roles; nobody without.
     pub metrics: Option<MetricsTokens>,
+    pub admission: Admission,
     pub ack: Ack,
     pub keep: Keep,
     /// Whether anybody else may know the token. Otherwise every holder of a lease is a thread of this
@@ -124,6 +125,7 @@ impl Config {
                 warm: self.warm.clone(),
                 admin: self.admin.clone(),
                 metrics: self.metrics.clone(),
+                admission: self.admission.clone(),
                 search_ttl: self.search_ttl,
                 info_ttl: self.info_ttl,
                 cache_bytes: self.cache_bytes,

@@ -291,7 +291,7 @@ impl Node {
 
 fn site<C>(configure: C, recipe: Option<Recipe>, counts: &Counts) -> Site<C> {
     let requests = counts.requests.clone();
-    Site { configure, label: recipe.map(Recipe::header), shortcut: None, requests }
+    Site { configure, label: recipe.map(Recipe::header), shortcut: None, guard: None, requests }
 }
 
 /// Serves until `shutdown`, then ends the `work` behind the routes. That ends by itself only when the node
@@ -306,13 +306,13 @@ async fn serve(
     behind: Shutdown,
 ) -> Result<(), CatalogError> {
     let stop_serving = shutdown.child_token();
-    let Site { configure, label, shortcut, requests } = site;
+    let Site { configure, label, shortcut, guard, requests } = site;
     let stop = web::Data::new(stop_serving.clone());
     let configure = move |config: &mut web::ServiceConfig| {
         config.app_data(stop);
         configure(config);
     };
-    let site = Site { configure, label, shortcut, requests };
+    let site = Site { configure, label, shortcut, guard, requests };
     let serving = server::serve_here(listener, stop_serving.clone(), site);
     tokio::pin!(serving);
     let ended = tokio::select! {

@@ -55,8 +55,8 @@ pub struct InfoArgs {
 
 #[derive(Debug, Args)]
 #[command(after_help = format!("A purchase has a key: what is bought again under the same key is not bought twice. While \
-                                the outcome is unknown (503, connection lost) it is repeated under its key, a few \
-                                times; if it still is unknown the key is printed, to repeat it later.\n\nExamples:\n  \
+                                the outcome is unknown (503, connection lost) it is repeated under its key, for 15 s at \
+                                most; if it still is unknown the key is printed, to repeat it later.\n\nExamples:\n  \
                                 bazar buy 9\n  bazar buy 9 --quantity 2 --offer 56\n  bazar buy 9 --key order-of-monday \
                                 --json | jq -r .orderId\n\n{EXIT_CODES}"))]
 pub struct BuyArgs {

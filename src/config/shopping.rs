@@ -2,7 +2,7 @@
 
 use super::{Check, Mistakes};
 use crate::cli::shopping::{BuyArgs, ExperimentArgs, InfoArgs, LoadArgs, OrdersArgs, SearchArgs, Store};
-use crate::domain::{BookId, Cents, IdempotencyKey, Invalid, OrderId, Quantity, Topic};
+use crate::domain::{BookId, Cents, IdempotencyKey, Invalid, OrderId, Quantity, Topic, Words};
 use crate::experiment::{self, Experiment};
 use crate::load;
 use crate::shopper::{NewPurchase, quoted};
@@ -24,9 +24,6 @@ const SECONDS: std::ops::RangeInclusive<f64> = 0.1..=60.0;
 
 const LONGEST: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
-/// Words of a search: what fits into one line of a request.
-const MAX_WORDS_BYTES: usize = 1000;
-
 pub fn search(args: SearchArgs) -> Result<terminal::Config, Mistakes> {
     let mut check = Check::default();
     let what = match (args.topic, args.query) {
@@ -34,11 +31,7 @@ pub fn search(args: SearchArgs) -> Result<terminal::Config, Mistakes> {
             let topic = Topic::parse(topic).map(Found::Topic).map_err(|invalid| invalid.0);
             check.or_note(topic.map(Some), None)
         }
-        (None, Some(words)) if words.trim().is_empty() || words.len() > MAX_WORDS_BYTES => {
-            check.mistake(format!("--query must have words, and at most {MAX_WORDS_BYTES} bytes"));
-            None
-        }
-        (None, Some(words)) => Some(Found::Words(words)),
+        (None, Some(words)) => check.domain("--query", Words::parse(words)).map(Found::Words),
         _ => {
             check.mistake("name either a topic or --query with words");
             None

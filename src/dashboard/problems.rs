@@ -126,20 +126,7 @@ pub(super) mod tests {
     use super::*;
 
     pub fn node(id: &str, kind: NodeKind, state: NodeState) -> Node {
-        Node {
-            id: id.into(),
-            kind,
-            name: id.replace('-', " "),
-            address: String::new(),
-            urls: Vec::new(),
-            state,
-            version: None,
-            lag: None,
-            in_sync: None,
-            lease_ms: None,
-            uptime_s: None,
-            requests_per_s: None,
-        }
+        Node::new(id.into(), kind, id.replace('-', " "), state)
     }
 
     fn view(nodes: Vec<Node>) -> View {

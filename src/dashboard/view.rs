@@ -139,6 +139,26 @@ struct Scene<'a> {
     master: Option<(&'a Known, &'a MasterStatus)>,
 }
 
+impl Node {
+    /// A node of which no more is known.
+    pub fn new(id: String, kind: NodeKind, name: String, state: NodeState) -> Self {
+        Self {
+            id,
+            kind,
+            name,
+            address: String::new(),
+            urls: Vec::new(),
+            state,
+            version: None,
+            lag: None,
+            in_sync: None,
+            lease_ms: None,
+            uptime_s: None,
+            requests_per_s: None,
+        }
+    }
+}
+
 impl View {
     pub fn of(nodes: &Nodes, surroundings: &dyn Surroundings, at: String) -> Self {
         let scene = Scene::of(nodes, surroundings.are_all());
@@ -262,28 +282,21 @@ impl<'a> Scene<'a> {
             NodeKind::Redis | NodeKind::Replica => String::new(),
         });
         let position = role.and_then(position);
+        let state = match (known.state, role) {
+            (State::Up, Some(Role::Master(master))) if master.standing != StandingIs::Leads => NodeState::Ill,
+            (State::Up, Some(Role::Replica(replica))) if replica.wrong => NodeState::Ill,
+            (State::Up, _) => NodeState::Up,
+            (State::Silent, _) => NodeState::Silent,
+            (State::Unreachable, _) => NodeState::Unreachable,
+            (State::Ill, _) => NodeState::Ill,
+        };
         let mut node = Node {
-            id: id(known),
-            kind,
-            name,
             address: address(known, role),
             urls: known.urls.iter().map(BaseUrl::to_string).collect(),
-            state: match (known.state, role) {
-                (State::Up, Some(Role::Master(master))) if master.standing != StandingIs::Leads => {
-                    NodeState::Ill
-                }
-                (State::Up, Some(Role::Replica(replica))) if replica.wrong => NodeState::Ill,
-                (State::Up, _) => NodeState::Up,
-                (State::Silent, _) => NodeState::Silent,
-                (State::Unreachable, _) => NodeState::Unreachable,
-                (State::Ill, _) => NodeState::Ill,
-            },
             version: position.map(|version| version.public().to_string()),
-            lag: None,
-            in_sync: None,
-            lease_ms: None,
             uptime_s: known.now().map(|sample| sample.status.uptime_ms / 1000),
             requests_per_s: requests_per_s(known).filter(|_| kind == NodeKind::Frontend),
+            ..Node::new(id(known), kind, name, state)
         };
         match role {
             Some(Role::Frontend(frontend)) => node.lease_ms = self.lease(known, frontend),
@@ -326,19 +339,10 @@ impl<'a> Scene<'a> {
             }
         }
         let several = connected.len() > 1;
-        let of = |(index, (address, connected)): (usize, (&str, bool))| Node {
-            id: redis_id(address),
-            kind: NodeKind::Redis,
-            name: if several { format!("Redis {}", index + 1) } else { "Redis".into() },
-            address: address.to_owned(),
-            urls: Vec::new(),
-            state: if connected { NodeState::Up } else { NodeState::Unreachable },
-            version: None,
-            lag: None,
-            in_sync: None,
-            lease_ms: None,
-            uptime_s: None,
-            requests_per_s: None,
+        let of = |(index, (address, connected)): (usize, (&str, bool))| {
+            let name = if several { format!("Redis {}", index + 1) } else { "Redis".into() };
+            let state = if connected { NodeState::Up } else { NodeState::Unreachable };
+            Node { address: address.to_owned(), ..Node::new(redis_id(address), NodeKind::Redis, name, state) }
         };
         connected.into_iter().enumerate().map(of).collect()
     }

@@ -26,6 +26,8 @@ use actix_web::{HttpRequest, HttpResponse, ResponseError};
 use maud::html;
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
+use serde_json::error::Category;
+use serde_json::{Map, Value};
 use std::ops::RangeInclusive;
 use std::time::Duration;
 
@@ -38,13 +40,13 @@ const PANEL: &str = "/dashboard#faults";
 /// Unless another time is asked for.
 const SECONDS: u64 = 5;
 
-/// Numbers are text: so they are in a form, and JSON may have either.
+/// Numbers are text in a form, and JSON may have either.
 #[derive(Debug, Deserialize)]
 struct FaultPress {
     role: String,
     kind: Kind,
     #[serde(default)]
-    seconds: Option<Number>,
+    seconds: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -56,9 +58,9 @@ struct RedisPress {
 struct LoadPress {
     action: Action,
     #[serde(default)]
-    rate: Option<Number>,
+    rate: Option<Value>,
     #[serde(default)]
-    purchases: Option<Number>,
+    purchases: Option<Value>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -74,14 +76,6 @@ struct Nothing {}
 #[derive(Debug, Deserialize)]
 struct Token {
     token: String,
-}
-
-/// A whole number, as JSON has it or as a form has it.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum Number {
-    Number(u64),
-    Text(String),
 }
 
 pub fn configure(config: &mut ServiceConfig) {
@@ -154,17 +148,30 @@ async fn read<T: DeserializeOwned>(
         if !is_json {
             return Err(ErrorCode::UnsupportedMediaType.into());
         }
-        return serde_json::from_slice(&body).map_err(|error| invalid(error.to_string()));
+        return serde_json::from_slice(&body).map_err(|error| match error.classify() {
+            Category::Data => invalid(error.to_string()),
+            _ => invalid("the body must be a JSON object"),
+        });
     }
-    let text = String::from_utf8_lossy(&body);
-    let token = form::<Token>(&text).ok().filter(|form| demo.token.is(&form.token));
-    if token.is_none() {
+    // What curl's -d makes of JSON when it is told nothing else.
+    if serde_json::from_slice::<Map<String, Value>>(&body).is_ok() {
         return Err(Problem::new(
-            ErrorCode::Forbidden,
-            "this form is not of a page that is open now: reload it",
+            ErrorCode::UnsupportedMediaType,
+            "this is JSON and says that it is a form: send it with content-type: application/json",
         ));
     }
-    form(&text)
+    let text = String::from_utf8_lossy(&body);
+    match form::<Token>(&text) {
+        Ok(Token { token }) if demo.token.is(&token) => form(&text),
+        Ok(_) => {
+            Err(Problem::new(ErrorCode::Forbidden, "this form is not of a page that is open now: reload it"))
+        }
+        Err(_) => Err(Problem::new(
+            ErrorCode::Forbidden,
+            "a form needs the token of a page that is open; without one, send JSON with content-type: \
+             application/json",
+        )),
+    }
 }
 
 fn form<T: DeserializeOwned>(text: &str) -> Result<T, Problem> {
@@ -177,14 +184,14 @@ fn is_form(request: &HttpRequest) -> bool {
     })
 }
 
-fn within<T>(name: &str, given: Option<Number>, usual: T, range: RangeInclusive<T>) -> Result<T, Problem>
+fn within<T>(name: &str, given: Option<Value>, usual: T, range: RangeInclusive<T>) -> Result<T, Problem>
 where
     T: TryFrom<u64> + std::str::FromStr + PartialOrd + Copy + std::fmt::Display,
 {
     let value = match given {
-        None => Some(usual),
-        Some(Number::Number(number)) => T::try_from(number).ok(),
-        Some(Number::Text(text)) => text.parse().ok(),
+        None | Some(Value::Null) => Some(usual),
+        Some(Value::String(text)) => text.parse().ok(),
+        Some(value) => value.as_u64().and_then(|number| T::try_from(number).ok()),
     };
     value.filter(|value| range.contains(value)).ok_or_else(|| {
         invalid(format!("{name} must be a whole number between {} and {}", range.start(), range.end()))

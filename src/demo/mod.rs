@@ -248,7 +248,7 @@ impl Entrance {
                 let (demo, frontends) = (Arc::clone(&demo), Arc::clone(&frontends));
                 let dashboard = dashboard.clone();
                 let configure = move |config: &mut ServiceConfig| routes(config, demo, frontends, &dashboard);
-                Site { configure, label: None, shortcut: None, requests }
+                Site { configure, label: None, shortcut: None, guard: None, requests }
             }
         };
         let serving = server::serve(listener, workers, stop.clone(), requests, site);

@@ -139,9 +139,12 @@ impl Planner<'_> {
                 args.extend(flag("--search-ttl", humantime::format_duration(self.config.search_ttl)));
                 args.extend(flag("--info-ttl", humantime::format_duration(self.config.info_ttl)));
                 args.extend(flag("--cache-bytes", self.config.cache_bytes));
+                for (name, value) in self.config.admission.flags() {
+                    args.extend(flag(name, value));
+                }
                 // What is secret is nobody's who lists processes.
                 if let Some(admin) = &self.config.admin {
-                    env.push(("BAZAR_ADMIN_TOKEN", admin.as_str().to_owned()));
+                    env.push(("BAZAR_ADMIN_TOKEN", admin.to_text()));
                 }
                 if let Some(url) = self.redis_url(place, redis)? {
                     env.push(("BAZAR_REDIS", url));

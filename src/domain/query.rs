@@ -27,7 +27,7 @@ impl Words {
             return Err(Invalid(format!("a search must have at most {} characters", Self::MAX_CHARS)));
         }
         match words(&text).count() {
-            0 => Err(Invalid::new("a search must have at least one word: q=words")),
+            0 => Err(Invalid::new("a search must have at least one word, of letters or digits")),
             n if n > Self::MAX_WORDS => {
                 Err(Invalid(format!("a search must have at most {} words", Self::MAX_WORDS)))
             }

@@ -3,6 +3,7 @@
 //!
 //! | file | what it does |
 //! |---|---|
+//! | `gate/` | who is let in, and how much of each: below the router |
 //! | `routes` | HTTP in and out, on a public and an internal listener |
 //! | `hits` | the short way of a cached read, below the router |
 //! | `answer` | what the answer to a read looks like |
@@ -25,6 +26,7 @@ mod answer;
 mod balance;
 mod cache;
 mod demand;
+mod gate;
 mod hits;
 mod live;
 mod openapi;
@@ -40,9 +42,9 @@ mod warm;
 use crate::client::{BaseUrl, Masters};
 use crate::dashboard::Dashboard;
 use crate::member::Member;
-use crate::metrics::{Counts, Exposition, PoolName, Reads, RedisCounts, Requests, RoleName};
+use crate::metrics::{Counts, Doors, Exposition, PoolName, Reads, RedisCounts, Requests, RoleName};
 use crate::recipe::{self, Recipe};
-use crate::server::{self, Exposed, Shortcut, Site};
+use crate::server::{self, Exposed, Guard, Shortcut, Site};
 use crate::shutdown::Shutdown;
 use crate::token::{AdminToken, InternalToken, MetricsTokens};
 use crate::wire::catalog::Reachable;
@@ -50,6 +52,7 @@ use actix_web::web;
 use admin::Admin;
 use balance::Pool;
 use cache::{Cache, LeaseKeeper, Levels, Local, Redis, RedisKeeper, Ttl};
+use gate::{AtTheGate, Gate};
 use hits::Hits;
 use live::Live;
 use shop::Shop;
@@ -64,6 +67,7 @@ use tokio::sync::watch;
 use warm::Warming;
 
 pub use balance::Policy;
+pub use gate::{Admission, Hosts, Networks, Origins, Rate};
 pub use warm::Warm;
 
 /// With 1, the in-process level of the cache is off, so that what lies behind it can be measured.
@@ -93,6 +97,7 @@ pub struct Config {
     pub admin: Option<AdminToken>,
     /// Who may scrape its metrics; nobody without.
     pub metrics: Option<MetricsTokens>,
+    pub admission: Admission,
     pub search_ttl: Duration,
     pub info_ttl: Duration,
     pub cache_bytes: u64,
@@ -125,6 +130,7 @@ pub struct App {
     workers: usize,
     shop: Arc<Shop>,
     admin: Option<Arc<Admin>>,
+    gate: Arc<Gate>,
     redis: Option<RedisKeeper>,
     own: Arc<Own>,
     metrics: Option<MetricsTokens>,
@@ -135,7 +141,7 @@ impl Config {
         let public = server::bind(self.listen).map_err(FrontendError::Listen)?;
         let internal = server::bind(self.internal_listen).map_err(FrontendError::Listen)?;
         let counts = Counts::new(RoleName::Frontend);
-        let reads = Reads::new(&counts.registry);
+        let (reads, doors) = (Reads::new(&counts.registry), Doors::new(&counts.registry));
         let member = Member::counted(token, counts.calls.clone());
         let masters = Masters::new(&self.masters, &member);
         let (redis, redis_keeper) = match &self.redis {
@@ -172,9 +178,12 @@ impl Config {
         let shop = Arc::new(Shop::new(cache, orders, Warming::new(self.warm)));
         let redis = self.redis.as_deref().map(status::redis_address);
         let own = Arc::new(Own { counts, listen: public.1, redis });
-        let admin = self.admin.map(|token| Arc::new(Admin::new(token, &shop)));
+        let admin = self.admin.map(|token| Arc::new(Admin::new(token, &shop, doors.clone())));
+        let paths = routes::endpoints();
+        let paths = paths.iter().flat_map(|endpoint| endpoint.paths()).map(str::to_owned);
+        let gate = Arc::new(Gate::new(self.admission, paths, doors.clone()));
         let (workers, redis) = (self.workers, redis_keeper);
-        Ok(App { public, internal, member, workers, shop, admin, redis, own, metrics: self.metrics })
+        Ok(App { public, internal, member, workers, shop, admin, gate, redis, own, metrics: self.metrics })
     }
 }
 
@@ -260,10 +269,10 @@ impl App {
             let (own, shop, member) = (Arc::clone(&self.own), Arc::clone(&self.shop), self.member.clone());
             move |config: &mut web::ServiceConfig| routes::internal(config, own, shop, member, exposed)
         };
-        let internal = Site { configure: internal, label: None, shortcut: None, requests };
+        let internal = Site { configure: internal, label: None, shortcut: None, guard: None, requests };
         let internal = server::serve_here(self.internal.0, behind.clone(), internal);
         let internal = actix_web::rt::spawn(internal);
-        let (shop, admin) = (Arc::clone(&self.shop), self.admin);
+        let (shop, admin, gate) = (Arc::clone(&self.shop), self.admin, self.gate);
         let storefront = Arc::new(Storefront::new(Arc::clone(&shop), self.member.token()));
         let label = cache.recipe.map(Recipe::header);
         let requests = self.own.counts.requests.public();
@@ -273,8 +282,11 @@ impl App {
             let (shop, live, dashboard) = (Arc::clone(&shop), Arc::clone(&live), dashboard.clone());
             let storefront = Arc::clone(&storefront);
             let shortcut: Rc<dyn Shortcut> = Rc::new(hits.clone());
+            let guard: Rc<dyn Guard> = Rc::new(AtTheGate(Arc::clone(&gate)));
+            let gate = Arc::clone(&gate);
             Site {
                 configure: move |config: &mut web::ServiceConfig| {
+                    config.app_data(web::Data::from(gate));
                     routes::public(config, shop, live, hits);
                     dashboard.configure(config);
                     if let Some(admin) = admin {
@@ -284,6 +296,7 @@ impl App {
                 },
                 label: label.clone(),
                 shortcut: Some(shortcut),
+                guard: Some(guard),
                 requests,
             }
         };

@@ -4,6 +4,7 @@ use super::admin::{self, Admin};
 use super::answer;
 use super::cache::{By, LeaseKeeper, Want};
 use super::demand::Demand;
+use super::gate::Gate;
 use super::hits::Hits;
 use super::live::{self, Live};
 use super::openapi::answers::{Bought, Document, NoSuchBook, Order, Read};
@@ -14,11 +15,12 @@ use super::openapi::{self, Docs, Endpoint, Served as Described};
 use super::path::last_segment;
 use super::shop::{Decided, Shop};
 use super::status::{Own, status};
+use super::storefront::stock;
 use crate::abort;
 use crate::clock;
 use crate::coherence::Moment;
 use crate::coherence::lease::{Fence, FenceAnswer};
-use crate::domain::{BookId, IdempotencyKey, Invalid, OrderId, Topic, Words};
+use crate::domain::{BookId, IdempotencyKey, Invalid, OrderId, Refusal, Topic, Words};
 use crate::member::Member;
 use crate::pages;
 use crate::server::{
@@ -202,13 +204,25 @@ async fn read(shop: &Shop, want: &Want, request: &HttpRequest, came_in: Moment) 
     post, path = "/order-service/purchase",
     params(Key), request_body(content = PurchaseBody, example = json!({ "book_id": 9 })), responses(Bought<PurchaseView>)
 )]
-async fn purchase(shop: Data<Shop>, request: HttpRequest, payload: web::Payload) -> HttpResponse {
+async fn purchase(
+    shop: Data<Shop>,
+    gate: Data<Gate>,
+    request: HttpRequest,
+    payload: web::Payload,
+) -> HttpResponse {
     let came_in = clock::now();
     let request_id = request_id(&request);
     let mut key = None;
-    let outcome = buy(&shop, &request, payload, &request_id, &mut key).await;
-    let replayed = matches!(&outcome, Ok(Decided { replayed: true, .. }));
-    let mut response = match outcome.and_then(|decided| decided.answer.map_err(Problem::from)) {
+    let outcome = buy(&shop, &gate, &request, payload, &request_id, &mut key).await;
+    let replayed = matches!(&outcome, Ok((Decided { replayed: true, .. }, _)));
+    let answered = match outcome {
+        Ok((Decided { answer: Ok(receipt), .. }, _)) => Ok(receipt),
+        Ok((Decided { answer: Err(refusal), .. }, wanted)) => {
+            Err(refused(&shop, refusal, &wanted, &request_id).await)
+        }
+        Err(problem) => Err(problem),
+    };
+    let mut response = match answered {
         Ok(receipt) => {
             let mut answer = HttpResponse::Ok();
             answer.insert_header((headers::BAZAR_VERSION, receipt.version.public().to_string()));
@@ -229,14 +243,40 @@ async fn purchase(shop: Data<Shop>, request: HttpRequest, payload: web::Payload)
     response
 }
 
-/// `key` is set as soon as there is one, so that every answer from then on can carry it.
+/// Says how many copies are left where some are, but fewer than were asked for.
+async fn refused(shop: &Shop, refusal: Refusal, wanted: &PurchaseBody, request_id: &str) -> Problem {
+    let problem = Problem::from(refusal);
+    let quantity = wanted.quantity.get();
+    if refusal != Refusal::OutOfStock || quantity == 1 {
+        return problem;
+    }
+    match left(shop, wanted.book_id, request_id).await {
+        // Or there are more by now.
+        Some(left) if left < quantity => {
+            let verb = if left == 1 { "copy is" } else { "copies are" };
+            problem.detailed(format!("{left} {verb} left, and {quantity} were asked for"))
+        }
+        _ => problem,
+    }
+}
+
+/// How many copies there are now, if that is known for sure.
+async fn left(shop: &Shop, book: BookId, request_id: &str) -> Option<u32> {
+    let read = shop.read(&Want::Book(book), Demand::default(), clock::now(), request_id).await;
+    let served = read.ok().filter(|served| !served.stale)?;
+    Some(stock::book(&served).ok()?.stock.get())
+}
+
+/// What was asked for and what became of it. `key` is set as soon as there is one, so that every answer from then on
+/// can carry it.
 async fn buy(
     shop: &Shop,
+    gate: &Gate,
     request: &HttpRequest,
     payload: web::Payload,
     request_id: &str,
     key: &mut Option<IdempotencyKey>,
-) -> Result<Decided, Problem> {
+) -> Result<(Decided, PurchaseBody), Problem> {
     let content_type = request.headers().get(header::CONTENT_TYPE);
     if !content_type.is_none_or(is_json) {
         return Err(ErrorCode::UnsupportedMediaType.into());
@@ -246,8 +286,9 @@ async fn buy(
         // Not text at all is a key that breaks its rules, like the empty one.
         *key = Some(IdempotencyKey::parse(given.to_str().unwrap_or_default())?);
     }
+    gate.may_buy(request)?;
     let body = PurchaseBody::parse(&read_body(payload, MAX_PURCHASE_BODY).await?)?;
-    shop.purchase(body, key, request_id.to_owned()).await
+    Ok((shop.purchase(&body, key, request_id.to_owned()).await?, body))
 }
 
 pub(super) fn is_json(content_type: &HeaderValue) -> bool {

@@ -71,7 +71,7 @@ impl Shop {
     /// outcome is unknown, and it is safe to repeat with the same key.
     pub async fn purchase(
         &self,
-        body: PurchaseBody,
+        body: &PurchaseBody,
         key: &mut Option<IdempotencyKey>,
         request_id: String,
     ) -> Result<Decided, Problem> {
@@ -216,7 +216,7 @@ mod tests {
     async fn buy(shop: &Shop, key: Option<&str>) -> (ErrorCode, Option<String>) {
         let mut key = key.map(|key| IdempotencyKey::parse(key).unwrap());
         let body = PurchaseBody::parse(br#"{"book_id":9}"#).unwrap();
-        let outcome = shop.purchase(body, &mut key, "test".into()).await;
+        let outcome = shop.purchase(&body, &mut key, "test".into()).await;
         (outcome.err().unwrap().code, key.map(|key| key.to_string()))
     }
 

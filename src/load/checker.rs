@@ -16,16 +16,18 @@
 //!
 //! Memory: for each book what held at the place of the oldest request under way, and since.
 
+mod known;
+mod stale;
+
 use super::shelf;
 use crate::domain::{BookId, PublicVersion, Stock};
 use crate::wire::shopper::PurchaseRead;
+use known::{Delivery, Fact, Known, Proof};
 use std::collections::{BTreeSet, HashMap, VecDeque};
 use std::fmt;
 use std::time::Duration;
 
-/// What is remembered of one book while a request is under way. A request that is older than that is not
-/// judged, and counted.
-const MAX_FACTS: usize = 1024;
+pub use stale::Stale;
 
 /// Deliveries of one book that are remembered, which are those whose outcome is not known; with more of them it
 /// gets no other.
@@ -43,66 +45,6 @@ pub struct Shown<'a> {
     pub by: &'a dyn fmt::Display,
     pub version: Option<PublicVersion>,
     pub says_stale: bool,
-}
-
-/// Why a stock is known to be at most what it is.
-#[derive(Debug, Clone, Copy)]
-enum Proof {
-    Start,
-    Read,
-    Purchase,
-    SoldOut,
-}
-
-/// What is known of a book since an event.
-#[derive(Debug, Clone, Copy)]
-struct Fact {
-    since: u64,
-    at: Duration,
-    /// There are at most so many.
-    stock: Stock,
-    /// So many of them may have been delivered since.
-    delivered: u32,
-    by: Proof,
-    /// That of the last purchase of it that was acknowledged.
-    version: Option<PublicVersion>,
-}
-
-#[derive(Debug)]
-struct Known {
-    at_start: Stock,
-    /// Oldest first; never empty.
-    facts: VecDeque<Fact>,
-    /// Of acknowledged purchases.
-    copies: u64,
-    deliveries: Vec<Delivery>,
-    /// Copies of all of them.
-    delivered: u64,
-}
-
-/// Copies that we have put on the shelf, or tried to.
-#[derive(Debug)]
-struct Delivery {
-    sent: Sent,
-    copies: u32,
-    /// When it was known to be done.
-    done: Option<u64>,
-}
-
-/// A read that showed less than was known before it was sent.
-#[derive(Debug, Clone)]
-pub struct Stale {
-    book: BookId,
-    /// The kind of read and the frontend that answered.
-    what: String,
-    by: String,
-    sent: Duration,
-    answered: Duration,
-    stock: Stock,
-    version: Option<PublicVersion>,
-    known: Fact,
-    /// It is the stock that is too high; otherwise the version is too low.
-    rose: bool,
 }
 
 /// Counts of what was judged.
@@ -363,126 +305,6 @@ impl Checker {
     fn violated(&mut self, words: String) {
         self.judged.violations += 1;
         self.first.get_or_insert(words);
-    }
-}
-
-impl Known {
-    fn newest(&self) -> &Fact {
-        // Never empty: the first fact comes with the book, and the newest is never forgotten.
-        &self.facts[self.facts.len() - 1]
-    }
-
-    /// What was known when a request was sent; `None` if that was forgotten.
-    fn at(&self, sent: Sent) -> Option<&Fact> {
-        self.facts.iter().rev().find(|fact| fact.since <= sent.0)
-    }
-
-    /// The copies that may have come behind the answer to a request.
-    fn expected(&self, sent: Sent) -> u32 {
-        let open = |delivery: &&Delivery| delivery.done.is_none_or(|done| done > sent.0);
-        self.deliveries.iter().filter(open).map(|delivery| delivery.copies).sum()
-    }
-
-    /// Keeps what held when the oldest request under way was sent, and what came since.
-    fn forget(&mut self, oldest: Option<Sent>) {
-        let needless = |next: &Fact| oldest.is_none_or(|oldest| next.since <= oldest.0);
-        while self.facts.len() > 1 && (needless(&self.facts[1]) || self.facts.len() > MAX_FACTS) {
-            self.facts.pop_front();
-        }
-    }
-}
-
-impl Fact {
-    /// There may be `copies` more.
-    fn exceeded_by(&mut self, copies: u32) {
-        self.stock = self.stock.restock(copies).unwrap_or(Stock::MAX);
-        self.delivered += copies;
-    }
-
-    fn in_words(&self) -> String {
-        match self.delivered {
-            0 => self.seen_in_words(),
-            more => format!("{} (and at most {more} copies delivered)", self.seen_in_words()),
-        }
-    }
-
-    fn seen_in_words(&self) -> String {
-        let stock = self.stock.get().saturating_sub(self.delivered);
-        match (self.by, self.version) {
-            (Proof::Start, _) => format!("when there were {stock} at the start"),
-            (Proof::Read, _) => format!("after a read had shown {stock}"),
-            (Proof::SoldOut, _) => "after a purchase had been refused as sold out".into(),
-            (Proof::Purchase, version) => {
-                format!(
-                    "after a purchase had been acknowledged with {stock} left at version {}",
-                    Named(version)
-                )
-            }
-        }
-    }
-}
-
-impl Stale {
-    /// The address of the frontend that answered.
-    pub fn by(&self) -> &str {
-        &self.by
-    }
-
-    /// By versions, for who has the log of the store beside it.
-    fn in_versions(&self) -> String {
-        let Self { book, what, by, known, .. } = self;
-        let version = Named(self.version);
-        match known.version {
-            Some(least) if !self.rose => format!(
-                "book {book}: {what}, sent after a purchase at version {least} had been acknowledged, showed version \
-                 {version} (from {by})"
-            ),
-            _ => format!(
-                "book {book}: {what}, sent {}, showed {} (version {version}, from {by})",
-                known.in_words(),
-                self.stock.get(),
-            ),
-        }
-    }
-
-    /// By the clock, for who was not there; `frontend` is what the one that answered is called.
-    pub fn in_time(&self, frontend: &str) -> String {
-        let Self { book, stock, known, .. } = self;
-        let before = self.sent.saturating_sub(known.at).as_secs_f64() * 1e3;
-        let left = known.stock.get();
-        let but = match (known.by, known.version) {
-            (_, Some(least)) if !self.rose => format!(
-                "as of version {}, but a purchase at version {least} had been acknowledged",
-                Named(self.version)
-            ),
-            (Proof::Start, _) => {
-                return format!(
-                    "at {:.3} s {frontend} said {} copies of book {book}, but there never were more than {left}",
-                    self.answered.as_secs_f64(),
-                    stock.get()
-                );
-            }
-            (Proof::Read, _) => format!("but {left} had been shown"),
-            (Proof::SoldOut, _) => "but it had been refused as sold out".into(),
-            (Proof::Purchase, _) => format!("but a purchase that left {left} had been acknowledged"),
-        };
-        format!(
-            "at {:.3} s {frontend} said {} copies of book {book}, {but} {before:.1} ms before it was asked",
-            self.answered.as_secs_f64(),
-            stock.get()
-        )
-    }
-}
-
-/// A version, or that there is none.
-struct Named(Option<PublicVersion>);
-
-impl fmt::Display for Named {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0 {
-            Some(version) => version.fmt(f),
-            None => f.write_str("not named"),
-        }
     }
 }
 
@@ -758,7 +580,7 @@ mod tests {
         for sold in 1..=5_000 {
             let sent = checker.sent();
             checker.bought(sent, book(9), 1, &receipt(1_000_000_000 - sold, 1 + sold as u64));
-            assert!(checker.books[&book(9)].facts.len() <= MAX_FACTS);
+            assert!(checker.books[&book(9)].facts.len() <= known::MAX_FACTS);
         }
         checker.read(held, shown(1), [(book(9), Stock::MAX)]);
         assert_eq!(checker.judged(), Judged { unjudged: 1, ..Judged::default() });

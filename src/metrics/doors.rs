@@ -20,7 +20,7 @@ label! {
         Ok = "ok",
         /// There was no token, or another one.
         Refused = "refused",
-        /// It was not looked at, because too many before it were wrong.
+        /// Too many were wrong: this one was the last of them, or was not looked at.
         LockedOut = "locked_out",
     }
 }
@@ -32,6 +32,8 @@ label! {
         Requests = "requests",
         /// Purchases of one client.
         Purchases = "purchases",
+        /// Connections of one client: closed without an answer to any request.
+        Connections = "connections",
     }
 }
 

@@ -141,10 +141,10 @@ families! {
         .by(&[("pool", Of(PoolName::VALUES))]);
     EVENT_STREAMS = Family::gauge("bazar_event_streams", FRONTEND, "Open pages that are told of changes.");
     EVENT_STREAMS_MAX = Family::gauge("bazar_event_streams_max", FRONTEND, "How many there may be.");
-    RATE_LIMITED = Family::counter("bazar_rate_limited_total", FRONTEND, "Requests that were turned away with a 429.")
+    RATE_LIMITED = Family::counter("bazar_rate_limited_total", FRONTEND, "Requests that were turned away with a 429, and connections that were closed, because a client had too many.")
         .by(&[("limit", Of(Limit::VALUES))]);
     ADMIN_ATTEMPTS = Family::counter(
-        "bazar_admin_attempts_total", FRONTEND, "Requests that came with an admin token, or should have.",
+        "bazar_admin_attempts_total", FRONTEND, "Admin tokens that were shown, right or wrong.",
     ).by(&[("way", Of(Way::VALUES)), ("outcome", Of(Attempt::VALUES))]);
 
     // Order node.

@@ -88,6 +88,9 @@ impl Requests {
 
     /// A request to the route with this pattern was answered.
     pub fn answered(&self, method: &str, pattern: Option<&str>, status: u16, took: Duration) {
+        if !COUNTED {
+            return;
+        }
         let listener = self.listener.label();
         let labels = [listener, known(method), route(pattern), class(status)];
         self.durations.with_label_values(&labels).observe(took.as_secs_f64());

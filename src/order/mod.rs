@@ -87,7 +87,7 @@ impl App {
                         .service(resource(STATUS, "GET", web::get().to(status))),
                 );
         };
-        let site = Site { configure: routes, label: None, shortcut: None, requests };
+        let site = Site { configure: routes, label: None, shortcut: None, guard: None, requests };
         server::serve_here(self.listener, shutdown, site).await
     }
 }

@@ -7,12 +7,16 @@ const POLICY: &str = "default-src 'none'; style-src 'self'; script-src 'self'; i
                       connect-src 'self'; font-src 'self'; form-action 'self'; base-uri 'none'; \
                       frame-ancestors 'none'";
 
-const HEADERS: [(HeaderName, &str); 6] = [
+/// Nothing that a page could ask a visitor's device for.
+const NOTHING: &str = "camera=(), geolocation=(), microphone=(), payment=(), usb=()";
+
+const HEADERS: [(HeaderName, &str); 7] = [
     (header::CONTENT_SECURITY_POLICY, POLICY),
     (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
     (header::X_FRAME_OPTIONS, "DENY"),
     // The address of a receipt is a secret.
     (header::REFERRER_POLICY, "same-origin"),
+    (HeaderName::from_static("permissions-policy"), NOTHING),
     (HeaderName::from_static("cross-origin-opener-policy"), "same-origin"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];

@@ -4,23 +4,26 @@
 //! ([`Shortcut`]); everything else goes to the routes as if there were none.
 
 use super::ApiError;
+use super::connection::{Link, UnderWayHere};
 use super::drain::{Entered, Entrance};
+use super::guard::{AtTheDoor, Guard};
 use crate::clock;
 use crate::coherence::Moment;
 use crate::metrics::{COUNTED, Requests};
 use crate::wire::{ErrorCode, Problem};
-use actix_http::Request;
-use actix_web::ResponseError;
+use actix_http::{Payload, Request};
 use actix_web::body::{BodySize, BoxBody, EitherBody, MessageBody};
 use actix_web::dev::{AppConfig, RequestHead, Response, Service, ServiceFactory, ServiceResponse};
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderMap, HeaderName, HeaderValue};
 use actix_web::http::{ConnectionType, Method};
+use actix_web::{HttpResponse, ResponseError};
 use bytes::Bytes;
 use futures_util::future::LocalBoxFuture;
 use pin_project_lite::pin_project;
 use std::pin::Pin;
 use std::rc::Rc;
 use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 /// A header that every answer carries.
 pub type Label = (HeaderName, HeaderValue);
@@ -38,6 +41,7 @@ pub struct Doorway<A> {
     pub entrance: Entrance,
     pub label: Option<Label>,
     pub shortcut: Option<Rc<dyn Shortcut>>,
+    pub guard: Option<Rc<dyn Guard>>,
     pub requests: Rc<Requests>,
 }
 
@@ -47,7 +51,27 @@ pub struct Door<S> {
     entrance: Entrance,
     label: Option<Label>,
     shortcut: Option<Rc<dyn Shortcut>>,
+    guard: Option<Rc<dyn Guard>>,
     requests: Rc<Requests>,
+}
+
+/// What an answer gets on its way out.
+pub struct Dress {
+    label: Option<Label>,
+    guard: Option<Rc<dyn Guard>>,
+    /// The origin whose pages may read it.
+    origin: Option<HeaderValue>,
+}
+
+impl Dress {
+    fn put_on(self, answer: &mut HeaderMap) {
+        if let Some((name, value)) = self.label {
+            answer.insert(name, value);
+        }
+        if let Some(guard) = self.guard {
+            guard.dress(answer, self.origin);
+        }
+    }
 }
 
 /// The bytes of a shortcut, the body of a refusal, or what the routes send.
@@ -69,8 +93,10 @@ where
     fn new_service(&self, config: AppConfig) -> Self::Future {
         let routes = self.routes.new_service(config);
         let (entrance, label, shortcut) = (self.entrance.clone(), self.label.clone(), self.shortcut.clone());
-        let requests = Rc::clone(&self.requests);
-        Box::pin(async move { Ok(Door { routes: routes.await?, entrance, label, shortcut, requests }) })
+        let (guard, requests) = (self.guard.clone(), Rc::clone(&self.requests));
+        Box::pin(
+            async move { Ok(Door { routes: routes.await?, entrance, label, shortcut, guard, requests }) },
+        )
     }
 }
 
@@ -92,35 +118,62 @@ where
         if request.head().method == Method::HEAD {
             request.head_mut().method = Method::GET;
         }
+        let has_body = !matches!(request.payload(), Payload::None);
+        let link = request.conn_data::<Rc<Link>>();
         let entered = self.entrance.enter();
-        if entered.draining() {
-            if entered.too_late() {
-                let refusal = ApiError(Problem::from(ErrorCode::Unavailable)).error_response();
-                let response = Response::from(refusal).map_body(|_, body| EitherBody::left(body));
-                return self.at_once(entered, response.map_body(|_, body| EitherBody::right(body)));
-            }
-        } else if let Some(response) = self.shortcut.as_ref().and_then(|way| way.answer(request.head())) {
-            return self.at_once(entered, response.map_body(|_, body| EitherBody::left(body)));
+        if entered.draining() && entered.too_late() {
+            link.inspect(|link| link.head_is_complete(has_body));
+            let refusal = ApiError(Problem::from(ErrorCode::Unavailable)).error_response();
+            return self.at_once(entered, refused(refusal), None);
         }
+        let origin = match self.guard.as_ref().map(|guard| guard.judge(&request)).transpose() {
+            Ok(origin) => origin.flatten(),
+            Err(refusal) => {
+                link.inspect(|link| link.head_is_complete(has_body));
+                let AtTheDoor { answer, origin } = *refusal;
+                let method = request.head().method.as_str();
+                self.requests.answered(method, None, answer.status().as_u16(), Duration::ZERO);
+                return self.at_once(entered, refused(answer), origin);
+            }
+        };
+        if !entered.draining()
+            && let Some(response) = self.shortcut.as_ref().and_then(|way| way.answer(request.head()))
+        {
+            link.inspect(|link| link.head_is_complete(has_body));
+            return self.at_once(entered, response.map_body(|_, body| EitherBody::left(body)), origin);
+        }
+        let under_way = link.map(|link| link.has_begun(has_body));
         Answering::Routed {
             came_in: clock::now(),
             answer: self.routes.call(request),
-            entered: Some(entered),
-            label: self.label.clone(),
+            entered: Some((entered, under_way, self.dress(origin))),
             requests: Rc::clone(&self.requests),
         }
     }
 }
 
 impl<S> Door<S> {
+    fn dress(&self, origin: Option<HeaderValue>) -> Dress {
+        Dress { label: self.label.clone(), guard: self.guard.clone(), origin }
+    }
+
     fn at_once<F, B>(
         &self,
         entered: Entered,
         response: Response<EitherBody<Bytes, EitherBody<BoxBody, B>>>,
+        origin: Option<HeaderValue>,
     ) -> Answering<F, B> {
-        Answering::AtOnce { response: Some(leaving(response, entered, self.label.clone())) }
+        Answering::AtOnce { response: Some(leaving(response, (entered, None, self.dress(origin)))) }
     }
 }
+
+fn refused<B>(refusal: HttpResponse) -> Response<EitherBody<Bytes, EitherBody<BoxBody, B>>> {
+    let response = Response::from(refusal).map_body(|_, body| EitherBody::left(body));
+    response.map_body(|_, body| EitherBody::right(body))
+}
+
+/// What goes with a request to the end of its answer.
+type Goes = (Entered, Option<UnderWayHere>, Dress);
 
 pin_project! {
     /// An answer on its way.
@@ -130,8 +183,7 @@ pin_project! {
         Routed {
             #[pin]
             answer: F,
-            entered: Option<Entered>,
-            label: Option<Label>,
+            entered: Option<Goes>,
             came_in: Moment,
             requests: Rc<Requests>,
         },
@@ -145,19 +197,19 @@ where
     type Output = Result<Response<Body<B>>, E>;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        let (response, entered, label) = match self.project() {
+        let (response, entered) = match self.project() {
             OnItsWay::AtOnce { response } => {
                 return response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)));
             }
-            OnItsWay::Routed { answer, entered, label, came_in, requests } => {
+            OnItsWay::Routed { answer, entered, came_in, requests } => {
                 let answer = ready!(answer.poll(context))?;
                 count(requests, &answer, *came_in);
                 let Some(entered) = entered.take() else { return Poll::Pending };
-                (Response::from(answer), entered, label.take())
+                (Response::from(answer), entered)
             }
         };
         let response = response.map_body(|_, body| EitherBody::right(EitherBody::right(body)));
-        Poll::Ready(Ok(leaving(response, entered, label)))
+        Poll::Ready(Ok(leaving(response, entered)))
     }
 }
 
@@ -170,14 +222,12 @@ fn count<B>(requests: &Requests, answer: &ServiceResponse<B>, came_in: Moment) {
 }
 
 /// What every answer gets on its way out.
-fn leaving<B>(mut response: Response<B>, entered: Entered, label: Option<Label>) -> Response<Counted<B>> {
-    if let Some((name, value)) = label {
-        response.headers_mut().insert(name, value);
-    }
+fn leaving<B>(mut response: Response<B>, (entered, under_way, dress): Goes) -> Response<Counted<B>> {
+    dress.put_on(response.headers_mut());
     if entered.draining() {
         response.head_mut().set_connection_type(ConnectionType::Close);
     }
-    response.map_body(|_, body| Counted { body, _entered: entered })
+    response.map_body(|_, body| Counted { body, _entered: entered, _under_way: under_way })
 }
 
 pin_project! {
@@ -186,6 +236,7 @@ pin_project! {
         #[pin]
         body: B,
         _entered: Entered,
+        _under_way: Option<UnderWayHere>,
     }
 }
 

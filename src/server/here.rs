@@ -8,11 +8,9 @@
 //! returns, unless it takes longer than [`DRAIN`].
 
 use super::drain::UnderWay;
-use super::{DISCONNECT_TIMEOUT, DRAIN, HEAD_TIMEOUT, KEEP_ALIVE, MAX_CONNECTIONS, Site, doorway};
+use super::{DRAIN, MAX_CONNECTIONS, Site, service};
 use crate::shutdown::Shutdown;
-use actix_http::HttpService;
-use actix_service::{Service, ServiceFactory, map_config};
-use actix_web::dev::AppConfig;
+use actix_service::{Service, ServiceFactory};
 use actix_web::web::ServiceConfig;
 use std::io;
 use std::rc::Rc;
@@ -33,22 +31,13 @@ pub async fn serve_here<C: FnOnce(&mut ServiceConfig) + 'static>(
     let addr = listener.local_addr()?;
     let listener = TcpListener::from_std(listener)?;
     let under_way = UnderWay::default();
-    let requests = site.requests.clone();
-    requests.listens(MAX_CONNECTIONS, {
+    site.requests.listens(MAX_CONNECTIONS, {
         let under_way = under_way.clone();
         move || under_way.count()
     });
-    let doorway = doorway(site, under_way.entrance_of_this_thread());
-    let service = HttpService::build()
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEAD_TIMEOUT)
-        .client_disconnect_timeout(DISCONNECT_TIMEOUT)
-        .local_addr(addr)
-        .finish(map_config(doorway, |()| AppConfig::default()))
-        .tcp()
-        .new_service(())
-        .await
-        .map_err(|()| io::Error::other("the routes cannot be served"))?;
+    let service = service(site, under_way.entrance_of_this_thread(), addr);
+    let service = service.new_service(()).await;
+    let service = service.map_err(|()| io::Error::other("the routes cannot be served"))?;
     let service = Rc::new(service);
     let mut connections = JoinSet::new();
     loop {
@@ -60,11 +49,8 @@ pub async fn serve_here<C: FnOnce(&mut ServiceConfig) + 'static>(
         };
         match accepted {
             Ok((connection, _)) => {
-                let (service, open) = (Rc::clone(&service), requests.connected());
-                connections.spawn_local(async move {
-                    let _open = open;
-                    service.call(connection).await
-                });
+                let service = Rc::clone(&service);
+                connections.spawn_local(async move { service.call(connection).await });
             }
             Err(error) => {
                 log::warn!("{addr}: a connection was not accepted: {error}");

@@ -3,10 +3,12 @@
 //! Invariants: a request that was accepted is answered before the listener is gone, unless it takes
 //! longer than [`DRAIN`]; whatever goes wrong leaves as a [`Problem`].
 
+mod connection;
 mod door;
 mod drain;
 mod events;
 mod exposed;
+mod guard;
 mod here;
 mod lag;
 
@@ -15,26 +17,32 @@ use crate::member::Member;
 use crate::metrics::Requests;
 use crate::shutdown::Shutdown;
 use crate::wire::{ErrorCode, Problem, headers};
-use actix_http::Request;
-use actix_service::{IntoServiceFactory, ServiceFactory};
+use actix_http::error::DispatchError;
+use actix_http::{HttpService, Response};
+use actix_server::Server;
+use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
 use actix_web::body::{BoxBody, MessageBody};
 use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
 use actix_web::http::header::{self, HeaderName, HeaderValue};
 use actix_web::http::{Method, StatusCode};
 use actix_web::middleware::Next;
 use actix_web::web::{self, ServiceConfig};
-use actix_web::{App, HttpRequest, HttpResponse, HttpServer, Resource, ResponseError, Route};
+use actix_web::{App, HttpRequest, HttpResponse, Resource, ResponseError, Route};
+use connection::Connection;
 use door::Doorway;
 use drain::{Entrance, UnderWay};
 use serde::de::DeserializeOwned;
+use std::io::Write;
 use std::net::{SocketAddr, TcpListener};
 use std::rc::Rc;
 use std::time::Duration;
 use std::{fmt, io};
+use tokio::net::TcpStream;
 
 pub use door::{Label, Shortcut};
 pub use events::{event, stream_events};
 pub use exposed::Exposed;
+pub use guard::{AtTheDoor, Guard, Place};
 pub use here::serve_here;
 
 /// How long requests under way may take once a stop was asked for.
@@ -74,29 +82,53 @@ pub struct Site<C> {
     pub configure: C,
     pub label: Option<Label>,
     pub shortcut: Option<Rc<dyn Shortcut>>,
+    /// Of a listener that anybody may reach.
+    pub guard: Option<Rc<dyn Guard>>,
     /// Where its requests are counted.
     pub requests: Requests,
 }
 
-/// The way to `site` for requests to one thread.
-fn doorway<C: FnOnce(&mut ServiceConfig) + 'static>(
+/// Serves the connections of one thread to the listener at `addr`.
+fn service<C: FnOnce(&mut ServiceConfig) + 'static>(
     site: Site<C>,
     entrance: Entrance,
-) -> Doorway<
-    impl ServiceFactory<
-        Request,
-        Response = ServiceResponse<impl MessageBody>,
-        Config = AppConfig,
-        Error = actix_web::Error,
-        InitError = (),
-        Future = impl Future + 'static,
-    >,
-> {
-    let Site { configure, label, shortcut, requests } = site;
+    addr: SocketAddr,
+) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()> {
+    let Site { configure, label, shortcut, guard, requests } = site;
     let routes = App::new().default_service(web::to(not_found)).configure(configure).into_factory();
-    let requests = Rc::new(requests);
+    let admits = guard.clone();
+    let (requests, connections) = (Rc::new(requests.clone()), requests);
     lag::measure(Rc::downgrade(&requests));
-    Doorway { routes, entrance, label, shortcut, requests }
+    let doorway = Doorway { routes, entrance, label, shortcut, guard, requests };
+    let doorway = doorway.map_err(|error: actix_web::Error| Response::from(error.error_response()));
+    let http = HttpService::build()
+        .keep_alive(KEEP_ALIVE)
+        .client_request_timeout(HEAD_TIMEOUT)
+        .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+        .local_addr(addr)
+        .on_connect_ext(move |connection: &Connection<Option<Place>>, data| {
+            data.insert(connection.link());
+            data.insert(connections.connected());
+        })
+        .h1(map_config(doorway, |()| AppConfig::default()));
+    let admit = move |stream: TcpStream| {
+        let peer = stream.peer_addr().ok();
+        let place = admits.as_ref().zip(peer).map(|(guard, peer)| guard.admit(peer.ip()));
+        std::future::ready(match place {
+            Some(None) => Err(turn_away(stream)),
+            place => Ok((Connection::new(stream, place.flatten()), peer)),
+        })
+    };
+    fn_service(admit).and_then(http)
+}
+
+/// Tells a client that has too many connections to come back with fewer, as far as that can be said at once.
+fn turn_away(stream: TcpStream) -> DispatchError {
+    let sentence = "too many connections from your address";
+    let words = connection::in_words(&Problem::too_many(sentence, Duration::from_secs(1)));
+    // Who does not take these few bytes does not want to know.
+    let _ = stream.into_std().and_then(|mut stream| stream.write_all(&words));
+    DispatchError::Io(io::ErrorKind::ConnectionRefused.into())
 }
 
 /// Serves on threads of its own, each of which makes its own site, until `shutdown`; then finishes what is
@@ -108,20 +140,17 @@ pub async fn serve<C: FnOnce(&mut ServiceConfig) + 'static>(
     requests: Requests,
     site: impl Fn(Requests) -> Site<C> + Clone + Send + 'static,
 ) -> io::Result<()> {
+    let addr = listener.local_addr()?;
     let under_way = UnderWay::default();
-    let (threads, counted, connections) = (under_way.clone(), under_way.clone(), requests.clone());
+    let (threads, counted) = (under_way.clone(), under_way.clone());
     requests.listens(workers * MAX_CONNECTIONS, move || counted.count());
-    let server = HttpServer::new(move || doorway(site(requests.clone()), threads.entrance_of_this_thread()))
-        .on_connect(move |_, of_this_connection| {
-            of_this_connection.insert(connections.connected());
-        })
+    let server = Server::build()
         .workers(workers)
-        .max_connections(MAX_CONNECTIONS)
-        .keep_alive(KEEP_ALIVE)
-        .client_request_timeout(HEAD_TIMEOUT)
-        .client_disconnect_timeout(DISCONNECT_TIMEOUT)
+        .max_concurrent_connections(MAX_CONNECTIONS)
         .disable_signals()
-        .listen(listener)?
+        .listen(format!("{addr}"), listener, move || {
+            service(site(requests.clone()), threads.entrance_of_this_thread(), addr)
+        })?
         .run();
     let handle = server.handle();
     let mut running = actix_web::rt::spawn(server);
@@ -163,7 +192,7 @@ impl ResponseError for ApiError {
         answer.insert_header((header::CACHE_CONTROL, "no-store"));
         match self.0.code {
             ErrorCode::Unavailable | ErrorCode::RateLimited => {
-                answer.insert_header((header::RETRY_AFTER, RETRY_AFTER));
+                answer.insert_header((header::RETRY_AFTER, retry_after(&self.0)));
             }
             ErrorCode::Unauthorized => {
                 answer.insert_header((header::WWW_AUTHENTICATE, "Bearer"));
@@ -172,6 +201,14 @@ impl ResponseError for ApiError {
         }
         // A Problem is strings and numbers: it always serializes.
         answer.body(serde_json::to_vec(&self.0).unwrap_or_default())
+    }
+}
+
+/// In how many seconds it is worth another try: rounded up, so that who obeys is not refused again.
+pub fn retry_after(problem: &Problem) -> HeaderValue {
+    match problem.retry_after {
+        None => HeaderValue::from_static(RETRY_AFTER),
+        Some(wait) => HeaderValue::from(wait.as_millis().div_ceil(1000).clamp(1, 3600) as u32),
     }
 }
 

@@ -8,7 +8,7 @@ mod purchase;
 mod search;
 
 use crate::client::BaseUrl;
-use crate::domain::{BookId, OrderId, Topic};
+use crate::domain::{BookId, OrderId, Topic, Words};
 use crate::shopper::{
     Answer, Connection, Failure, NewPurchase, dollars, info_path, order_path, pairs, plain,
 };
@@ -48,8 +48,8 @@ pub enum Errand {
 #[derive(Debug, Clone)]
 pub enum Found {
     Topic(Topic),
-    /// Words in titles.
-    Words(String),
+    /// In titles.
+    Words(Words),
 }
 
 /// Why an errand did not end as its customer wanted: one sentence for people, one exit code for scripts.

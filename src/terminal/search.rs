@@ -59,7 +59,7 @@ impl Pages {
     fn first_path(&self) -> String {
         let (mut path, mut separator) = match &self.what {
             Found::Topic(topic) => (topic_path(topic.as_str()), '?'),
-            Found::Words(words) => (query_path(words), '&'),
+            Found::Words(words) => (query_path(words.as_str()), '&'),
         };
         let limit = self.limit.map(|limit| limit.to_string());
         for (name, value) in [("limit", &limit), ("after", &self.after)] {
@@ -76,7 +76,7 @@ impl Pages {
         let Some(after) = query_value(next, "after") else { return };
         let mut command = match &self.what {
             Found::Topic(topic) => format!("bazar search {}", quoted(topic.as_str())),
-            Found::Words(words) => format!("bazar search --query {}", quoted(words)),
+            Found::Words(words) => format!("bazar search --query {}", quoted(words.as_str())),
         };
         if let Some(limit) = self.limit {
             command.push_str(&format!(" --limit {limit}"));
@@ -92,7 +92,9 @@ impl Pages {
     fn nothing(&self) -> Unfulfilled {
         Unfulfilled::NotFound(match &self.what {
             Found::Topic(topic) => format!("there is no book under the topic \"{}\"", plain(topic.as_str())),
-            Found::Words(words) => format!("there is no book with \"{}\" in its title", plain(words)),
+            Found::Words(words) => {
+                format!("there is no book with \"{}\" in its title", plain(words.as_str()))
+            }
         })
     }
 }
@@ -100,14 +102,14 @@ impl Pages {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::Topic;
+    use crate::domain::{Topic, Words};
 
     #[test]
     fn what_is_searched_for_reaches_the_store_whatever_is_in_it() {
         let topic = Found::Topic(Topic::parse("sci/fi & ?").unwrap());
         let pages = Pages { what: topic, all: false, limit: Some(5), after: Some("7".into()) };
         assert_eq!(pages.first_path(), "/catalog-service/search/sci%2Ffi%20%26%20%3F?limit=5&after=7");
-        let words = Found::Words("c++ & é".into());
+        let words = Found::Words(Words::parse("c++ & é").unwrap());
         let pages = Pages { what: words, all: false, limit: None, after: Some("1&2".into()) };
         assert_eq!(pages.first_path(), "/catalog-service/search?q=c%2B%2B%20%26%20%C3%A9&after=1%262");
     }

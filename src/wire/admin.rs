@@ -1,9 +1,11 @@
 //! Bodies of the administration's API. Members have the names of an import's and an export's: one name for one thing.
 
 use crate::domain::{Book, BookId, BookTag, Cents, Invalid, NewBook, Stock, Title, Topic};
-use crate::wire::public::{OrderView, dollars, whole};
+use crate::wire::public::{OrderView, dollars, whole_number};
 use crate::wire::schema;
+use serde::de::Error;
 use serde::{Deserialize, Deserializer, Serialize};
+use serde_json::{Map, Value};
 use utoipa::ToSchema;
 
 /// The most copies that come or go at once: no shelf holds more.
@@ -95,13 +97,16 @@ pub struct RejectedLine {
 #[serde(deny_unknown_fields)]
 #[schema(as = NewBook)]
 pub struct NewBookSent {
+    #[serde(deserialize_with = "title")]
     #[schema(schema_with = schema::title)]
     title: String,
+    #[serde(deserialize_with = "topic")]
     #[schema(schema_with = schema::topic)]
     topic: String,
-    #[serde(deserialize_with = "whole")]
+    #[serde(deserialize_with = "stock")]
     #[schema(schema_with = schema::stock)]
     stock: i64,
+    #[serde(deserialize_with = "price")]
     #[schema(schema_with = schema::new_price)]
     price: f64,
 }
@@ -130,20 +135,15 @@ pub struct Changes {
 #[serde(deny_unknown_fields)]
 #[schema(as = Changes, min_properties = 1)]
 pub struct ChangesSent {
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "changed_title")]
     #[schema(schema_with = schema::title)]
     title: Option<String>,
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "changed_topic")]
     #[schema(schema_with = schema::topic)]
     topic: Option<String>,
-    #[serde(default, deserialize_with = "given")]
+    #[serde(default, deserialize_with = "changed_price")]
     #[schema(schema_with = schema::new_price)]
     price: Option<f64>,
-}
-
-/// What is not to change is left out: to others, null would mean that it goes.
-fn given<'de, T: Deserialize<'de>, D: Deserializer<'de>>(deserializer: D) -> Result<Option<T>, D::Error> {
-    T::deserialize(deserializer).map(Some)
 }
 
 impl Changes {
@@ -168,7 +168,7 @@ impl Changes {
 #[serde(deny_unknown_fields)]
 #[schema(as = Copies)]
 pub struct CopiesSent {
-    #[serde(deserialize_with = "whole")]
+    #[serde(deserialize_with = "copies")]
     #[schema(schema_with = schema::copies)]
     copies: i64,
 }
@@ -207,6 +207,9 @@ impl Copies {
 
 /// The sentence says what is wrong, and not where: bodies are short.
 fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Invalid> {
+    if serde_json::from_slice::<Map<String, Value>>(body).is_err() {
+        return Err(Invalid("the body must be a JSON object".into()));
+    }
     serde_json::from_slice(body).map_err(|error| {
         let text = error.to_string();
         Invalid(format!(
@@ -214,6 +217,54 @@ fn parse<'a, T: Deserialize<'a>>(body: &'a [u8]) -> Result<T, Invalid> {
             text.split(" at line ").next().unwrap_or_default()
         ))
     })
+}
+
+fn title<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    member(deserializer, text, "title must be a string")
+}
+
+fn topic<'de, D: Deserializer<'de>>(deserializer: D) -> Result<String, D::Error> {
+    member(deserializer, text, "topic must be a string")
+}
+
+fn stock<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    member(deserializer, whole_number, "stock must be a whole number")
+}
+
+fn price<'de, D: Deserializer<'de>>(deserializer: D) -> Result<f64, D::Error> {
+    member(deserializer, Value::as_f64, "price must be a number of dollars")
+}
+
+fn copies<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
+    member(deserializer, whole_number, "copies must be a whole number")
+}
+
+// What is not to change is left out: to others, null would mean that it goes.
+
+fn changed_title<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    title(deserializer).map(Some)
+}
+
+fn changed_topic<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    topic(deserializer).map(Some)
+}
+
+fn changed_price<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<f64>, D::Error> {
+    price(deserializer).map(Some)
+}
+
+fn text(value: &Value) -> Option<String> {
+    value.as_str().map(str::to_owned)
+}
+
+/// A member of a body. `else_` says what it must be: the parser's own words name types of this program.
+fn member<'de, T, D: Deserializer<'de>>(
+    deserializer: D,
+    read: impl FnOnce(&Value) -> Option<T>,
+    else_: &str,
+) -> Result<T, D::Error> {
+    let value = Value::deserialize(deserializer)?;
+    read(&value).ok_or_else(|| D::Error::custom(else_))
 }
 
 #[cfg(test)]
@@ -239,6 +290,19 @@ mod tests {
         {
             assert!(Changes::parse(body.as_bytes()).is_err(), "{body}");
         }
+        for (body, said) in [
+            ("", "the body must be a JSON object"),
+            ("[]", "the body must be a JSON object"),
+            (r#"{"price":"1"}"#, "the body is not what is wanted: price must be a number of dollars"),
+            (r#"{"title":null,"price":3}"#, "the body is not what is wanted: title must be a string"),
+            (r#"{"title":"a","title":"b"}"#, "the body is not what is wanted: duplicate field `title`"),
+        ] {
+            assert_eq!(Changes::parse(body.as_bytes()).unwrap_err().0, said, "{body}");
+        }
+        let fraction = parse_new_book(br#"{"title":"a","topic":"b","stock":1.5,"price":1}"#).unwrap_err().0;
+        assert_eq!(fraction, "the body is not what is wanted: stock must be a whole number");
+        let missing = parse_new_book(br#"{"title":"a","topic":"b","stock":1}"#).unwrap_err().0;
+        assert_eq!(missing, "the body is not what is wanted: missing field `price`");
         let typo = Changes::parse(br#"{"prize":3}"#).unwrap_err().0;
         assert!(typo.contains("prize") && typo.contains("price"), "{typo}");
         for body in

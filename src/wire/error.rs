@@ -8,6 +8,7 @@
 use crate::domain::{EditRefusal, Invalid, Refusal};
 use serde::{Deserialize, Serialize};
 use std::fmt;
+use std::time::Duration;
 use utoipa::ToSchema;
 
 macro_rules! codes {
@@ -66,11 +67,14 @@ codes! {
     PreconditionFailed = "precondition_failed", 412, "somebody else has changed the book meanwhile";
     VersionUnavailable = "version_unavailable", 412, "this store has no such version";
     PayloadTooLarge = "payload_too_large", 413, "the body is too large";
+    UriTooLong = "uri_too_long", 414, "the address is too long";
     UnsupportedMediaType = "unsupported_media_type", 415, "the body must be application/json";
+    UnknownHost = "unknown_host", 421, "this store does not answer to that host name";
     Underpaid = "underpaid", 422, "the offer is below the price";
     IdempotencyMismatch = "idempotency_mismatch", 422, "the Idempotency-Key was used for another purchase";
     PreconditionRequired = "precondition_required", 428, "an If-Match header must say what was seen";
     RateLimited = "rate_limited", 429, "too many requests";
+    HeadersTooLarge = "headers_too_large", 431, "the headers are too large";
     Internal = "internal", 500, "something went wrong here";
     Unavailable = "unavailable", 503, "not available right now, please try again";
 }
@@ -106,8 +110,8 @@ impl<'de> Deserialize<'de> for ErrorCode {
 pub struct Problem {
     /// Always `about:blank`: the status and the code say all.
     #[serde(rename = "type")]
-    #[schema(example = "about:blank")]
-    kind: String,
+    #[schema(value_type = String, example = "about:blank")]
+    kind: AboutBlank,
     /// The name of the status.
     title: String,
     /// The status of the answer.
@@ -118,6 +122,29 @@ pub struct Problem {
     pub code: ErrorCode,
     /// A sentence for the reader.
     pub error: String,
+    /// More about this very occurrence, where there is more to say than the code's sentence.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = String, required = false, example = "2 copies are left, and 5 were asked for")]
+    pub detail: Option<Box<str>>,
+    /// When it may go better, where that is known: it leaves as the header `Retry-After`, in whole seconds.
+    #[serde(skip)]
+    pub retry_after: Option<Duration>,
+}
+
+/// The type of every problem here; what another server puts there is not looked at.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct AboutBlank;
+
+impl Serialize for AboutBlank {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("about:blank")
+    }
+}
+
+impl<'de> Deserialize<'de> for AboutBlank {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        serde::de::IgnoredAny::deserialize(deserializer).map(|_| Self)
+    }
 }
 
 impl Problem {
@@ -127,12 +154,30 @@ impl Problem {
     pub fn new(code: ErrorCode, sentence: impl Into<String>) -> Self {
         let sentence = if code.status() >= 500 { code.sentence().into() } else { sentence.into() };
         Self {
-            kind: "about:blank".into(),
+            kind: AboutBlank,
             title: title(code.status()).into(),
             status: code.status(),
             code,
             error: sentence,
+            detail: None,
+            retry_after: None,
         }
+    }
+
+    /// With more about this very occurrence; of a 5xx nothing more is told.
+    pub fn detailed(mut self, detail: impl Into<Box<str>>) -> Self {
+        self.detail = (self.status < 500).then(|| detail.into());
+        self
+    }
+
+    /// Too much was asked; that it may be asked again is known to the moment.
+    pub fn too_many(sentence: impl Into<String>, wait: Duration) -> Self {
+        Self { retry_after: Some(wait), ..Self::new(ErrorCode::RateLimited, sentence) }
+    }
+
+    /// The name of the status.
+    pub fn title(&self) -> &str {
+        &self.title
     }
 }
 
@@ -185,10 +230,13 @@ fn title(status: u16) -> &'static str {
         409 => "Conflict",
         412 => "Precondition Failed",
         413 => "Content Too Large",
+        414 => "URI Too Long",
         415 => "Unsupported Media Type",
+        421 => "Misdirected Request",
         422 => "Unprocessable Content",
         428 => "Precondition Required",
         429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
         503 => "Service Unavailable",
         _ => "Internal Server Error",
     }
@@ -213,6 +261,9 @@ mod tests {
             ("precondition_required", 428),
             ("version_unavailable", 412),
             ("payload_too_large", 413),
+            ("uri_too_long", 414),
+            ("unknown_host", 421),
+            ("headers_too_large", 431),
             ("unsupported_media_type", 415),
             ("rate_limited", 429),
             ("unavailable", 503),
@@ -224,9 +275,10 @@ mod tests {
     #[test]
     fn every_code_survives_the_wire_in_its_envelope() {
         for &code in ErrorCode::ALL {
-            let problem = Problem::from(code);
-            let text = serde_json::to_string(&problem).unwrap();
-            assert_eq!(serde_json::from_str::<Problem>(&text).unwrap(), problem);
+            for problem in [Problem::from(code), Problem::from(code).detailed("2 copies are left")] {
+                let text = serde_json::to_string(&problem).unwrap();
+                assert_eq!(serde_json::from_str::<Problem>(&text).unwrap(), problem);
+            }
         }
     }
 
@@ -234,6 +286,7 @@ mod tests {
     fn a_5xx_never_shows_a_cause() {
         let problem = Problem::new(ErrorCode::Unavailable, "disk /dev/sda is full");
         assert_eq!(problem.error, ErrorCode::Unavailable.sentence());
+        assert_eq!(problem.detailed("disk /dev/sda is full").detail, None);
     }
 
     #[test]

@@ -2,8 +2,7 @@
 
 use super::schema;
 use crate::domain::{Book, BookId, Cents, Invalid, Order, Quantity, Receipt};
-use serde::de::Error;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -220,17 +219,11 @@ impl PurchaseBody {
 }
 
 /// `9`, and also `9.0`, which is a whole number to JSON Schema and to many writers of JSON.
-fn whole_number(value: &Value) -> Option<i64> {
+pub(super) fn whole_number(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| {
         let number = value.as_f64().filter(|number| number.fract() == 0.0)?;
         (number.abs() <= BookId::MAX.get() as f64).then_some(number as i64)
     })
-}
-
-/// Of a member that must be a whole number.
-pub(super) fn whole<'de, D: Deserializer<'de>>(deserializer: D) -> Result<i64, D::Error> {
-    let value = Value::deserialize(deserializer)?;
-    whole_number(&value).ok_or_else(|| D::Error::custom(format_args!("{value} is not a whole number")))
 }
 
 /// The two spellings. A book is named once; null stands for what is left out.

@@ -227,6 +227,8 @@ fn only_pages_of_ours_press_buttons() {
     for forged in ["", "token=", "token=0123456789abcdef0123456789abcdef"] {
         heal(&[FORM], forged).problem(403, "forbidden");
     }
+    // What curl -d sends.
+    heal(&[FORM], "{}").problem(415, "unsupported_media_type");
     let page = client.get("/dashboard").ok().text();
     let (_, token) = page.split_once(r#"name="token" value=""#).unwrap();
     let token = token.split('"').next().unwrap();
@@ -255,6 +257,8 @@ fn a_button_that_makes_no_sense_says_why() {
         let what = json!({ "role": "master", "kind": "pause", "seconds": seconds });
         assert!(refused("faults", what).contains("between 1 and 30"));
     }
+    let what = json!({ "role": "master", "kind": "pause", "seconds": { "many": 1 } });
+    assert_eq!(refused("faults", what), "seconds must be a whole number between 1 and 30");
     refused("redis", json!({ "errand": "praise" }));
     refused("load", json!({ "action": "start", "rate": 1_000_000 }));
     demo.press("load", json!({ "action": "start", "rate": 1, "purchases": 0 })).ok();

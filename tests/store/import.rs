@@ -1,7 +1,9 @@
 //! Loading a catalog: through the master into a running store, killed half-way, with lines that are no books; and
 //! writing one.
 
-use crate::harness::{Client, Cluster, Fed, Finished, Process, Shape, TOKEN, in_company, run, wait_until};
+use crate::harness::{
+    Client, Cluster, Fed, Finished, Process, Shape, TOKEN, in_company, run, run_unread, wait_until,
+};
 use serde_json::{Value, json};
 use std::fmt::Write as _;
 use std::fs;
@@ -290,6 +292,9 @@ fn generated_books_can_be_imported_into_a_running_up_without_a_word_about_where_
     assert_eq!(code, Some(0), "{stderr}");
     assert!(stderr.contains("6000 books are new"), "{stderr}");
     let client = Client::new(up.url());
+    let unread = run_unread(&["export", "--data", data]);
+    assert_eq!((unread.code, unread.stderr.as_str()), (Some(0), ""), "its reader has had enough");
+
     let topics = client.get("/topics").ok().json();
     let books: u64 =
         topics["items"].as_array().unwrap().iter().map(|item| item["books"].as_u64().unwrap()).sum();

@@ -1,6 +1,7 @@
 //! Nothing is sold that is not there.
 
 use crate::harness::{Cluster, Shape, in_company};
+use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
 const BUYERS: usize = 50;
@@ -42,4 +43,23 @@ fn of_50_buyers_of_5_copies_exactly_5_succeed() {
     }
     let rows = cluster.stop_and_compare();
     assert_eq!((rows["orders"].len(), rows["answers"].len()), (STOCK, BUYERS));
+}
+
+#[test]
+fn who_wants_more_than_there_is_is_told_how_many_are_left() {
+    let _company = in_company();
+    let cluster = Cluster::start(Shape::default());
+    cluster.set_stock(9, 2);
+    let detail = |client: usize, quantity: u32| {
+        let wanted = json!({ "book_id": 9, "quantity": quantity });
+        let answer = cluster.client(client).post("/order-service/purchase", &[], &wanted);
+        assert_eq!(answer.problem(409, "out_of_stock"), "Book is out of stock", "as ever");
+        answer.json()["detail"].clone()
+    };
+    assert_eq!(detail(0, 5), "2 copies are left, and 5 were asked for");
+    cluster.client(0).buy(9).ok();
+    assert_eq!(detail(1, 2), "1 copy is left, and 2 were asked for");
+    cluster.client(1).buy(9).ok();
+    assert_eq!(detail(0, 2), "0 copies are left, and 2 were asked for");
+    assert_eq!(detail(0, 1), Value::Null, "the sentence says it all");
 }

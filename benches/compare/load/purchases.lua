@@ -1,6 +1,6 @@
--- wrk's part of benches/compare and benches/promises. With BENCH_BOOKS=N set, each request buys one copy of a random
--- book from 1 to N; it sends no key, so each is an order of its own. At the end one line that a program can read:
--- requests, microseconds, and how many failed (answers other than 2xx and 3xx, and what broke on the way).
+-- wrk's part of benches/compare, benches/promises and benches/ab. With BENCH_BOOKS=N set, each request buys one copy of
+-- a random book from 1 to N; it sends no key, so each is an order of its own. At the end one line that a program can
+-- read: requests, microseconds, and how many failed (answers other than 2xx and 3xx, and what broke on the way).
 
 local books = tonumber(os.getenv("BENCH_BOOKS"))
 if books then

@@ -69,16 +69,17 @@ async fn require_admin(
 ) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
     let given = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     let admin = request.app_data::<Data<Admin>>();
-    match admin.zip(given) {
-        Some((admin, given)) if admin.token.authorizes(given) => {
-            return Ok(next.call(request).await?.map_into_boxed_body());
+    let let_in = match admin.zip(given) {
+        Some((admin, given)) => {
+            admin.let_in(&Actor::of(request.request(), Via::Api), admin.token.authorizes(given))
         }
         // Who comes without any token tries nothing.
-        Some((admin, _)) => admin.refusals.refused(&Actor::of(request.request(), Via::Api)),
-        None => {}
+        None => Err(ErrorCode::Unauthorized.into()),
+    };
+    match let_in {
+        Ok(()) => Ok(next.call(request).await?.map_into_boxed_body()),
+        Err(problem) => Ok(request.into_response(ApiError(problem).error_response())),
     }
-    let answer = ApiError::from(ErrorCode::Unauthorized).error_response();
-    Ok(request.into_response(answer))
 }
 
 async fn nothing() -> Answer {

@@ -8,13 +8,16 @@ use super::keeper::Decided;
 use crate::clock;
 use crate::coherence::Moment;
 use crate::domain::{Book, Edit, GuardedEdit};
+use crate::frontend::gate::{self, Client};
 use crate::intake::{IntakeError, Sum};
+use crate::metrics::Way;
 use crate::server::request_id;
 use crate::wire::{ErrorCode, Problem};
 use actix_web::HttpRequest;
 use log::kv::Value;
 use log::{Level, Record};
 use parking_lot::Mutex;
+use std::net::IpAddr;
 use std::time::Duration;
 
 const TARGET: &str = "bazar::audit";
@@ -37,24 +40,33 @@ pub enum Via {
 pub struct Actor {
     via: Via,
     /// The other end of the connection.
-    from: String,
-    /// Whom a proxy says that it asks for, which is worth as much as the proxy.
-    forwarded: Option<String>,
+    from: Option<IpAddr>,
+    /// Who the client is: another one, where a proxy that is trusted says so.
+    client: Option<IpAddr>,
     pub request_id: String,
 }
 
 impl Actor {
+    /// As it is counted.
+    pub fn way(&self) -> Way {
+        match self.via {
+            Via::Api => Way::Api,
+            Via::Pages => Way::Page,
+        }
+    }
+
     pub fn of(request: &HttpRequest, via: Via) -> Self {
-        let forwarded = request.headers().get("x-forwarded-for").and_then(|value| value.to_str().ok());
-        // The last one is what the nearest proxy has seen itself.
-        let forwarded = forwarded.and_then(|list| list.rsplit(',').next()).map(str::trim);
-        let address = |text: &&str| text.parse::<std::net::IpAddr>().is_ok();
         Self {
             via,
-            from: request.peer_addr().map_or_else(|| "unknown".into(), |peer| peer.ip().to_string()),
-            forwarded: forwarded.filter(address).map(str::to_owned),
+            from: request.peer_addr().map(|peer| peer.ip()),
+            client: gate::address_of(request),
             request_id: request_id(request),
         }
+    }
+
+    /// Whom a lock-out counts as one.
+    pub fn client(&self) -> Option<Client> {
+        self.client.map(Client::of)
     }
 
     fn members(&self) -> Vec<(&'static str, Value<'_>)> {
@@ -65,10 +77,10 @@ impl Actor {
         let mut members = vec![
             ("who", Value::from("admin")),
             ("via", Value::from(via)),
-            ("from", Value::from(&*self.from)),
+            ("from", self.from.as_ref().map_or_else(|| Value::from("unknown"), Value::from_display)),
         ];
-        if let Some(forwarded) = &self.forwarded {
-            members.push(("forwarded", Value::from(&**forwarded)));
+        if let Some(client) = self.client.as_ref().filter(|_| self.client != self.from) {
+            members.push(("client", Value::from_display(client)));
         }
         members.push(("request_id", Value::from(&*self.request_id)));
         members
@@ -161,12 +173,15 @@ struct Window {
 }
 
 impl Refusals {
-    /// Somebody came with a wrong token.
-    pub fn refused(&self, actor: &Actor) {
+    /// Somebody came with a wrong token, and is locked out for so long.
+    pub fn refused(&self, actor: &Actor, locked_out: Option<Duration>) {
         let Some(untold) = self.0.lock().refused(clock::now()) else { return };
         let mut members = actor.members();
         members[0].1 = Value::from("nobody");
         members.extend([("what", Value::from("sign-in")), ("outcome", Value::from("refused"))]);
+        if let Some(wait) = locked_out {
+            members.push(("locked_out_seconds", Value::from(wait.as_secs())));
+        }
         if untold > 0 {
             members.push(("untold", Value::from(untold)));
         }
@@ -202,7 +217,6 @@ fn tell(level: Level, members: &[(&'static str, Value<'_>)], sentence: std::fmt:
 #[cfg(test)]
 mod tests {
     use super::*;
-    use actix_web::test::TestRequest;
 
     #[test]
     fn who_hammers_at_the_door_is_counted_and_not_told_each_time() {
@@ -212,15 +226,5 @@ mod tests {
         assert_eq!(told, 20);
         assert_eq!(window.refused(at(110)), Some(80));
         assert_eq!(window.refused(at(110)), Some(0));
-    }
-
-    #[test]
-    fn what_a_proxy_says_is_an_address_or_nothing() {
-        let forwarded = |list: &str| {
-            let request = TestRequest::default().insert_header(("x-forwarded-for", list)).to_http_request();
-            Actor::of(&request, Via::Api).forwarded
-        };
-        assert_eq!(forwarded("6.6.6.6, 10.0.0.7").as_deref(), Some("10.0.0.7"));
-        assert_eq!(forwarded("10.0.0.7 outcome=done"), None);
     }
 }

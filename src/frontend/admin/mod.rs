@@ -9,6 +9,7 @@
 //! | `api` | JSON in and out |
 //! | `asked` | places in lists, times and dollars, from queries and forms |
 //! | `session` | who is signed in, and which forms are ours |
+//! | `lockout` | who has guessed wrongly, and may not guess for a while |
 //! | `upload` | a body on its way to the thread that reads lines |
 //! | `pages/` | the same for people |
 //!
@@ -20,13 +21,16 @@ mod api;
 mod asked;
 mod audit;
 mod keeper;
+mod lockout;
 mod pages;
 mod session;
 mod upload;
 
 use super::shop::Shop;
+use crate::clock;
 use crate::domain::GuardedEdit;
 use crate::intake::{InputError, IntakeError, Reader, Rules, Sum};
+use crate::metrics::{Attempt, Doors};
 use crate::token::AdminToken;
 use crate::wire::{ErrorCode, Problem};
 use actix_web::web::{Data, ServiceConfig};
@@ -35,6 +39,7 @@ use audit::{Actor, Refusals};
 use bytes::Bytes;
 use futures_util::Stream;
 use keeper::{Decided, Keeper};
+use lockout::{Lockout, Verdict};
 use session::Sessions;
 use std::sync::Arc;
 
@@ -43,13 +48,49 @@ pub struct Admin {
     sessions: Sessions,
     keeper: Arc<Keeper>,
     refusals: Refusals,
+    lockout: Lockout,
+    counts: Doors,
 }
 
 impl Admin {
-    pub fn new(token: AdminToken, shop: &Shop) -> Self {
+    pub fn new(token: AdminToken, shop: &Shop, counts: Doors) -> Self {
         let keeper = Keeper::new(shop.cache.masters.clone(), shop.closing.clone());
         let sessions = Sessions::new(&token);
-        Self { token, sessions, keeper: Arc::new(keeper), refusals: Refusals::default() }
+        Self {
+            token,
+            sessions,
+            keeper: Arc::new(keeper),
+            refusals: Refusals::default(),
+            lockout: Lockout::default(),
+            counts,
+        }
+    }
+
+    /// Whether `actor`, who shows the right token or not, gets in; who does not is put into the audit.
+    fn let_in(&self, actor: &Actor, right: bool) -> Result<(), Problem> {
+        let verdict = self.lockout.judge(actor.client(), right, clock::now());
+        self.counts.tried(
+            actor.way(),
+            match &verdict {
+                Verdict::In => Attempt::Ok,
+                Verdict::Wrong => Attempt::Refused,
+                Verdict::LockedOut(_) | Verdict::Waits(_) => Attempt::LockedOut,
+            },
+        );
+        let wait = match verdict {
+            Verdict::In => return Ok(()),
+            Verdict::Wrong => {
+                self.refusals.refused(actor, None);
+                return Err(ErrorCode::Unauthorized.into());
+            }
+            Verdict::LockedOut(wait) => {
+                self.refusals.refused(actor, Some(wait));
+                wait
+            }
+            // It was told when that began.
+            Verdict::Waits(wait) => wait,
+        };
+        Err(Problem::too_many("too many wrong tokens from this address", wait))
     }
 
     /// Makes a change, and puts it into the audit. In a task of its own: a keeper who hangs up stops neither.

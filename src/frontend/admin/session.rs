@@ -1,8 +1,8 @@
 //! Who is signed in, and which forms are ours.
 //!
 //! A session is a cookie that every frontend with the same admin token can check, and none has to remember: a random
-//! number, when it ends, and a MAC over both. It is not the token and does not lead to it; another token ends all
-//! sessions. The same number, under another key, makes the secret that every form of the session carries: a page from
+//! number, when it ends, and a MAC over both by a key of the token. It is not the token and does not lead to it; another
+//! token ends all sessions. While there are two, sessions begin under the new one, and those of the old one go on. The same number, under another key, makes the secret that every form of the session carries: a page from
 //! elsewhere can make a browser send a form here, but not say that.
 
 use crate::token::{AdminToken, MacKey};
@@ -15,8 +15,9 @@ const LENGTH: Duration = Duration::from_secs(8 * 3600);
 const COOKIE: &str = "bazar-admin";
 
 pub struct Sessions {
-    sessions: MacKey,
-    forms: MacKey,
+    /// Of each token, the new one's first.
+    sessions: Vec<MacKey>,
+    forms: Vec<MacKey>,
 }
 
 /// Somebody who is signed in.
@@ -25,17 +26,15 @@ pub struct Session(u128);
 
 impl Sessions {
     pub fn new(token: &AdminToken) -> Self {
-        Self {
-            sessions: MacKey::new(&token.derive("bazar admin session 1")),
-            forms: MacKey::new(&token.derive("bazar admin form 1")),
-        }
+        let keys = |purpose| token.derive(purpose).iter().map(MacKey::new).collect();
+        Self { sessions: keys("bazar admin session 1"), forms: keys("bazar admin form 1") }
     }
 
     /// What `Set-Cookie` says to who has signed in at `now_ms`. `secure`: the browser came by HTTPS.
     pub fn begin(&self, id: u128, now_ms: i64, secure: bool) -> String {
         let length_ms = i64::try_from(LENGTH.as_millis()).unwrap_or(i64::MAX);
         let ends_ms = now_ms.saturating_add(length_ms).cast_unsigned();
-        let mac = hex::encode(self.mac(id, ends_ms));
+        let mac = self.sessions.first().map(|key| hex::encode(mac(key, id, ends_ms))).unwrap_or_default();
         cookie(&format!("{id:032x}.{ends_ms:016x}.{mac}"), LENGTH.as_secs(), secure)
     }
 
@@ -44,27 +43,31 @@ impl Sessions {
         let mut cookies = header.split(';').filter_map(|cookie| cookie.trim().split_once('='));
         let (_, value) = cookies.find(|(name, _)| *name == COOKIE)?;
         let mut parts = value.split('.');
-        let (id, ends, mac) = (parts.next()?, parts.next()?, parts.next()?);
+        let (id, ends, sum) = (parts.next()?, parts.next()?, parts.next()?);
         let id = u128::from_str_radix(id, 16).ok()?;
         let ends_ms = u64::from_str_radix(ends, 16).ok()?;
         let mut given = [0; 32];
-        hex::decode_to_slice(mac, &mut given).ok()?;
-        let ours = bool::from(given.ct_eq(&self.mac(id, ends_ms)));
+        hex::decode_to_slice(sum, &mut given).ok()?;
+        let ours = self.sessions.iter().any(|key| given.ct_eq(&mac(key, id, ends_ms)).into());
         (ours && now_ms < ends_ms.cast_signed()).then_some(Session(id))
     }
 
     /// What each form of the session carries.
     pub fn form_secret(&self, session: Session) -> String {
-        hex::encode(self.forms.mac(&[&session.0.to_be_bytes()]))
+        self.forms.first().map(|key| form_secret(key, session)).unwrap_or_default()
     }
 
     pub fn is_form_secret(&self, session: Session, given: &str) -> bool {
-        self.form_secret(session).as_bytes().ct_eq(given.as_bytes()).into()
+        self.forms.iter().any(|key| form_secret(key, session).as_bytes().ct_eq(given.as_bytes()).into())
     }
+}
 
-    fn mac(&self, id: u128, ends_ms: u64) -> [u8; 32] {
-        self.sessions.mac(&[&id.to_be_bytes(), &ends_ms.to_be_bytes()])
-    }
+fn mac(key: &MacKey, id: u128, ends_ms: u64) -> [u8; 32] {
+    key.mac(&[&id.to_be_bytes(), &ends_ms.to_be_bytes()])
+}
+
+fn form_secret(key: &MacKey, session: Session) -> String {
+    hex::encode(key.mac(&[&session.0.to_be_bytes()]))
 }
 
 /// What `Set-Cookie` says to who signs out.
@@ -102,6 +105,17 @@ mod tests {
             assert_eq!(read.is_some(), signed_in, "after {hours} hours");
         }
         assert_eq!(sessions("another-token-altogether").read(&cookie, NOW_MS), None);
+    }
+
+    #[test]
+    fn a_session_goes_on_while_its_token_is_one_of_two_and_ends_with_it() {
+        let (old, new) = ("the-old-admin-token", "the-new-admin-token");
+        let (before, both, after) = (sessions(old), sessions(&format!("{new}\n{old}")), sessions(new));
+        let (of_old, of_new) = (begun(&before), begun(&both));
+        assert!(both.read(&of_old, NOW_MS).is_some() && both.read(&of_new, NOW_MS).is_some());
+        assert!(after.read(&of_old, NOW_MS).is_none() && after.read(&of_new, NOW_MS).is_some());
+        let form = before.form_secret(Session(7));
+        assert!(both.is_form_secret(Session(7), &form) && !after.is_form_secret(Session(7), &form));
     }
 
     #[test]

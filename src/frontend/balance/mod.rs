@@ -90,10 +90,11 @@ impl<W: Way> Pool<W> {
         self.pick_where(|node| !is_in(tried, node))
     }
 
-    /// The same, but the write master only when no other node is well: for who can do without it and must
-    /// not wait for it.
+    /// The same, but the write master only when no other node is well and answers: for who can do without it and
+    /// must not wait for it.
     pub fn pick_but_master(&self, tried: &[Arc<Node<W>>]) -> Option<Arc<Node<W>>> {
-        let others = |node: &Arc<Node<W>>| !node.is_master() && node.is_well() && !is_in(tried, node);
+        let now = Instant::now();
+        let others = |node: &Arc<Node<W>>| !node.is_master() && node.is_prompt(now) && !is_in(tried, node);
         self.pick_where(others).or_else(|| self.pick(tried))
     }
 
@@ -210,6 +211,30 @@ mod tests {
     async fn a_name_that_cannot_be_looked_up_does_not_take_the_others_with_it() {
         let pool = pool(&["http://no-such-host.invalid:1", "http://127.0.0.1:3006"], 0).await;
         assert_eq!(pool.count(), (1, 1));
+    }
+
+    #[actix_web::test]
+    async fn who_owes_answers_for_long_is_asked_after_the_others_until_it_gives_one() {
+        tokio::time::pause();
+        let pool = pool(&["http://127.0.0.1:3000", "http://127.0.0.1:3001"], 1).await;
+        let (master, replica) = {
+            let nodes = pool.nodes.load();
+            (Arc::clone(&nodes[0]), Arc::clone(&nodes[1]))
+        };
+        let picked = |count| -> Vec<bool> {
+            (0..count).map(|_| Arc::ptr_eq(&pool.pick(&[]).unwrap(), &replica)).collect()
+        };
+        let owed = replica.call(std::future::pending::<Result<(), _>>());
+        let mut owed = std::pin::pin!(owed);
+        assert!(futures_util::poll!(&mut owed).is_pending());
+        assert_eq!(picked(4), [false, true, false, true], "nearly every call takes a while");
+        tokio::time::advance(Duration::from_millis(101)).await;
+        assert_eq!(picked(4), [false; 4]);
+        assert!(Arc::ptr_eq(&pool.pick_but_master(&[]).unwrap(), &master));
+        assert!(Arc::ptr_eq(&pool.pick(&[master]).unwrap(), &replica), "for lack of a better one");
+        assert_eq!(pool.count(), (2, 2), "it is no less well for it");
+        replica.lives();
+        assert_eq!(picked(4).into_iter().filter(|&is_it| is_it).count(), 2, "it answered a probe");
     }
 
     #[actix_web::test]

@@ -15,8 +15,8 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio::time::Instant;
 
-/// A node that owes answers and has given none for so long is probed at once, not only when its turn comes.
-/// Nearly all calls take a tenth of it.
+/// A node that owes answers and has given none for so long is silent: it is probed at once, not only when its
+/// turn comes, and meanwhile the others are asked. Nearly all calls take a tenth of it.
 const SUSPICION: Duration = Duration::from_millis(100);
 
 /// How a pool's nodes are talked to, besides by single calls: made for each node when it is first met, and
@@ -65,6 +65,13 @@ struct State {
     under_way: usize,
     /// While calls are under way: since when it has given no answer.
     owes_since: Instant,
+}
+
+impl State {
+    /// Whether it has owed answers for suspiciously long.
+    fn is_silent(&self, now: Instant) -> bool {
+        self.under_way > 0 && now.saturating_duration_since(self.owes_since) >= SUSPICION
+    }
 }
 
 impl<W: Way> Node<W> {
@@ -195,11 +202,16 @@ impl<W: Way> Node<W> {
         self.state.lock().health.fails()
     }
 
-    /// Whether it has owed answers for suspiciously long.
+    /// Whether a probe could tell more of it than is known.
     pub(super) fn is_suspect(&self, now: Instant) -> bool {
         let state = self.state.lock();
-        let owes = state.under_way > 0 && now.saturating_duration_since(state.owes_since) >= SUSPICION;
-        owes && state.health.standing() != Standing::Dead
+        state.is_silent(now) && state.health.standing() != Standing::Dead
+    }
+
+    /// Whether it is in the balance and answers.
+    pub(super) fn is_prompt(&self, now: Instant) -> bool {
+        let state = self.state.lock();
+        !state.is_silent(now) && state.health.standing() == Standing::Well
     }
 
     /// What its latest answers took, if they are enough to judge a node that is in the balance.
@@ -209,8 +221,13 @@ impl<W: Way> Node<W> {
     }
 
     pub(super) fn candidate(&self, now: Instant) -> Candidate {
-        let State { health, under_way, .. } = &*self.state.lock();
-        Candidate { standing: health.standing(), under_way: *under_way, share: health.share(now) }
+        let state = self.state.lock();
+        Candidate {
+            standing: state.health.standing(),
+            silent: state.is_silent(now),
+            under_way: state.under_way,
+            share: state.health.share(now),
+        }
     }
 
     pub(super) fn standing(&self) -> Standing {

@@ -1,7 +1,8 @@
 //! Choosing a node: pure, given how each of them stands. The turn and the random number come in as arguments.
 //!
-//! Invariant: who is well comes before who is ejected, and that one before who is dead. A worse one is chosen
-//! only when there is none better, because a node that was thought ill may still answer.
+//! Invariant: who is well comes before who is ejected, and that one before who is dead; among those that stand
+//! the same, who is silent comes last. A worse one is chosen only when there is none better, because a node that
+//! was thought ill may still answer.
 
 use super::health::Standing;
 
@@ -39,22 +40,33 @@ impl Policy {
 #[derive(Debug, Clone, Copy)]
 pub struct Candidate {
     pub standing: Standing,
+    /// It owes answers and has given none for suspiciously long. It may hang, or only be busy with something
+    /// that takes long: the others are as good, so nobody need find out.
+    pub silent: bool,
     /// Times that it was chosen and has not answered yet.
     pub under_way: usize,
     /// Of how many choices it takes part in one: less than 1 while it starts slowly.
     pub share: f64,
 }
 
+impl Candidate {
+    /// How good it is: the better, the smaller. Silence is the weakest of signs, gone with the next answer, and does
+    /// not make an ejected node the better choice.
+    fn rank(&self) -> (Standing, bool) {
+        (self.standing, self.silent)
+    }
+}
+
 /// The place of the node to ask. `turn` grows by one with each choice; `random` is uniform. `None` only when
 /// there is no node.
 pub fn choose(policy: Policy, nodes: &[Candidate], turn: usize, random: u64) -> Option<usize> {
-    let best = nodes.iter().map(|node| node.standing).min()?;
+    let best = nodes.iter().map(Candidate::rank).min()?;
     // At least 0 and less than 1.
     let drawn = f64::from(random as u32) / 2_f64.powi(32);
-    let standing_so = || (0..nodes.len()).filter(|&place| nodes[place].standing == best);
-    let mut open: Vec<usize> = standing_so().filter(|&place| nodes[place].share > drawn).collect();
+    let best_ones = || (0..nodes.len()).filter(|&place| nodes[place].rank() == best);
+    let mut open: Vec<usize> = best_ones().filter(|&place| nodes[place].share > drawn).collect();
     if open.is_empty() {
-        open = standing_so().collect();
+        open = best_ones().collect();
     }
     let in_turn = |places: &[usize]| places[turn % places.len()];
     let busy = |place: usize| nodes[place].under_way;
@@ -89,7 +101,8 @@ mod tests {
     use proptest::prelude::*;
     use std::collections::BTreeMap;
 
-    const WELL: Candidate = Candidate { standing: Standing::Well, under_way: 0, share: 1.0 };
+    const WELL: Candidate = Candidate { standing: Standing::Well, silent: false, under_way: 0, share: 1.0 };
+    const SILENT: Candidate = Candidate { silent: true, ..WELL };
     const EJECTED: Candidate = Candidate { standing: Standing::Ejected, ..WELL };
     const DEAD: Candidate = Candidate { standing: Standing::Dead, ..WELL };
 
@@ -144,6 +157,19 @@ mod tests {
     }
 
     #[test]
+    fn who_is_silent_has_no_turn_while_another_is_well_and_goes_before_those_that_are_out() {
+        for policy in Policy::ALL {
+            // By calls under way alone it would have all.
+            assert!(!frequencies(policy, &[busy(3), SILENT, busy(3)]).contains_key(&1), "{policy:?}");
+            assert_eq!(choose(policy, &[EJECTED, SILENT, DEAD], 5, 5), Some(1));
+        }
+        // When all wait for the same thing, they share what comes.
+        assert_eq!(turns(Policy::RoundRobin, &[SILENT, EJECTED, SILENT], 4), [0, 2, 0, 2]);
+        let silent_and_dead = Candidate { silent: true, ..DEAD };
+        assert_eq!(turns(Policy::RoundRobin, &[silent_and_dead, DEAD], 2), [1, 1]);
+    }
+
+    #[test]
     fn who_starts_slowly_has_its_share_of_the_choices_under_every_policy() {
         let starting = Candidate { share: 0.2, ..WELL };
         // Busy enough that by calls under way alone the starting node would have all.
@@ -167,10 +193,11 @@ mod tests {
     prop_compose! {
         fn candidate()(
             standing in prop_oneof![Just(Standing::Well), Just(Standing::Ejected), Just(Standing::Dead)],
+            silent: bool,
             under_way in 0_usize..5,
             share in 0.0..=1.0,
         ) -> Candidate {
-            Candidate { standing, under_way, share }
+            Candidate { standing, silent, under_way, share }
         }
     }
 
@@ -183,7 +210,7 @@ mod tests {
         ) {
             for policy in Policy::ALL {
                 let chosen = nodes[choose(policy, &nodes, turn, random).unwrap()];
-                prop_assert!(nodes.iter().all(|node| node.standing >= chosen.standing));
+                prop_assert!(nodes.iter().all(|node| node.rank() >= chosen.rank()));
             }
         }
 

@@ -139,6 +139,12 @@ pub(super) fn unauthorized() -> (String, Response) {
     (status.to_string(), answer)
 }
 
+/// Who asks too much: its status, and what comes.
+pub(super) fn too_many() -> (String, Response) {
+    let status = ErrorCode::RateLimited.status();
+    (status.to_string(), problem(status, &[ErrorCode::RateLimited]))
+}
+
 /// A body of the state that `Bazar-Version` names, not to be kept.
 pub(super) fn stated<T: ToSchema>(about: &str) -> ResponseBuilder {
     json::<T>(about).header(header_name(headers::BAZAR_VERSION), required(schema::version()))
@@ -205,7 +211,7 @@ fn problem(status: u16, codes: &[ErrorCode]) -> Response {
         .description(named.join(", "))
         .content(Problem::CONTENT_TYPE, content)
         .header("Cache-Control", required(text("`no-store`, but for answers of the cache", "no-store")));
-    match codes.contains(&ErrorCode::Unavailable) {
+    match codes.contains(&ErrorCode::Unavailable) || codes.contains(&ErrorCode::RateLimited) {
         true => answer.header("Retry-After", required(seconds())).build(),
         false => answer.build(),
     }

@@ -29,6 +29,9 @@ impl Endpoint {
         let method = D::methods().into_iter().next().unwrap_or(HttpMethod::Get);
         let mut operation = D::operation();
         operation.tags = Some(vec![tag.to_owned()]);
+        // The gate stands before all of them.
+        let (status, refusal) = answers::too_many();
+        operation.responses.responses.insert(status, refusal.into());
         Self { path: D::path(), method, operation, route }
     }
 

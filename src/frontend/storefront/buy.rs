@@ -22,6 +22,7 @@ use super::{Storefront, stock};
 use crate::domain::{Cents, IdempotencyKey, Order, OrderId, Purchase, Quantity, Refusal};
 use crate::frontend::cache::Want;
 use crate::frontend::demand::{Demand, Level};
+use crate::frontend::gate::Gate;
 use crate::server::read_body;
 use crate::wire::{ErrorCode, Problem};
 use actix_web::http::StatusCode;
@@ -48,6 +49,9 @@ pub async fn post(storefront: Data<Storefront>, request: HttpRequest, payload: P
 }
 
 async fn buy(visit: &mut Visit<'_>, request: &HttpRequest, payload: Payload) -> Result<Next, Problem> {
+    if let Some(gate) = request.app_data::<Data<Gate>>() {
+        gate.may_buy(request)?;
+    }
     let sent = Sent::parse(&read_body(payload, MAX_FORM).await?)?;
     let ours = sent.is_ours(visit, request.headers());
     // Without an answer the key still sees to it that nothing is bought twice.

@@ -25,7 +25,7 @@ mod home;
 mod marks;
 mod parts;
 mod receipt;
-mod stock;
+pub(super) mod stock;
 mod topic;
 mod trouble;
 mod visit;

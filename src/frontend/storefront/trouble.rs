@@ -58,7 +58,11 @@ fn words(problem: &Problem) -> (&'static str, Markup) {
             "The form did not arrive",
             "It broke off on the way, and nothing was bought by it. Please go back and try again.",
         ),
-        ErrorCode::Unavailable | ErrorCode::RateLimited => say(
+        ErrorCode::RateLimited => say(
+            "That was a little fast",
+            "Many purchases came from your address, which others may share. Nothing was bought: please go back and try again in a moment.",
+        ),
+        ErrorCode::Unavailable => say(
             "The shop is out of reach",
             "A part of it does not answer right now. It usually does again within seconds: please load this page again.",
         ),

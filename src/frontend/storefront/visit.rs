@@ -14,7 +14,7 @@ use crate::frontend::demand::{Demand, Level};
 use crate::frontend::live;
 use crate::frontend::shop::Shop;
 use crate::pages::{Page, Section, protect};
-use crate::server::request_id;
+use crate::server::{request_id, retry_after};
 use crate::wire::{ErrorCode, Problem, headers};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
@@ -125,6 +125,7 @@ impl<'a> Visit<'a> {
 
     /// The page, or what went wrong as one.
     pub fn show(self, view: Result<View, Problem>) -> HttpResponse {
+        let retry_after = view.as_ref().err().map_or(trouble::RETRY_AFTER, retry_after);
         let view = view.unwrap_or_else(|problem| trouble::view(&problem));
         let page = Page {
             title: &view.title,
@@ -135,8 +136,8 @@ impl<'a> Visit<'a> {
             main: html! { (self.notices()) (view.main) (parts::stock_words()) },
         };
         let mut answer = page.answer(view.status);
-        if view.status == StatusCode::SERVICE_UNAVAILABLE {
-            answer.headers_mut().insert(header::RETRY_AFTER, trouble::RETRY_AFTER);
+        if matches!(view.status, StatusCode::SERVICE_UNAVAILABLE | StatusCode::TOO_MANY_REQUESTS) {
+            answer.headers_mut().insert(header::RETRY_AFTER, retry_after);
         }
         if self.stale {
             answer.headers_mut().insert(header::WARNING, HeaderValue::from_static(headers::WARNING_STALE));

@@ -327,7 +327,7 @@ fn concerns(case: &Case, maker: &Op, reader: &Op) -> bool {
     match reader.what {
         What::Read { want, .. } => match case.wants[want as usize] {
             Want::Book(read) => book == Some(read),
-            Want::Page { .. } | Want::Topics => book.is_some(),
+            Want::Page { .. } | Want::Found { .. } | Want::Topics => book.is_some(),
         },
         What::Order { order: looked_up, .. } => {
             matches!(maker.what, What::Bought { order, .. } if order == looked_up)

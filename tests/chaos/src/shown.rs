@@ -23,9 +23,21 @@ pub struct Book {
 #[serde(rename_all = "snake_case")]
 pub enum Want {
     Book(i64),
-    Page { topic: String, after: i64, limit: u32 },
+    Page {
+        topic: String,
+        after: i64,
+        limit: u32,
+    },
+    /// Books with this word in their title, or one that begins so, the shortest titles first.
+    Found {
+        word: String,
+        limit: u32,
+    },
     Topics,
 }
+
+/// A word that is shorter stands for itself alone.
+const MIN_PREFIX_CHARS: usize = 3;
 
 impl Want {
     /// The path that asks a frontend for it. Topics of this harness need no escaping.
@@ -37,9 +49,18 @@ impl Want {
                 let after = if *after > 0 { format!("&after={after}") } else { String::new() };
                 format!("/search/{topic}?limit={limit}{after}")
             }
+            Want::Found { word, limit } => format!("/search?q={word}&limit={limit}"),
             Want::Topics => "/topics".into(),
         }
     }
+}
+
+/// Whether a search for `word` finds `title`; both are plain ASCII here.
+pub fn finds(word: &str, title: &str) -> bool {
+    title.split(|c: char| !c.is_alphanumeric()).any(|part| match word.len() >= MIN_PREFIX_CHARS {
+        true => part.starts_with(word),
+        false => part == word,
+    })
 }
 
 impl fmt::Display for Want {
@@ -54,7 +75,7 @@ impl fmt::Display for Want {
 pub enum Shown {
     /// `None`: there is no such book.
     Book(Option<Book>),
-    /// `next`: the number to go on after.
+    /// `next`: the number of the book to go on after.
     Page {
         books: Vec<Book>,
         next: Option<i64>,
@@ -74,10 +95,11 @@ impl Shown {
     pub fn parse(want: &Want, body: &[u8]) -> Option<Self> {
         match want {
             Want::Book(_) => Some(Shown::Book(Some(serde_json::from_slice::<BookBody>(body).ok()?.book()?))),
-            Want::Page { .. } => {
+            Want::Page { .. } | Want::Found { .. } => {
                 let page: PageBody = serde_json::from_slice(body).ok()?;
                 let next = match page.next {
-                    Some(path) => Some(path.rsplit_once("after=")?.1.parse().ok()?),
+                    // Of what was found it is a rank, which ends with the number.
+                    Some(path) => Some(path.rsplit_once("after=")?.1.rsplit('.').next()?.parse().ok()?),
                     None => None,
                 };
                 let books = page.items.into_iter().map(BookBody::book).collect::<Option<_>>()?;
@@ -178,5 +200,18 @@ mod tests {
         let book = Book { id: 9, title: "t".into(), topic: "x".into(), stock: 15, price: 1999 };
         assert_eq!(Shown::parse(&want, body), Some(Shown::Page { books: vec![book], next: Some(9) }));
         assert_eq!(Shown::parse(&Want::Topics, body), None);
+        let rank = br#"{"items":[],"next":"/catalog-service/search?q=t&limit=1&after=31.9"}"#;
+        let want = Want::Found { word: "t".into(), limit: 1 };
+        assert_eq!(Shown::parse(&want, rank), Some(Shown::Page { books: vec![], next: Some(9) }));
+    }
+
+    #[test]
+    fn a_search_finds_words_and_the_beginnings_of_long_ones() {
+        let title = "edited 2003 by 17-1";
+        for (word, found) in
+            [("edited", true), ("edi", true), ("ed", false), ("17", true), ("1", true), ("dited", false)]
+        {
+            assert_eq!(finds(word, title), found, "{word}");
+        }
     }
 }

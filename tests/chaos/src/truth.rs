@@ -5,7 +5,7 @@
 //! where it does not, that is a finding. For everything that can be read there is a timeline: at which
 //! versions it changed, and what it showed from then on.
 
-use crate::shown::{Book, Shown, Want};
+use crate::shown::{Book, Shown, Want, finds};
 use serde::{Deserialize, Deserializer};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fmt;
@@ -161,6 +161,8 @@ pub struct Truth {
     pages: Vec<(Want, Vec<Point>)>,
     page_numbers: HashMap<Want, usize>,
     pages_of_topic: HashMap<String, Vec<usize>>,
+    /// Those that a search finds: any book may come or go.
+    found: Vec<usize>,
     pub orders: HashMap<u64, Order>,
     pub decisions: HashMap<u64, Decision>,
     pub deliveries: Vec<Delivery>,
@@ -191,8 +193,12 @@ impl Truth {
             truth.books.insert(book.id, book);
         }
         for (number, want) in pages.into_iter().enumerate() {
-            if let Want::Page { topic, .. } = &want {
-                truth.pages_of_topic.entry(topic.clone()).or_default().push(number);
+            match &want {
+                Want::Page { topic, .. } => {
+                    truth.pages_of_topic.entry(topic.clone()).or_default().push(number);
+                }
+                Want::Found { .. } => truth.found.push(number),
+                Want::Book(_) | Want::Topics => {}
             }
             let point = truth.point(at.seq, &want);
             truth.page_numbers.insert(want.clone(), number);
@@ -237,6 +243,15 @@ impl Truth {
                 let more = behind().nth(limit).is_some();
                 Shown::Page { next: books.last().filter(|_| more).map(|book| book.id), books }
             }
+            Want::Found { word, limit } => {
+                let mut books: Vec<&Book> =
+                    self.books.values().filter(|book| finds(word, &book.title)).collect();
+                books.sort_by_key(|book| (book.title.len(), book.id));
+                let more = books.len() > *limit as usize;
+                books.truncate(*limit as usize);
+                let next = books.last().filter(|_| more).map(|book| book.id);
+                Shown::Page { next, books: books.into_iter().cloned().collect() }
+            }
             Want::Topics => Shown::Topics(
                 self.topics.iter().map(|(topic, ids)| (topic.clone(), ids.len() as u64)).collect(),
             ),
@@ -267,7 +282,9 @@ impl Truth {
         match want {
             Want::Book(id) => self.book_lines.get(id).map_or(&[], Vec::as_slice),
             Want::Topics => &self.topics_line,
-            Want::Page { .. } => self.page_numbers.get(want).map_or(&[], |&number| &self.pages[number].1),
+            Want::Page { .. } | Want::Found { .. } => {
+                self.page_numbers.get(want).map_or(&[], |&number| &self.pages[number].1)
+            }
         }
     }
 
@@ -388,8 +405,9 @@ impl Truth {
             let point = self.point(seq, &Want::Topics);
             extend(&mut self.topics_line, point);
         }
-        let numbers: Vec<usize> =
-            topics.iter().filter_map(|topic| self.pages_of_topic.get(topic)).flatten().copied().collect();
+        let of_topics = topics.iter().filter_map(|topic| self.pages_of_topic.get(topic)).flatten();
+        let found = self.found.iter().filter(|_| !topics.is_empty());
+        let numbers: Vec<usize> = of_topics.chain(found).copied().collect();
         for number in numbers {
             let point = self.point(seq, &self.pages[number].0);
             extend(&mut self.pages[number].1, point);
@@ -489,6 +507,20 @@ pub mod tests {
         assert_eq!(truth.state(&Want::Book(1), 10).unwrap().1, 10);
         assert_eq!(truth.state(&Want::Book(1), 12).unwrap().0.stock, 2);
         assert!(truth.deliveries.is_empty());
+    }
+
+    #[test]
+    fn what_a_search_finds_changes_with_titles_and_with_sales() {
+        let want = Want::Found { word: "t1".into(), limit: 1 };
+        let at = Version::parse(&version(1, 10)).unwrap();
+        let long = Book { title: "about t1".into(), ..book(2, "x", 5) };
+        let mut truth = Truth::new(at, vec![book(1, "x", 3), long.clone()], vec![want.clone()]);
+        assert_eq!(truth.shows(&want), Shown::Page { books: vec![book(1, "x", 3)], next: Some(1) });
+        truth.apply(&sale(11, 1, 1, 2));
+        assert_eq!(truth.shows(&want), Shown::Page { books: vec![book(1, "x", 2)], next: Some(1) });
+        truth.apply(&record(1, 12, json!({"deleted": [1]})));
+        assert_eq!(truth.shows(&want), Shown::Page { books: vec![long], next: None });
+        assert_eq!(truth.timeline(&want).iter().map(|point| point.seq).collect::<Vec<_>>(), [10, 11, 12]);
     }
 
     #[test]

@@ -68,6 +68,10 @@ pub fn pages() -> Vec<Want> {
         pages.push(page(topic, 0, DEFAULT_LIMIT));
         pages.push(page(topic, 0, 2));
     }
+    let found = |word: &str, limit| Want::Found { word: word.into(), limit };
+    // All of a kind, a page of them, those that were edited, and one.
+    pages.extend([found("falling", 3), found("edited", DEFAULT_LIMIT), found("edit", 5), found("by", 4)]);
+    pages.extend([found("2007", 2), found("nowhere", 1)]);
     pages.extend([page("alpha", 1002, 2), page("beta", 1006, DEFAULT_LIMIT), page("gamma", 2008, 3)]);
     pages.extend([
         page("delta", 2012, DEFAULT_LIMIT),

@@ -163,8 +163,29 @@ impl Answer {
 /// Sends bytes as they are on a connection of their own, and returns all that comes back until the other
 /// end closes or says nothing more for a while. Reads while it writes.
 pub fn raw(url: &str, bytes: &[u8]) -> String {
+    talk(TcpStream::connect(url.trim_start_matches("http://")).unwrap(), bytes)
+}
+
+/// The same from `source`, an address of the loopback.
+pub fn raw_from(source: &str, url: &str, bytes: &[u8]) -> String {
+    talk(connect_from(source, url), bytes)
+}
+
+/// A connection from `source`, an address of the loopback.
+pub fn connect_from(source: &str, url: &str) -> TcpStream {
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    let stream = runtime.block_on(async {
+        let socket = tokio::net::TcpSocket::new_v4().unwrap();
+        socket.bind(format!("{source}:0").parse().unwrap()).unwrap();
+        socket.connect(url.trim_start_matches("http://").parse().unwrap()).await.unwrap()
+    });
+    let stream = stream.into_std().unwrap();
+    stream.set_nonblocking(false).unwrap();
+    stream
+}
+
+fn talk(mut stream: TcpStream, bytes: &[u8]) -> String {
     const SILENCE: Duration = Duration::from_secs(10);
-    let mut stream = TcpStream::connect(url.trim_start_matches("http://")).unwrap();
     stream.set_read_timeout(Some(SILENCE)).unwrap();
     stream.set_write_timeout(Some(SILENCE)).unwrap();
     let mut sender = stream.try_clone().unwrap();

@@ -23,6 +23,8 @@ pub struct Shape {
     pub faulty_disks: bool,
     /// The admin token of the frontends, if there is to be an administration.
     pub admin: Option<&'static str>,
+    /// What else frontends are told.
+    pub frontend_flags: &'static [&'static str],
     /// `RUST_LOG` of all of them.
     pub log: &'static str,
     pub log_format: &'static str,
@@ -38,6 +40,7 @@ impl Default for Shape {
             candidates: false,
             faulty_disks: false,
             admin: None,
+            frontend_flags: &[],
             log: "info",
             log_format: "text",
         }
@@ -156,6 +159,7 @@ impl Cluster {
         if let Some(redis) = redis {
             args.extend(["--redis", redis]);
         }
+        args.extend(self.shape.frontend_flags);
         let admin = self.shape.admin.map(|token| ("BAZAR_ADMIN_TOKEN", token));
         let env: Vec<_> = env(self.shape).into_iter().chain(admin).collect();
         Process::start(self.dir.path(), name, &args, &env)

@@ -29,7 +29,7 @@ mod slow;
 mod visitor;
 
 pub use browser::{Browser, Look};
-pub use client::{Answer, Client, raw};
+pub use client::{Answer, Client, connect_from, raw, raw_from};
 pub use cluster::{Cluster, METRICS_TOKEN, Shape, TOKEN, start_nodes};
 pub use disk::Disk;
 pub use events::{Event, Events, Unread};
@@ -40,7 +40,7 @@ pub use process::{Fed, Finished, Process, run, run_unread};
 pub use redis::RedisServer;
 pub use rows::{Rows, alter, oldest_record, rows};
 pub use scrape::{Scrape, scrape};
-pub use slow::SlowLink;
+pub use slow::{SlowLink, drip};
 pub use visitor::{Fields, Looked, Visitor};
 
 use std::net::TcpListener;
@@ -79,8 +79,7 @@ pub fn in_company() -> RwLockReadGuard<'static, ()> {
 /// Where nobody listens.
 pub const NOBODY: &str = "http://127.0.0.1:1";
 
-/// A port that nobody listens on, for programs that cannot pick one themselves: from below those that the
-/// system hands out, so that no role of another test gets it meanwhile.
+/// A port that nobody listens on: from below those that the system hands out, so that nobody gets it meanwhile.
 pub fn free_port() -> u16 {
     static NEXT: AtomicU32 = AtomicU32::new(0);
     let first = 12_000 + std::process::id() % 16_000;

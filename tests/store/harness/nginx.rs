@@ -15,6 +15,11 @@ pub struct Nginx {
 impl Nginx {
     /// In front of `frontends`, which are URLs.
     pub fn start(dir: &Path, frontends: &[&str]) -> Self {
+        Self::start_with(dir, frontends, &[])
+    }
+
+    /// The same, with some words of the configuration replaced by others.
+    pub fn start_with(dir: &Path, frontends: &[&str], changes: &[(&str, &str)]) -> Self {
         let copy = dir.join("nginx");
         fs::create_dir(&copy).unwrap();
         let shipped = Path::new(env!("CARGO_MANIFEST_DIR")).join("deploy/nginx");
@@ -23,6 +28,10 @@ impl Nginx {
         let listen = "listen 8083;";
         assert!(config.contains(listen));
         let config = config.replace(listen, &format!("listen 127.0.0.1:{port};"));
+        let config = changes.iter().fold(config, |config, (from, to)| {
+            assert!(config.contains(from), "{from}");
+            config.replace(from, to)
+        });
         fs::write(copy.join("nginx.conf"), config).unwrap();
         let servers = frontends.iter().map(|url| format!("server {};\n", url.trim_start_matches("http://")));
         fs::write(copy.join("upstreams.conf"), servers.collect::<String>()).unwrap();

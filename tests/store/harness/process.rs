@@ -1,7 +1,7 @@
 //! One process of the store. It does not outlive its [`Process`], and what it wrote to standard error is
 //! shown when the test fails.
 
-use super::{PATIENCE, wait_until};
+use super::{PATIENCE, free_port, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -16,6 +16,11 @@ const STOP: Duration = Duration::from_secs(5);
 /// How much of a log is shown when a test fails.
 const SHOWN_LINES: usize = 60;
 
+/// Each gets a port of its own from the harness, not from the system, which might give it to somebody else while the
+/// role is down: a role of another test's store, for which this one's would take it, or a connection, which would keep
+/// it from starting again. (`up` hands out the next ports itself.)
+const ROLES: [&str; 3] = ["catalog", "order", "frontend"];
+
 pub struct Process {
     name: String,
     args: Vec<String>,
@@ -28,7 +33,12 @@ pub struct Process {
 impl Process {
     /// Starts `bazar args…` and waits until it is ready. `name` names its log in `dir`.
     pub fn start(dir: &Path, name: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
-        let args: Vec<String> = args.iter().map(|&arg| arg.into()).collect();
+        let mut args: Vec<String> = args.iter().map(|&arg| arg.into()).collect();
+        if ROLES.contains(&args[0].as_str()) {
+            for addr in listens(&mut args).filter(|addr| *addr == "127.0.0.1:0") {
+                *addr = format!("127.0.0.1:{}", free_port());
+            }
+        }
         let env: Vec<_> = env.iter().map(|&(name, value)| (name.into(), value.into())).collect();
         let log = dir.join(format!("{name}.log"));
         let (child, urls) = spawn(name, &args, &env, &log);
@@ -66,12 +76,8 @@ impl Process {
 
     /// Starts what was killed or stopped, at the address that it had.
     pub fn restart(&mut self) {
-        let mut urls = self.urls.iter();
-        let mut args = self.args.iter_mut();
-        while let Some(arg) = args.next() {
-            if matches!(arg.as_str(), "--listen" | "--internal-listen") {
-                *args.next().unwrap() = urls.next().unwrap().trim_start_matches("http://").into();
-            }
+        for (addr, url) in listens(&mut self.args).zip(&self.urls) {
+            *addr = url.trim_start_matches("http://").into();
         }
         (self.child, self.urls) = spawn(&self.name, &self.args, &self.env, &self.log);
     }
@@ -110,6 +116,11 @@ impl Process {
         kib << 10
     }
 
+    /// How many files and connections it has open.
+    pub fn open_files(&self) -> usize {
+        std::fs::read_dir(format!("/proc/{}/fd", self.child.id())).unwrap().count()
+    }
+
     /// What it wrote to standard error, in all its lives.
     pub fn log(&self) -> String {
         String::from_utf8_lossy(&std::fs::read(&self.log).unwrap()).into_owned()
@@ -127,6 +138,15 @@ impl Drop for Process {
             println!("--- {} {}\n{shown}", self.name, self.urls.join(" "));
         }
     }
+}
+
+/// The addresses among `args` to listen on.
+fn listens(args: &mut [String]) -> impl Iterator<Item = &mut String> {
+    let mut args = args.iter_mut();
+    std::iter::from_fn(move || {
+        args.find(|arg| matches!(arg.as_str(), "--listen" | "--internal-listen"))?;
+        args.next()
+    })
 }
 
 /// `bazar`, with nothing of the surrounding environment that it would listen to.

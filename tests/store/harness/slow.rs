@@ -68,3 +68,15 @@ fn carry(chunks: &Receiver<(Instant, Vec<u8>)>, mut to: TcpStream) {
     }
     let _ = to.shutdown(Shutdown::Both);
 }
+
+/// Sends a byte now and then, until nobody takes it.
+pub fn drip(stream: &TcpStream) {
+    /// Far less than anybody's patience, so that each byte comes in time.
+    const PAUSE: Duration = Duration::from_millis(700);
+    let mut stream = stream.try_clone().unwrap();
+    std::thread::spawn(move || {
+        while stream.write_all(b"x").is_ok() {
+            std::thread::sleep(PAUSE);
+        }
+    });
+}

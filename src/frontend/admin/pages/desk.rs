@@ -5,7 +5,7 @@ use crate::clock;
 use crate::frontend::admin::Admin;
 use crate::frontend::admin::audit::{self, Actor, Via};
 use crate::frontend::admin::session::{self, Session};
-use crate::server::read_body;
+use crate::server::{read_body, retry_after};
 use crate::wire::{ErrorCode, Problem};
 use actix_web::http::StatusCode;
 use actix_web::http::header::{self, HeaderValue};
@@ -131,17 +131,27 @@ pub async fn sign_in(admin: Data<Admin>, request: HttpRequest, payload: web::Pay
         return wrong(&ErrorCode::Forbidden.into(), None);
     }
     let form: Result<SignIn, Problem> = read_body(payload, MAX_FORM).await.and_then(|body| parse(&body));
-    match form {
-        Err(problem) => wrong(&problem, None),
-        Ok(form) if admin.token.is(form.token.trim()) => {
+    let form = match form {
+        Ok(form) => form,
+        Err(problem) => return wrong(&problem, None),
+    };
+    match admin.let_in(&actor, admin.token.is(form.token.trim())) {
+        Ok(()) => {
             audit::session(&actor, "sign-in");
             let cookie = admin.sessions.begin(rand::random(), clock::wall_ms(), is_secure(&request));
             with_cookie(see("/admin"), &cookie)
         }
-        Ok(_) => {
-            admin.refusals.refused(&actor);
-            door(StatusCode::UNAUTHORIZED, Some("That is not the token."))
+        Err(problem) if problem.code == ErrorCode::RateLimited => {
+            let wait = retry_after(&problem);
+            let sentence = format!(
+                "There were too many wrong tokens from your address. It is {} seconds until you can try again.",
+                wait.to_str().unwrap_or_default()
+            );
+            let mut answer = door(StatusCode::TOO_MANY_REQUESTS, Some(&sentence));
+            answer.headers_mut().insert(header::RETRY_AFTER, wait);
+            answer
         }
+        Err(_) => door(StatusCode::UNAUTHORIZED, Some("That is not the token.")),
     }
 }
 
