@@ -10,7 +10,8 @@
 //!                              experiment start ends with them
 //! terminal, load               the store from outside: a customer's commands, the load generator; shopper: what
 //!                              both speak to it through
-//! import, export, generate     a keeper's commands; access: how they find the store of `up`; progress: how far they are
+//! import, export, generate     a keeper's commands; access: how they find the store of `up`, targets: how Prometheus does;
+//!                              progress: how far they are
 //! handover, verify, call,      an operator's
 //! backup, restore
 //! frontend · catalog · order   the roles: siblings that talk over HTTP and never import each other
@@ -62,6 +63,7 @@ pub mod shopper;
 pub mod shutdown;
 pub mod signing;
 pub mod store;
+pub mod targets;
 pub mod telemetry;
 pub mod terminal;
 pub mod token;

@@ -8,6 +8,7 @@ use crate::frontend::{self, Admission, FrontendError, Policy, Warm};
 use crate::order;
 use crate::recipe::Recipe;
 use crate::shutdown::Shutdown;
+use crate::targets::{self, Service, Targets};
 use crate::token::{AdminToken, InternalToken, MetricsTokens};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -57,6 +58,8 @@ pub struct App {
     frontends: Vec<frontend::App>,
     /// How `bazar import` finds it, and what it is made of.
     access: Published,
+    /// How Prometheus does, if anybody may scrape it.
+    targets: Option<targets::Published>,
     token: InternalToken,
 }
 
@@ -67,6 +70,7 @@ pub enum UpError {
     Catalog(#[from] CatalogError),
     #[error("an order node failed: {0}")]
     Order(#[from] std::io::Error),
+    /// For the commands of its keeper, or for Prometheus.
     #[error("how to reach the store cannot be written to its data directory: {0}")]
     Access(std::io::Error),
     #[error(transparent)]
@@ -133,7 +137,11 @@ impl Config {
         }
         let access = Access { master: master_url, keeper: token.keeper() };
         let access = access.publish(&self.data).map_err(UpError::Access)?;
-        Ok(App { master, replicas, orders, frontends, access, token })
+        let mut app = App { master, replicas, orders, frontends, access, targets: None, token };
+        if self.metrics.is_some() {
+            app.targets = Some(app.listeners().publish(&self.data).map_err(UpError::Access)?);
+        }
+        Ok(app)
     }
 }
 
@@ -141,6 +149,16 @@ impl App {
     /// The public address of each frontend.
     pub fn addrs(&self) -> Vec<SocketAddr> {
         self.frontends.iter().map(frontend::App::addr).collect()
+    }
+
+    /// Where each role serves its metrics.
+    fn listeners(&self) -> Targets {
+        let mut targets = Targets::default();
+        targets.add(Service::CatalogMaster, self.master.addr());
+        self.replicas.iter().for_each(|node| targets.add(Service::CatalogReplica, node.addr()));
+        self.orders.iter().for_each(|node| targets.add(Service::Order, node.addr()));
+        self.frontends.iter().for_each(|node| targets.add(Service::Frontend, node.internal_addr()));
+        targets
     }
 
     /// Serves until `shutdown`, then stops role after role, the frontends first, so that each still has
@@ -183,6 +201,7 @@ impl App {
                 node.run(stop).await
             }));
         }
+        let _until_the_end = self.targets;
         let published = actix_web::rt::spawn(self.access.keep(master_url, self.token));
         let all_leased =
             futures_util::future::join_all(leased.iter_mut().map(|leased| leased.wait_for(|leased| *leased)));
