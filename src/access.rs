@@ -1,6 +1,6 @@
 //! How a command on this machine finds the store that `bazar up` runs: a file in its data directory.
 //!
-//! Invariant: the file holds no more than the right to keep the catalog (import, export), and only its owner
+//! Invariant: the file holds no more than the right to keep the catalog (import, export, backup), and only its owner
 //! can read it. The internal token, which would let a stranger join the store, is nowhere on disk.
 
 use crate::client::BaseUrl;

@@ -100,6 +100,23 @@ pub enum Command {
     #[command(after_help = "Examples:\n  bazar generate --books 1000000 --seed 7 --output books.csv\n  \
                             bazar generate --books 1000 | bazar import -")]
     Generate(GenerateArgs),
+    /// Copy a running store into one file, with everything acknowledged so far
+    #[command(
+        after_help = "The file can be restored, and read with SQLite. Only its owner can read it: there are orders \
+                            in it. Without --node it finds the store that \"bazar up\" runs on --data.\n\nExamples:\n  \
+                            bazar backup --output shop.bazar\n  \
+                            bazar backup --output shop.bazar --node http://127.0.0.1:3001"
+    )]
+    Backup(BackupArgs),
+    /// Make a data directory of what a backup holds
+    #[command(
+        after_help = "Without --as-master it is a replica's data: it follows the master of a store that runs, and \
+                            takes what it lacks. With it the store goes on from the backup: WHAT WAS ACKNOWLEDGED \
+                            AFTER THE BACKUP IS LOST, and nodes with that set it aside.\n\nExamples:\n  \
+                            bazar restore shop.bazar --data data/replica\n  \
+                            bazar restore shop.bazar --data bazar-data/master --as-master"
+    )]
+    Restore(RestoreArgs),
     /// Ask a node for its health: exit code 0 or 1
     #[command(after_help = "Example:\n  bazar healthcheck http://127.0.0.1:3005/readyz")]
     Healthcheck {
@@ -213,6 +230,28 @@ pub struct ExportArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// The file; it appears when it is whole
+    #[arg(long, value_name = "FILE", env = "BAZAR_OUTPUT")]
+    pub output: Option<PathBuf>,
+    /// Replace what is there under that name
+    #[arg(long, env = "BAZAR_FORCE")]
+    pub force: bool,
+    /// Take what a replica has, also when the master cannot be asked whether that is everything
+    #[arg(long, env = "BAZAR_STALE")]
+    pub stale: bool,
+    /// Catalog nodes, asked one after the other until one gives a backup; a replica spares the master the work
+    /// [default: the store that runs on --data]
+    #[arg(long, value_name = "URL[,URL...]", env = "BAZAR_NODE")]
+    pub node: Option<String>,
+    /// Data directory of a running "bazar up"
+    #[arg(long, value_name = "DIR", default_value = "./bazar-data", env = "BAZAR_DATA")]
+    pub data: PathBuf,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
 pub struct CallArgs {
     /// GET or POST
     #[arg(value_name = "METHOD")]
@@ -225,6 +264,22 @@ pub struct CallArgs {
     pub data: Option<PathBuf>,
     #[command(flatten)]
     pub common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// The backup
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The directory, which is empty or not there; of "bazar up" it is the one of a node: DIR/master
+    #[arg(long, value_name = "DIR", env = "BAZAR_DATA")]
+    pub data: Option<PathBuf>,
+    /// Let the store go on from here: the first start as a master needs no --force
+    #[arg(long, env = "BAZAR_AS_MASTER")]
+    pub as_master: bool,
+    /// Take a file that does not end with its sum: the bazar.db of a node that was stopped
+    #[arg(long, env = "BAZAR_NO_SUM")]
+    pub no_sum: bool,
 }
 
 #[derive(Debug, Args)]

@@ -8,8 +8,8 @@ pub use shopping::{buy, experiment, info, load, orders, search};
 use crate::access::Access;
 use crate::catalog::{self, Ack, Keep, Kind, MasterConfig, ReplicaConfig};
 use crate::cli::{
-    self, AdminArgs, AdmissionArgs, CallArgs, CatalogArgs, ClientTracingArgs, Common, ExportArgs,
-    FrontendArgs, HandoverArgs, ImportArgs, OrderArgs, TracingArgs, UpArgs, VerifyArgs,
+    self, AdminArgs, AdmissionArgs, BackupArgs, CallArgs, CatalogArgs, ClientTracingArgs, Common, ExportArgs,
+    FrontendArgs, HandoverArgs, ImportArgs, OrderArgs, RestoreArgs, TracingArgs, UpArgs, VerifyArgs,
 };
 use crate::client::BaseUrl;
 use crate::coherence::mastership::LONGEST_LEASE;
@@ -19,7 +19,7 @@ use crate::recipe::Recipe;
 use crate::secret_file;
 use crate::telemetry::{Endpoint, LogFormat, Tracing};
 use crate::token::{AdminToken, InternalToken};
-use crate::{call, demo, export, frontend, handover, import, order, up, verify};
+use crate::{backup, call, demo, export, frontend, handover, import, order, restore, up, verify};
 use awc::http::Method;
 use std::fmt;
 use std::net::SocketAddr;
@@ -300,6 +300,32 @@ fn complain(name: &str, path: &Path) {
     if let Some(complaint) = secret_file::complaint(path) {
         eprintln!("warning: {name}: {complaint}");
     }
+}
+
+pub fn backup(args: BackupArgs) -> Result<Checked<backup::Config>, Mistakes> {
+    let mut check = Check::default();
+    if args.output.is_none() {
+        check.mistake("--output must name the file of the backup");
+    }
+    let (source, token) = match args.node.as_deref() {
+        Some(urls) => {
+            let nodes = backup::Source::Nodes(check.urls("--node", Some(urls)));
+            (nodes, check.required_token(&args.common))
+        }
+        None => match check.access(&args.data) {
+            Some(access) => (backup::Source::Running(access.master), Some(access.keeper)),
+            None => (backup::Source::Nodes(Vec::new()), None),
+        },
+    };
+    let output = args.output.unwrap_or_default();
+    let config = backup::Config { source, output, force: args.force, stale: args.stale };
+    check.done(config, token, &args.common)
+}
+
+pub fn restore(args: RestoreArgs) -> Result<restore::Config, Mistakes> {
+    let RestoreArgs { file, data, as_master, no_sum } = args;
+    let missing = || Mistakes(vec!["--data must name the directory to restore into".into()]);
+    Ok(restore::Config { file, data: data.ok_or_else(missing)?, as_master, no_sum })
 }
 
 /// HTTP workers of a frontend.

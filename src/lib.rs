@@ -10,8 +10,9 @@
 //!                              experiment start ends with them
 //! terminal, load               the store from outside: a customer's commands, the load generator; shopper: what
 //!                              both speak to it through
-//! import, export, generate     a keeper's commands; access: how they find the store of `up`
-//! handover, verify, call       an operator's
+//! import, export, generate     a keeper's commands; access: how they find the store of `up`; progress: how far they are
+//! handover, verify, call,      an operator's
+//! backup, restore
 //! frontend · catalog · order   the roles: siblings that talk over HTTP and never import each other
 //! dashboard                    the store at work, on one page; metrics: what the roles count for it
 //! pages                        the look of every HTML page; intake: many books from outside, into parts
@@ -28,6 +29,7 @@
 
 pub mod abort;
 pub mod access;
+pub mod backup;
 pub mod call;
 pub mod catalog;
 pub mod cli;
@@ -51,7 +53,9 @@ pub mod member;
 pub mod metrics;
 pub mod order;
 pub mod pages;
+pub mod progress;
 pub mod recipe;
+pub mod restore;
 pub mod secret_file;
 pub mod server;
 pub mod shopper;

@@ -93,6 +93,13 @@ fn main() -> ExitCode {
             }
             Ok(())
         }),
+        Command::Backup(args) => start(config::backup(args), async |config, token, stop| {
+            println!("{}", config.run(token, stop).await?);
+            Ok(())
+        }),
+        Command::Restore(args) => {
+            judge(config::restore(args), async |config, stop| Ok((config.run(stop).await?, None)))
+        }
         Command::Generate(args) => exit_code(generate::write(&args)),
         Command::Healthcheck { url } => {
             exit_code(actix_web::rt::System::new().block_on(bazar::client::healthcheck(&url)))

@@ -140,7 +140,7 @@ impl InternalToken {
         self.0.held.load()
     }
 
-    /// A secret that allows to keep the catalog (import, export), and nothing else. Who has the token can make
+    /// A secret that allows to keep the catalog (import, export, backup), and nothing else. Who has the token can make
     /// it; nothing leads back. It does not change when the token does.
     pub fn keeper(&self) -> Self {
         Self::holding(self.held().secrets.iter().map(keeper_of).collect(), None)

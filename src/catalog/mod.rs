@@ -15,6 +15,7 @@
 //! | `holders` | grants leases, sends fences |
 //! | `feed` | pushes records to replicas, keeps the in-sync set, and says when an acknowledgement may go out |
 //! | `changes` | which books changed lately, for whoever follows |
+//! | `copy` | whole copies of the file, for replicas and for safekeeping |
 //! | `recipe` | what a master that runs a well-known recipe announces, and when |
 //! | `housekeeping` | which answers are forgotten, and how far the log is trimmed |
 //! | `verify` | compares the replicas' rows with the master's |
@@ -26,6 +27,7 @@
 
 mod account;
 mod changes;
+mod copy;
 mod feed;
 mod handover;
 mod holders;
@@ -159,13 +161,16 @@ impl Config {
         match kind {
             Kind::Master(config) => {
                 let opened = master::open(&data, config, &member).await?;
-                let (master, tasks) = master::start(opened, data.clone(), config, recipe, &member).await?;
+                let config = MasterConfig { force: opened.forced(), ..config };
+                let (master, tasks) = master::start(opened, config, recipe, &member).await?;
                 let again = config.force.then_some(Again { data, config });
                 Ok(App { listener, addr, member, recipe, node: Node::Master { master, tasks }, again })
             }
             Kind::Replica(config) => {
                 let dir = DataDir::lock(&data, "catalog replica")?;
                 let (store, store_writer) = dir.open(READERS).await?;
+                // It follows a master now, and is not one for having been restored.
+                dir.forget_restored()?;
                 let masters = Masters::new(&config.masters, &member);
                 let (replica, tasks) =
                     replica::new(dir, store, store_writer, masters, config.advertise, addr, member.clone())
@@ -213,8 +218,7 @@ impl App {
                     log::warn!("epoch {} has begun somewhere else: drawing a higher one", met.number);
                     drawn += 1;
                     let opened = open_again(data, *config, &member).await?;
-                    let (master, tasks) =
-                        master::start(opened, data.clone(), *config, recipe, &member).await?;
+                    let (master, tasks) = master::start(opened, *config, recipe, &member).await?;
                     node = Node::Master { master, tasks };
                 }
                 (ended, _) => return ended,

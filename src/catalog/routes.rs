@@ -21,28 +21,26 @@ use crate::server::{
     resource,
 };
 use crate::shutdown::Shutdown;
-use crate::store::{LogPage, Snapshot, Store, sha256_of};
+use crate::store::{LogPage, Snapshot, Store};
 use crate::telemetry::{Carried, trace};
 use crate::wire::catalog::{
-    BOOKS, BooksQuery, CHANGES, CHANGES_HOLD, ChangesQuery, EDITS, EXPORT, Edits, ExportEnd, GUARDED_EDITS,
-    HANDOVER, HandoverRequest, IMPORT_BYTES, IMPORTS, LEASES, LOG, LeaseRequest, LogQuery, MAX_BATCH,
-    MAX_BOOKS, Minimum, NODE, NodeIs, NodeState, ORDERS, OrdersQuery, Outcomes, PURCHASES, Part, Purchases,
-    QUERY, RELEASE, REPLICAS, Reachable, Records, ReleaseRequest, ReplicaReport, ReplicaStanding, SEARCH,
-    SHELF, SNAPSHOT, SNAPSHOT_DEADLINE, SYNC_WRITE, ShelfQuery, SnapshotQuery, StateOf, Stated, Synced,
-    TOPICS, TopicQuery, VERIFY, VERSIONS, VersionStanding, WordsQuery,
+    BACKUP, BOOKS, BackupQuery, BooksQuery, CHANGES, CHANGES_HOLD, ChangesQuery, EDITS, EXPORT, Edits,
+    ExportEnd, GUARDED_EDITS, HANDOVER, HandoverRequest, IMPORT_BYTES, IMPORTS, LEASES, LOG, LeaseRequest,
+    LogQuery, MAX_BATCH, MAX_BOOKS, Minimum, NODE, NodeIs, NodeState, ORDERS, OrdersQuery, Outcomes,
+    PURCHASES, Part, Purchases, QUERY, RELEASE, REPLICAS, Reachable, Records, ReleaseRequest, ReplicaReport,
+    ReplicaStanding, SEARCH, SHELF, SNAPSHOT, SNAPSHOT_DEADLINE, SYNC_WRITE, ShelfQuery, SnapshotQuery,
+    StateOf, Stated, Synced, TOPICS, TopicQuery, VERIFY, VERSIONS, VersionStanding, WordsQuery,
 };
 use crate::wire::public::{BookView, MAX_LIMIT};
 use crate::wire::status::STATUS;
-use crate::wire::{ErrorCode, Problem, headers};
+use crate::wire::{ErrorCode, Problem};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::StreamExt;
 use serde::Serialize;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
 
 /// A batch of 256 purchases with the longest keys, twice over.
 const MAX_BODY: usize = 512 << 10;
@@ -71,31 +69,7 @@ const EXPORT_CHUNKS: usize = 4;
 /// How long an export waits for whoever reads it to take a chunk: its snapshot keeps the WAL from being reused.
 const EXPORT_PATIENCE: Duration = Duration::from_secs(30);
 
-/// The unit in which a snapshot is sent.
-const SNAPSHOT_CHUNK: usize = 64 << 10;
-
 type Answer = Result<HttpResponse, ApiError>;
-
-/// A file that goes away with its owner, also when that is a request whose client has hung up.
-struct Export(PathBuf);
-
-impl Export {
-    /// Also what a master that was killed has left.
-    fn remove(&self) {
-        match std::fs::remove_file(&self.0) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                log::warn!("{} cannot be removed: {error}", self.0.display());
-            }
-            _ => {}
-        }
-    }
-}
-
-impl Drop for Export {
-    fn drop(&mut self) {
-        self.remove();
-    }
-}
 
 pub fn master(config: &mut ServiceConfig, master: web::Data<Master>, recipe: Option<Recipe>, member: Member) {
     config
@@ -106,6 +80,7 @@ pub fn master(config: &mut ServiceConfig, master: web::Data<Master>, recipe: Opt
         .service(resource("/readyz", "GET", web::get().to(master_state)).wrap(from_fn(prove_to_members)))
         .service(resource(IMPORTS, "POST", web::post().to(imports)).wrap(from_fn(require_keeper)))
         .service(resource(EXPORT, "GET", web::get().to(export::<Master>)).wrap(from_fn(require_keeper)))
+        .service(resource(BACKUP, "GET", web::get().to(backup_of_master)).wrap(from_fn(require_keeper)))
         .service(
             web::scope("")
                 .wrap(from_fn(require_token))
@@ -149,6 +124,7 @@ pub fn replica(
         .service(resource("/healthz", "GET", web::get().to(healthz)).wrap(from_fn(prove_to_members)))
         .service(resource("/readyz", "GET", web::get().to(replica_state)).wrap(from_fn(prove_to_members)))
         .service(resource(EXPORT, "GET", web::get().to(export::<Replica>)).wrap(from_fn(require_keeper)))
+        .service(resource(BACKUP, "GET", web::get().to(backup_of_replica)).wrap(from_fn(require_keeper)))
         .service(scope);
 }
 
@@ -433,7 +409,7 @@ async fn not_in_log(store: &Store, position: Version) -> Problem {
 async fn snapshot(master: web::Data<Master>, request: HttpRequest) -> Answer {
     let query: SnapshotQuery = read_query(&request)?;
     require_replication(&master)?;
-    let _one_at_a_time = master.exporting.try_acquire().map_err(|_| ErrorCode::Unavailable)?;
+    let copying = master.copies.begin()?;
     let store = master.reads.at(None).await?;
     // Before the copy is made, whose version is this one or a later one.
     let from = store.position().await.map_err(|error| unavailable(&error))?.seq;
@@ -441,29 +417,34 @@ async fn snapshot(master: web::Data<Master>, request: HttpRequest) -> Answer {
     if !master.pins.pin(query.node, from, now, now.after(SNAPSHOT_DEADLINE)) {
         return Err(ErrorCode::Unavailable.into());
     }
-    let export = Export(master.data.join("export.db"));
-    export.remove();
-    store.export(&export.0).await.map_err(|error| unavailable(&error))?;
-    let opened = async {
-        let file = tokio::fs::File::open(&export.0).await?;
-        let length = file.metadata().await?.len();
-        let sum = sha256_of(export.0.clone()).await?;
-        Ok::<_, std::io::Error>((file, length, sum))
-    };
-    let (file, length, sum) = opened.await.map_err(|error| {
-        log::error!("a snapshot cannot be read back: {error}");
-        Problem::from(ErrorCode::Unavailable)
-    })?;
-    // From here on the name is not needed: what is being sent goes away with its reader.
-    drop(export);
-    let chunks = futures_util::stream::try_unfold(file, |mut file| async move {
-        let mut chunk = bytes::BytesMut::with_capacity(SNAPSHOT_CHUNK);
-        let read = file.read_buf(&mut chunk).await?;
-        Ok::<_, std::io::Error>((read > 0).then(|| (chunk.freeze(), file)))
-    });
-    let mut answer = HttpResponse::Ok();
-    answer.insert_header((headers::BAZAR_SHA256, sum.to_string()));
-    Ok(answer.no_chunking(length).streaming(chunks))
+    Ok(copying.of(&store).await?.send())
+}
+
+async fn backup_of_master(master: web::Data<Master>, request: HttpRequest) -> Answer {
+    let query: BackupQuery = read_query(&request)?;
+    let copying = master.copies.begin()?;
+    let store = master.reads.at(None).await?;
+    let copy = copying.of(&store).await?;
+    // Behind the copy, as for every read that is the master's word.
+    if !query.stale && !master.reads.is_master() {
+        return Err(ErrorCode::NotMaster.into());
+    }
+    Ok(copy.send())
+}
+
+async fn backup_of_replica(replica: web::Data<Replica>, request: HttpRequest) -> Answer {
+    let query: BackupQuery = read_query(&request)?;
+    let copying = replica.copies.begin()?;
+    if !query.stale {
+        replica.catch_up_with_master(&request_id(&request)).await?;
+    }
+    let store = replica.reads.at(None).await?;
+    let copy = copying.of(&store).await?;
+    // Meanwhile its rows may have been found to be wrong, and a snapshot may have taken the file's place.
+    if !Arc::ptr_eq(&store, &replica.reads.at(None).await?) {
+        return Err(ErrorCode::Behind.into());
+    }
+    Ok(copy.send())
 }
 
 /// The books of one state, in lines of JSON. Its end is a line of its own, because a body that breaks off looks

@@ -198,12 +198,14 @@ impl Peer {
     }
 
     /// Streams a body whose length the peer announces into `sink`, chunk by chunk; `deadline` bounds the
-    /// whole transfer. Returns the sum that the peer announced, which is for the caller to check.
+    /// whole transfer. `begun` is told the length when the first bytes are there. Returns the sum that the peer
+    /// announced, which is for the caller to check.
     pub async fn download(
         &self,
         path: &str,
         request_id: &str,
         deadline: Duration,
+        begun: impl FnOnce(u64),
         sink: impl AsyncFnMut(&[u8]) -> std::io::Result<()>,
     ) -> Result<Sha256Sum, CallError> {
         let transfer = async {
@@ -213,6 +215,7 @@ impl Peer {
             let sum = sum.ok_or_else(|| self.no_answer("it announced no SHA-256 sum"))?;
             let announced: Option<u64> =
                 answer.header("content-length").and_then(|length| length.parse().ok());
+            begun(announced.unwrap_or_default());
             let received = answer.pour(self, sink).await?;
             // awc takes a body that breaks off for one that ends.
             match announced == Some(received) {
@@ -509,7 +512,7 @@ mod tests {
                 received.extend_from_slice(chunk);
                 Ok(())
             };
-            peer.download("/snapshot", "test", DEADLINE, sink).await.map(|sum| (received, sum))
+            peer.download("/snapshot", "test", DEADLINE, |_| {}, sink).await.map(|sum| (received, sum))
         };
         let with_sum = |head: &str| format!("bazar-sha256: {sum}\r\n{head}");
         let whole = download(&with_sum("content-length: 5"), "whole").await.unwrap();

@@ -6,8 +6,8 @@
 
 use parking_lot::Mutex;
 use rand::{Rng, RngExt};
-use redis::aio::MultiplexedConnection;
-use redis::{Client, Cmd, FromRedisValue, Pipeline, RedisError, cmd};
+use deadpool_redis::redis::aio::MultiplexedConnection;
+use deadpool_redis::redis::{Client, Cmd, FromRedisValue, Pipeline, RedisError, cmd};
 use std::collections::{BTreeMap, BTreeSet};
 use std::ffi::OsString;
 use std::io;

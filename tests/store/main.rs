@@ -6,6 +6,7 @@
 
 mod admin;
 mod attacks;
+mod backup;
 mod balance;
 mod command_line;
 mod crash;
@@ -29,8 +30,10 @@ mod lease;
 mod levels;
 mod live;
 mod load;
+mod mixed;
 mod nginx;
 mod openapi;
+mod operations;
 mod overload;
 mod query;
 mod recipes;

@@ -100,7 +100,7 @@ mod tests {
         };
         let member = Member::of_nothing();
         let opened = master::open(data, config, &member).await.unwrap();
-        let (master, mut tasks) = master::start(opened, data.into(), config, None, &member).await.unwrap();
+        let (master, mut tasks) = master::start(opened, config, None, &member).await.unwrap();
         tasks.writer.forgetting = Forgetting::after_the_first_minute(KEEP, clock::now(), clock::wall_ms());
         (master, tasks)
     }

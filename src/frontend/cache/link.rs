@@ -5,8 +5,8 @@
 //! half a gigabyte for one reply.)
 
 use super::redis::{MAX_VALUE, PIPELINE};
-use redis::aio::MultiplexedConnection;
-use redis::{
+use deadpool_redis::redis::aio::MultiplexedConnection;
+use deadpool_redis::redis::{
     AsyncConnectionConfig, ConnectionAddr, ConnectionInfo, IntoConnectionInfo, RedisError, RedisResult,
 };
 use std::io;
@@ -129,7 +129,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Metered<S> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use redis::Pipeline;
+    use deadpool_redis::redis::Pipeline;
     use tokio::io::{AsyncReadExt, AsyncWriteExt};
 
     /// What a metered end reads of a peer that never stops talking, after it has written `asked`.

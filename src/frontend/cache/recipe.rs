@@ -12,7 +12,7 @@ use crate::coherence::Key;
 use crate::coherence::lease::{Announced, Fence, FenceAnswer};
 use crate::recipe::Recipe;
 use crate::wire::{ErrorCode, Problem};
-use redis::cmd;
+use deadpool_redis::redis::cmd;
 use std::sync::Arc;
 use std::time::Duration;
 

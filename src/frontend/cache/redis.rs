@@ -15,9 +15,9 @@ use crate::telemetry::{self, Carried, trace};
 use crate::token::{DerivedKeys, InternalToken};
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
+use deadpool_redis::redis::aio::MultiplexedConnection;
+use deadpool_redis::redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, cmd};
 use parking_lot::Mutex;
-use redis::aio::MultiplexedConnection;
-use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, cmd};
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
@@ -61,7 +61,7 @@ pub struct Redis {
     writes: mpsc::Sender<Write>,
     mac_keys: DerivedKeys,
     /// Where it is, for spans: `server.address` and `server.port`.
-    address: Vec<KeyValue>,
+    place: Vec<KeyValue>,
     complaint: Mutex<Complaint>,
 }
 
@@ -114,7 +114,7 @@ impl Redis {
             }),
             writes,
             mac_keys: token.derived("bazar redis entry 1"),
-            address: address(url),
+            place: place(url),
             complaint: Mutex::default(),
         });
         Ok((Arc::clone(&redis), Keeper { redis, writes: queue }))
@@ -263,7 +263,7 @@ impl Redis {
 }
 
 /// Of the server, without the password that may stand before it.
-fn address(url: &str) -> Vec<KeyValue> {
+fn place(url: &str) -> Vec<KeyValue> {
     let Ok(url) = url::Url::parse(url) else { return Vec::new() };
     let host = url.host_str().map(|host| KeyValue::new("server.address", host.to_owned()));
     let port = url.port().map(|port| KeyValue::new("server.port", i64::from(port)));
@@ -279,7 +279,7 @@ async fn read(redis: Option<Arc<Redis>>, names: Vec<String>) -> Vec<Option<Vec<u
         let mut attributes = vec![KeyValue::new(system, "redis"), KeyValue::new(name, "GETRANGE")];
         // The convention: only of what is a batch.
         attributes.extend((count > 1).then(|| KeyValue::new(size, count)));
-        attributes.extend(redis.address.clone());
+        attributes.extend(redis.place.clone());
         attributes
     };
     let values = trace::client("GETRANGE", attributes, async {

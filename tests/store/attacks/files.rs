@@ -23,6 +23,8 @@ const SHOP: Shape = Shape {
     candidates: false,
     faulty_disks: false,
     admin: Some(ADMIN),
+    frontend_flags: &[],
+    traces: None,
     log: "info",
     log_format: "text",
 };

@@ -17,6 +17,8 @@ const SHOP: Shape = Shape {
     candidates: false,
     faulty_disks: false,
     admin: None,
+    frontend_flags: &[],
+    traces: None,
     log: "info",
     log_format: "text",
 };

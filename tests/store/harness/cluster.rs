@@ -1,6 +1,6 @@
 //! A whole store of processes: a master, replicas, order nodes, frontends, and Redis if wanted.
 
-use super::{Client, Disk, Process, RedisServer, Rows, rows, wait_until};
+use super::{Client, Disk, Process, RedisServer, Rows, THIS, rows, wait_until};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -134,11 +134,17 @@ impl Cluster {
     /// Starts the first replica, which has ended, as the master on its data and at its address. The old
     /// master takes its place among the replicas.
     pub fn promote(&mut self, flags: &[&str]) {
+        self.promote_to(Path::new(THIS), flags);
+    }
+
+    /// The same, as a process of another build of `bazar`.
+    pub fn promote_to(&mut self, program: &Path, flags: &[&str]) {
         let heir = &self.replicas[0];
         let (listen, data) = (heir.url().trim_start_matches("http://"), self.data("replica-1"));
         let args = ["catalog", "--master", "--listen", listen, "--data", data.to_str().unwrap()];
         let args = [&args, flags].concat();
-        let heir = Process::start(self.dir.path(), "heir", &args, &env(self.shape, &args));
+        let env = env(self.shape, &args);
+        let heir = Process::start_program(program, self.dir.path(), "heir", &args, &env);
         self.replicas[0] = std::mem::replace(&mut self.master, heir);
     }
 

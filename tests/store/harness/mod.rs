@@ -37,9 +37,9 @@ pub use events::{Event, Events, Unread};
 pub use gate::Gate;
 pub use meddler::{Damage, Meddler};
 pub use nginx::Nginx;
-pub use process::{Fed, Finished, Process, run, run_unread};
+pub use process::{Fed, Finished, Process, THIS, run, run_unread};
 pub use redis::RedisServer;
-pub use rows::{Rows, alter, oldest_record, rows};
+pub use rows::{Rows, alter, oldest_record, rows, schema};
 pub use slow::{SlowLink, drip};
 pub use visitor::{Fields, Looked, Visitor};
 
