@@ -123,7 +123,7 @@ fn signing(criterion: &mut Criterion) {
     let request = signing::Request {
         method: "POST",
         target: "/purchases",
-        headers: [Some(b"3:0123456789abcdef"), Some(b"0123456789abcdef"), None],
+        headers: [Some(b"3:0123456789abcdef"), Some(b"0123456789abcdef"), None, None],
     };
     let (first, _) = signer.sign(&request, Sum::EMPTY);
     assert!(signer.learn(receiver.told(), &first));

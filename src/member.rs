@@ -219,7 +219,7 @@ impl Signer {
 mod tests {
     use super::*;
 
-    const REQUEST: Request<'static> = Request { method: "GET", target: "/", headers: [None; 3] };
+    const REQUEST: Request<'static> = Request { method: "GET", target: "/", headers: [None; 4] };
 
     /// What `to` says to the first request of `from`, and to a second one after it has told what to sign for.
     fn ask(from: &Member, to: &Member) -> Result<Right, NotAdmitted> {

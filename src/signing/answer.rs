@@ -21,6 +21,10 @@ const SEAL_LABEL: &[u8] = b"bazar end 1\n";
 
 const VERSION: &str = "v1 ";
 
+/// Of a message under a MAC: what stands before the headers, and what each of them adds.
+const FIXED: usize = 5;
+const PARTS_OF_HEADER: usize = 4;
+
 /// Longer headers are none of ours.
 const MAX_HEADER: usize = 256;
 
@@ -98,11 +102,18 @@ fn message<T>(asked: &[u8; 32], answer: &Answer<'_>, body: Extent, act: impl FnO
         Extent::InHead => (b"h", Sum([0; 32])),
         Extent::AtEnd => (b"e", Sum([0; 32])),
     };
-    let [met, sha256] = answer.headers;
-    let there = |header: Option<_>| if header.is_some() { &b"\n="[..] } else { b"\n-" };
-    let value = |header: Option<_>| header.unwrap_or(&b""[..]);
     let status = answer.status.to_be_bytes();
-    act(&[LABEL, asked, &status, kind, &sum.0, there(met), value(met), there(sha256), value(sha256)])
+    let mut parts = [&b""[..]; FIXED + PARTS_OF_HEADER * PROVED_HEADERS.len()];
+    let (fixed, headers) = parts.split_at_mut(FIXED);
+    fixed.copy_from_slice(&[LABEL, asked, &status, kind, &sum.0]);
+    // One that is not there adds nothing, so that more can be proved later and older members still agree.
+    let headers = headers.chunks_exact_mut(PARTS_OF_HEADER);
+    for ((parts, name), value) in headers.zip(PROVED_HEADERS).zip(answer.headers) {
+        if let Some(value) = value {
+            parts.copy_from_slice(&[b"\n", name.as_bytes(), b"=", value]);
+        }
+    }
+    act(&parts)
 }
 
 impl fmt::Display for Proof {

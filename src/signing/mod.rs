@@ -50,3 +50,34 @@ pub const SIGNATURE: &str = "bazar-signature";
 pub const CHALLENGE: &str = "bazar-challenge";
 /// Of an answer: that a member of the store gave it, to this request.
 pub const PROOF: &str = "bazar-proof";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Made by another program, from what docs/internal-auth.md says: other versions must agree with it.
+    #[test]
+    fn what_is_on_the_wire_is_what_it_always_was() {
+        let key = SigningKey::of(b"0123456789abcdef");
+        let headers = [Some(&b"3:0123456789abcdef"[..]), Some(b"0123456789abcdef"), None, None];
+        let request = Request { method: "POST", target: "/purchases", headers };
+        let (to, session, body) = (Challenge([1; 16]), SessionId([2; 16]), Sum::of(b"{}"));
+        let signature = Signature::make(&key, to, (session, 7), &request, body);
+        assert_eq!(
+            signature.to_string(),
+            "v1 key=6d529c24b3ff11f4,to=01010101010101010101010101010101,session=02020202020202020202020202020202,n=7,\
+             body=44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a,\
+             mac=491cad132c9dca43fd873cebb309917c0292cf4ae368a95b89a4af59341ae4be"
+        );
+        let answer = Answer { status: 200, headers: [headers[0], None] };
+        assert_eq!(
+            Proof::make(&key, &signature.mac, &answer, Extent::Whole(body)).to_string(),
+            "v1 body=44136fa355b3678a1146ad16f7e8649e94fb4fc21fe77e8310c060f61caaff8a,\
+             mac=039ce630fe5a49fedd76ac5df6b553a56da8f55c59dfe0a077c3dfa91d3f1c4e"
+        );
+        assert_eq!(
+            seal(&key, &signature.mac, body),
+            *b"81c260974a2a98f9b3915439e40b96bfe219ce8a7842eec6402246d2fb650649"
+        );
+    }
+}

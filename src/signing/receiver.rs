@@ -62,7 +62,7 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    const REQUEST: Request<'static> = Request { method: "GET", target: "/", headers: [None; 3] };
+    const REQUEST: Request<'static> = Request { method: "GET", target: "/", headers: [None; 4] };
     const C1: Challenge = Challenge([1; 16]);
     const C2: Challenge = Challenge([2; 16]);
 

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! Invariant: two requests that differ in anything that is signed have different messages under the MAC: the
-//! parts of fixed length come first, and what follows has no line break within.
+//! parts of fixed length come first, and what follows has no line break within (HTTP allows none).
 
 use super::key::{KeyId, SigningKey};
 use super::sum::Sum;
@@ -16,12 +16,16 @@ const LABEL: &[u8] = b"bazar request 1\n";
 
 const VERSION: &str = "v1 ";
 
+/// Of a message under a MAC: what stands before the headers, and what each of them adds.
+const FIXED: usize = 8;
+const PARTS_OF_HEADER: usize = 4;
+
 /// Longer headers are none of ours.
 const MAX_HEADER: usize = 512;
 
 /// The headers of a request that mean something to its receiver, beside those of HTTP itself. Whoever reads
 /// another one adds it here.
-pub const SIGNED_HEADERS: [&str; 3] = ["bazar-met", "x-request-id", "traceparent"];
+pub const SIGNED_HEADERS: [&str; 4] = ["bazar-met", "x-request-id", "traceparent", "tracestate"];
 
 /// What is signed of a request, beside its body.
 #[derive(Debug, Clone, Copy)]
@@ -102,11 +106,9 @@ impl Signature {
     /// Does something with the message under the MAC.
     fn message<T>(&self, request: &Request<'_>, act: impl FnOnce(&[&[u8]]) -> T) -> T {
         let n = self.n.to_be_bytes();
-        let [met, request_id, trace] = request.headers;
-        // That a header is not there is something else than that it is empty.
-        let there = |header: Option<_>| if header.is_some() { &b"\n="[..] } else { b"\n-" };
-        let value = |header: Option<_>| header.unwrap_or(&b""[..]);
-        act(&[
+        let mut parts = [&b""[..]; FIXED + PARTS_OF_HEADER * SIGNED_HEADERS.len()];
+        let (fixed, headers) = parts.split_at_mut(FIXED);
+        fixed.copy_from_slice(&[
             LABEL,
             &self.to.0,
             &self.session.0,
@@ -115,13 +117,15 @@ impl Signature {
             request.method.as_bytes(),
             b"\n",
             request.target.as_bytes(),
-            there(met),
-            value(met),
-            there(request_id),
-            value(request_id),
-            there(trace),
-            value(trace),
-        ])
+        ]);
+        // One that is not there adds nothing, so that more can be signed later and older members still agree.
+        let headers = headers.chunks_exact_mut(PARTS_OF_HEADER);
+        for ((parts, name), value) in headers.zip(SIGNED_HEADERS).zip(request.headers) {
+            if let Some(value) = value {
+                parts.copy_from_slice(&[b"\n", name.as_bytes(), b"=", value]);
+            }
+        }
+        act(&parts)
     }
 }
 
@@ -173,8 +177,11 @@ mod tests {
         SigningKey::of(b"token-of-the-tests")
     }
 
-    const REQUEST: Request<'static> =
-        Request { method: "POST", target: "/purchases?a=b", headers: [Some(b"3:00.1"), Some(b"id"), None] };
+    const REQUEST: Request<'static> = Request {
+        method: "POST",
+        target: "/purchases?a=b",
+        headers: [Some(b"3:00.1"), Some(b"id"), None, None],
+    };
 
     fn signature() -> Signature {
         Signature::make(&key(), Challenge([1; 16]), (SessionId([2; 16]), 7), &REQUEST, Sum::of(b"body"))
@@ -189,19 +196,20 @@ mod tests {
     fn only_the_request_that_was_signed_has_its_signature() {
         assert!(signature().verify(&key(), &REQUEST).is_some());
         assert!(signature().verify(&SigningKey::of(b"token-of-somebody-else"), &REQUEST).is_none());
-        let [met, id, trace] = REQUEST.headers;
+        let [met, id, trace, state] = REQUEST.headers;
         for altered in [
             Request { method: "GET", ..REQUEST },
             Request { target: "/purchases?a=c", ..REQUEST },
             Request { target: "/purchases", ..REQUEST },
-            Request { headers: [Some(b"4:00.1"), id, trace], ..REQUEST },
-            Request { headers: [None, id, trace], ..REQUEST },
-            Request { headers: [met, Some(b""), trace], ..REQUEST },
-            Request { headers: [met, None, trace], ..REQUEST },
-            Request { headers: [met, id, Some(b"")], ..REQUEST },
+            Request { headers: [Some(b"4:00.1"), id, trace, state], ..REQUEST },
+            Request { headers: [None, id, trace, state], ..REQUEST },
+            Request { headers: [met, Some(b""), trace, state], ..REQUEST },
+            Request { headers: [met, None, trace, state], ..REQUEST },
+            Request { headers: [met, id, Some(b""), state], ..REQUEST },
+            Request { headers: [met, id, trace, Some(b"")], ..REQUEST },
             // Moved from one part of the message to the next.
             Request { method: "POST\n/purchases?a=b", target: "", ..REQUEST },
-            Request { headers: [Some(b"3:00.1\n=id"), None, trace], ..REQUEST },
+            Request { headers: [Some(b"3:00.1\n=id"), None, trace, state], ..REQUEST },
         ] {
             assert!(signature().verify(&key(), &altered).is_none(), "{altered:?}");
         }
@@ -291,13 +299,13 @@ mod properties {
             let of = |text: &'_ Option<String>| text.as_ref().map(|text| text.clone().into_bytes());
             let (met, id, trace) = (of(&met), of(&id), of(&trace));
             let request = Request {
-                method: &method, target: &target, headers: [met.as_deref(), id.as_deref(), trace.as_deref()],
+                method: &method, target: &target, headers: [met.as_deref(), id.as_deref(), trace.as_deref(), None],
             };
             let (other_method, other_target, other_met, other_id) = other;
             let (other_met, other_id) = (of(&other_met), of(&other_id));
             let other = Request {
                 method: &other_method, target: &other_target,
-                headers: [other_met.as_deref(), other_id.as_deref(), trace.as_deref()],
+                headers: [other_met.as_deref(), other_id.as_deref(), trace.as_deref(), None],
             };
             let same = (request.method, request.target, request.headers) == (other.method, other.target, other.headers);
             let signature = Signature::make(&key, Challenge([1; 16]), (SessionId([2; 16]), 1), &request, Sum::EMPTY);

@@ -119,7 +119,7 @@ impl Client {
     ) -> Result<Answer, Failure> {
         // Twice: the first time it may not know for which challenge.
         for again in [true, false] {
-            let request = Request { method, target: path, headers: [None; 3] };
+            let request = Request { method, target: path, headers: [None; 4] };
             let signature = member.sender.sign(&member.key, &request, Sum::of(body));
             let headers = format!("{headers}{}: {signature}\r\n", signing::SIGNATURE);
             let (answer, said) = self.send(method, path, &headers, body, until)?;
