@@ -46,7 +46,8 @@ RUN set -eu; cd /rootfs; \
     printf '%s\n' "$libraries" | grep -o '/[^ ]*' | while read -r library; do \
         mkdir -p ".${library%/*}"; cp -L "$library" ".$library"; \
     done; \
-    mkdir -p etc/ssl/certs /owned/data; \
+    mkdir -p etc/ssl/certs; \
+    mkdir -p -m 0700 /owned/data; \
     mkdir -m 1777 tmp; \
     cp -L /etc/ssl/certs/ca-certificates.crt etc/ssl/certs/; \
     echo 'root:x:0:0:root:/:/nonexistent' >etc/passwd; \

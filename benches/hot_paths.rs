@@ -8,7 +8,10 @@ use bazar::domain::{
     Book, BookId, Cents, Edit, Epoch, IdempotencyKey, Ledger, NodeId, Purchase, Quantity, Request, Stock,
     Title, Topic, Version,
 };
+use bazar::member::Member;
+use bazar::signing::{self, Answer, Extent, Proof, Signature, Sum};
 use bazar::store::{DataDir, NewEpoch, Writer};
+use bazar::token::InternalToken;
 use bazar::wire::splice::finish;
 use bytes::Bytes;
 use criterion::{BatchSize, BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
@@ -24,6 +27,9 @@ const BATCHES: [u64; 3] = [1, 32, 256];
 /// So many that a book seldom comes twice in a batch.
 const BOOKS: u64 = 1_000;
 
+/// Bodies of internal messages: none, a batch of a few purchases, a page of a topic, a full push of records.
+const BODIES: [usize; 4] = [0, 512, 12_000, 1 << 20];
+
 /// Of a topic that a page holds: one book, a usual topic, a full default page.
 const PAGES: [i64; 3] = [1, 2, 100];
 
@@ -31,7 +37,7 @@ const NOW_MS: i64 = 1_700_000_000_000;
 const EPOCH: Epoch = Epoch { number: 1, identity: 1 };
 const LEASE_TERM_MS: u64 = 1_000;
 
-criterion_group!(hot_paths, serving, splicing, floors, ledger, store);
+criterion_group!(hot_paths, serving, splicing, floors, ledger, signing, store);
 criterion_main!(hot_paths);
 
 /// May this entry answer this request?
@@ -103,6 +109,55 @@ fn ledger(criterion: &mut Criterion) {
                 },
                 BatchSize::SmallInput,
             );
+        });
+    }
+    group.finish();
+}
+
+/// What a call between two members costs beside the call: a request signed and admitted, its answer proved and believed.
+fn signing(criterion: &mut Criterion) {
+    let mut group = criterion.benchmark_group("signing");
+    let token = InternalToken::parse("0123456789abcdef").unwrap();
+    let (sender, receiver) = (Member::new(token.clone()), Member::new(token));
+    let signer = sender.signer(&"http://receiver:3000".into());
+    let request = signing::Request {
+        method: "POST",
+        target: "/purchases",
+        headers: [Some(b"3:0123456789abcdef"), Some(b"0123456789abcdef"), None],
+    };
+    let (first, _) = signer.sign(&request, Sum::EMPTY);
+    assert!(signer.learn(receiver.told(), &first));
+    let answer = Answer { status: 200, headers: [Some(b"3:0123456789abcdef"), None] };
+    for bytes in BODIES {
+        let body = vec![b'x'; bytes];
+        group.throughput(Throughput::Bytes(bytes as u64));
+        group.bench_function(BenchmarkId::new("sign", bytes), |bencher| {
+            bencher.iter(|| signer.sign(black_box(&request), Sum::of(black_box(&body))).0.to_string());
+        });
+        group.bench_function(BenchmarkId::new("admit", bytes), |bencher| {
+            bencher.iter_batched(
+                || signer.sign(&request, Sum::of(&body)).0.to_string(),
+                |header| {
+                    let signature = Signature::parse(header.as_bytes()).unwrap();
+                    let admitted = receiver.admit(signature, black_box(&request)).unwrap();
+                    assert!(admitted.signature.body == Sum::of(black_box(&body)));
+                },
+                BatchSize::SmallInput,
+            );
+        });
+        let (asked, key) = signer.sign(&request, Sum::EMPTY);
+        let prove = || {
+            let extent = Extent::Whole(Sum::of(black_box(&body)));
+            Proof::make(&key, &asked.mac, black_box(&answer), extent).to_string()
+        };
+        group.bench_function(BenchmarkId::new("prove", bytes), |bencher| bencher.iter(prove));
+        let proof = prove();
+        group.bench_function(BenchmarkId::new("believe", bytes), |bencher| {
+            bencher.iter(|| {
+                let proof = Proof::parse(black_box(proof.as_bytes())).unwrap();
+                assert!(proof.proves(&key, &asked.mac, &answer));
+                assert!(proof.body == Extent::Whole(Sum::of(black_box(&body))));
+            });
         });
     }
     group.finish();

@@ -1,6 +1,6 @@
 //! How a command on this machine finds the store that `bazar up` runs: a file in its data directory.
 //!
-//! Invariant: the file holds no more than the right to keep the catalog (import, export), and only its owner
+//! Invariant: the file holds no more than the right to keep the catalog (import, export, backup), and only its owner
 //! can read it. The internal token, which would let a stranger join the store, is nowhere on disk.
 
 use crate::client::BaseUrl;
@@ -13,7 +13,7 @@ use std::path::{Path, PathBuf};
 /// Beside the directories of the catalog nodes.
 const FILE: &str = "ACCESS";
 
-/// Where the master listens, and the keeper's token.
+/// Where the master listens, and the keeper's token: one, or two while the internal token is being changed.
 #[derive(Debug, Clone)]
 pub struct Access {
     pub master: BaseUrl,
@@ -23,6 +23,11 @@ pub struct Access {
 impl Access {
     /// Writes the file; it goes away with what is returned.
     pub fn publish(&self, data: &Path) -> io::Result<Published> {
+        self.write(data)?;
+        Ok(Published(data.join(FILE)))
+    }
+
+    fn write(&self, data: &Path) -> io::Result<()> {
         let (path, new) = (data.join(FILE), data.join(format!("{FILE}.new")));
         match fs::remove_file(&new) {
             Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
@@ -30,10 +35,9 @@ impl Access {
         }
         // New, so that it is ours: nobody has it open, and its mode is the one asked for.
         let mut file = File::options().write(true).create_new(true).mode(0o600).open(&new)?;
-        writeln!(file, "{}\n{}", self.master, self.keeper.as_str())?;
+        writeln!(file, "{}\n{}", self.master, self.keeper.text())?;
         drop(file);
-        fs::rename(&new, &path)?;
-        Ok(Published(path))
+        fs::rename(&new, &path)
     }
 
     /// What the running store has published in `data`. The error is a sentence.
@@ -60,6 +64,21 @@ impl Access {
 #[derive(Debug)]
 pub struct Published(PathBuf);
 
+impl Published {
+    /// Writes it anew whenever `token` changes, whose keeper it is for. Never ends; the file goes away with it.
+    pub async fn keep(self, master: BaseUrl, token: InternalToken) {
+        let mut changes = token.changes();
+        while changes.changed().await.is_ok() {
+            let access = Access { master: master.clone(), keeper: token.keeper() };
+            let written = self.0.parent().map_or(Ok(()), |data| access.write(data));
+            if let Err(error) = written {
+                log::warn!("{} cannot be written anew: {error}", self.0.display());
+            }
+        }
+        std::future::pending().await
+    }
+}
+
 impl Drop for Published {
     fn drop(&mut self) {
         if let Err(error) = fs::remove_file(&self.0) {
@@ -83,7 +102,7 @@ mod tests {
         let mode = fs::metadata(dir.path().join(FILE)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         let read = Access::of(dir.path()).unwrap();
-        assert_eq!((read.master, read.keeper.as_str()), (access.master.clone(), keeper.as_str()));
+        assert_eq!((read.master, read.keeper.text()), (access.master.clone(), keeper.text()));
         // Over what a killed one has left.
         let again = access.publish(dir.path()).unwrap();
         drop(published);

@@ -19,6 +19,7 @@ pub const KEEP_REFUSALS: &str = "1h";
 pub const RATE_LIMIT: &str = "6000/m";
 pub const PURCHASE_RATE_LIMIT: &str = "300/m";
 pub const CLIENT_CONNECTIONS: &str = "256";
+pub const TRACE_SAMPLING: &str = "0.01";
 
 /// Parts of a long help.
 const SHAPE: &str = "What it is made of";
@@ -73,6 +74,9 @@ pub enum Command {
                             bazar handover --to http://127.0.0.1:3001 --master http://127.0.0.1:3000"
     )]
     Handover(HandoverArgs),
+    /// Ask a role what only other roles may ask, in a signed request
+    #[command(after_help = CALL_HELP)]
+    Call(CallArgs),
     /// Search the store: by topic, or by words in titles
     Search(shopping::SearchArgs),
     /// Look at a book
@@ -96,6 +100,23 @@ pub enum Command {
     #[command(after_help = "Examples:\n  bazar generate --books 1000000 --seed 7 --output books.csv\n  \
                             bazar generate --books 1000 | bazar import -")]
     Generate(GenerateArgs),
+    /// Copy a running store into one file
+    #[command(
+        after_help = "The file can be restored, and read with SQLite. Only its owner can read it: there are orders \
+                            in it. Without --node it finds the store that \"bazar up\" runs on --data.\n\nExamples:\n  \
+                            bazar backup --output shop.bazar\n  \
+                            bazar backup --output shop.bazar --node http://127.0.0.1:3001"
+    )]
+    Backup(BackupArgs),
+    /// Make a data directory of what a backup holds
+    #[command(
+        after_help = "Without --as-master it is a replica's data: it follows the master of a store that runs, and \
+                            takes what it lacks. With it the store goes on from the backup: WHAT WAS ACKNOWLEDGED \
+                            AFTER THE BACKUP IS LOST, and nodes with that set it aside.\n\nExamples:\n  \
+                            bazar restore shop.bazar --data data/replica\n  \
+                            bazar restore shop.bazar --data bazar-data/master --as-master"
+    )]
+    Restore(RestoreArgs),
     /// Ask a node for its health: exit code 0 or 1
     #[command(after_help = "Example:\n  bazar healthcheck http://127.0.0.1:3005/readyz")]
     Healthcheck {
@@ -132,6 +153,15 @@ pub enum Command {
         dir: Option<PathBuf>,
     },
 }
+
+const CALL_HELP: &str = "\
+The internal routes of a role take signed requests only; this signs one. The answer is printed when it is proved to \
+come from a member of the store; one that is no success is printed too, and ends in exit code 1.
+
+Examples:
+  bazar call GET http://127.0.0.1:3000/status
+  bazar call POST http://127.0.0.1:3000/verify
+  bazar call POST http://127.0.0.1:3000/edits --data edits.json";
 
 const IMPORT_HELP: &str = "\
 The first line of CSV names the columns: title, topic, stock, price (in dollars), and id if there is one; JSON Lines \
@@ -200,6 +230,59 @@ pub struct ExportArgs {
 }
 
 #[derive(Debug, Args)]
+pub struct BackupArgs {
+    /// The file; it appears when it is whole
+    #[arg(long, value_name = "FILE", env = "BAZAR_OUTPUT")]
+    pub output: Option<PathBuf>,
+    /// Replace what is there under that name
+    #[arg(long, env = "BAZAR_FORCE")]
+    pub force: bool,
+    /// Take what a replica has, also when the master cannot be asked whether that is everything
+    #[arg(long, env = "BAZAR_STALE")]
+    pub stale: bool,
+    /// Catalog nodes, asked one after the other until one gives a backup; a replica spares the master the work
+    /// [default: the store that runs on --data]
+    #[arg(long, value_name = "URL[,URL...]", env = "BAZAR_NODE")]
+    pub node: Option<String>,
+    /// Data directory of a running "bazar up"
+    #[arg(long, value_name = "DIR", default_value = "./bazar-data", env = "BAZAR_DATA")]
+    pub data: PathBuf,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct CallArgs {
+    /// GET or POST
+    #[arg(value_name = "METHOD")]
+    pub method: String,
+    /// The internal address of a role, with path and query
+    #[arg(value_name = "URL")]
+    pub url: String,
+    /// File with the body, or - for standard input [default: no body]
+    #[arg(long, value_name = "FILE", env = "BAZAR_DATA")]
+    pub data: Option<PathBuf>,
+    #[command(flatten)]
+    pub common: Common,
+}
+
+#[derive(Debug, Args)]
+pub struct RestoreArgs {
+    /// The backup
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// The directory, which is empty or not there; of "bazar up" it is the one of a node: DIR/master
+    #[arg(long, value_name = "DIR", env = "BAZAR_DATA")]
+    pub data: Option<PathBuf>,
+    /// Let the store go on from here: the first start as a master needs no --force
+    #[arg(long, env = "BAZAR_AS_MASTER")]
+    pub as_master: bool,
+    /// Take a file that does not end with its sum: the bazar.db of a node that was stopped
+    #[arg(long, env = "BAZAR_NO_SUM")]
+    pub no_sum: bool,
+}
+
+#[derive(Debug, Args)]
 pub struct GenerateArgs {
     /// How many books
     #[arg(long, value_name = "N", default_value = "1000", env = "BAZAR_BOOKS")]
@@ -218,12 +301,34 @@ pub struct GenerateArgs {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Every role")]
 pub struct Common {
-    /// File with the secret that the roles of one store share (or BAZAR_INTERNAL_TOKEN)
+    /// File with the secret that the roles of one store share (or BAZAR_INTERNAL_TOKEN); or two, one a line, while
+    /// it is being changed: the first signs, both are accepted, and the file is read again when it changes
     #[arg(long, value_name = "PATH", env = "BAZAR_INTERNAL_TOKEN_FILE")]
     pub internal_token_file: Option<PathBuf>,
     /// How logs are written: text or json
     #[arg(long, value_name = "FORMAT", default_value = "text", env = "BAZAR_LOG_FORMAT")]
     pub log_format: String,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Traces")]
+pub struct TracingArgs {
+    /// Where traces are sent: the base URL of an OpenTelemetry collector, such as http://127.0.0.1:4318 (OTLP over
+    /// HTTP, at /v1/traces below it) [default: nowhere]
+    #[arg(long, value_name = "URL", env = "BAZAR_OTLP_ENDPOINT")]
+    pub otlp_endpoint: Option<String>,
+    /// Which part of the customers' requests is traced, 0 (none) to 1 (all)
+    #[arg(long, value_name = "RATIO", default_value = TRACE_SAMPLING, env = "BAZAR_TRACE_SAMPLING")]
+    pub trace_sampling: String,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Traces")]
+pub struct ClientTracingArgs {
+    /// Trace a request also because its client says so (in its traceparent header): only where all clients are
+    /// your own, since then each of them can have everything traced
+    #[arg(long, env = "BAZAR_TRUST_TRACEPARENT")]
+    pub trust_traceparent: bool,
 }
 
 #[derive(Debug, Args)]
@@ -322,6 +427,10 @@ pub struct UpArgs {
     #[command(flatten)]
     pub admission: AdmissionArgs,
     #[command(flatten)]
+    pub tracing: TracingArgs,
+    #[command(flatten)]
+    pub client_tracing: ClientTracingArgs,
+    #[command(flatten)]
     pub metrics: MetricsArgs,
     #[command(flatten)]
     pub common: Common,
@@ -377,6 +486,10 @@ pub struct FrontendArgs {
     #[command(flatten)]
     pub admission: AdmissionArgs,
     #[command(flatten)]
+    pub tracing: TracingArgs,
+    #[command(flatten)]
+    pub client_tracing: ClientTracingArgs,
+    #[command(flatten)]
     pub metrics: MetricsArgs,
     #[command(flatten)]
     pub common: Common,
@@ -427,6 +540,8 @@ pub struct CatalogArgs {
     #[arg(long, help_heading = TEACHING, value_name = "RECIPE", env = "BAZAR_UNSAFE_COHERENCE")]
     pub unsafe_coherence: Option<String>,
     #[command(flatten)]
+    pub tracing: TracingArgs,
+    #[command(flatten)]
     pub metrics: MetricsArgs,
     #[command(flatten)]
     pub common: Common,
@@ -463,6 +578,8 @@ pub struct OrderArgs {
     /// Candidates for the write master
     #[arg(long, value_name = "URL[,URL...]", env = "BAZAR_MASTER")]
     pub master: Option<String>,
+    #[command(flatten)]
+    pub tracing: TracingArgs,
     #[command(flatten)]
     pub metrics: MetricsArgs,
     #[command(flatten)]

@@ -8,17 +8,20 @@ pub use shopping::{buy, experiment, info, load, orders, search};
 use crate::access::Access;
 use crate::catalog::{self, Ack, Keep, Kind, MasterConfig, ReplicaConfig};
 use crate::cli::{
-    self, AdminArgs, AdmissionArgs, CatalogArgs, Common, ExportArgs, FrontendArgs, HandoverArgs, ImportArgs,
-    MetricsArgs, OrderArgs, UpArgs, VerifyArgs,
+    self, AdminArgs, AdmissionArgs, BackupArgs, CallArgs, CatalogArgs, ClientTracingArgs, Common, ExportArgs,
+    FrontendArgs, HandoverArgs, ImportArgs, MetricsArgs, OrderArgs, RestoreArgs, TracingArgs, UpArgs,
+    VerifyArgs,
 };
 use crate::client::BaseUrl;
 use crate::coherence::mastership::LONGEST_LEASE;
 use crate::frontend::{Admission, Hosts, Networks, Origins, Policy, Rate, Warm};
 use crate::intake::Format;
 use crate::recipe::Recipe;
-use crate::telemetry::LogFormat;
+use crate::secret_file;
+use crate::telemetry::{Endpoint, LogFormat, Tracing};
 use crate::token::{AdminToken, InternalToken, MetricsTokens};
-use crate::{demo, export, frontend, handover, import, order, up, verify};
+use crate::{backup, call, demo, export, frontend, handover, import, order, restore, up, verify};
+use awc::http::Method;
 use std::fmt;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -53,6 +56,8 @@ pub struct Checked<T> {
     pub config: T,
     pub token: InternalToken,
     pub log_format: LogFormat,
+    /// `None`: no traces are sent.
+    pub tracing: Option<Tracing>,
 }
 
 pub fn up(args: UpArgs) -> Result<Checked<up::Config>, Mistakes> {
@@ -97,20 +102,23 @@ pub fn up(args: UpArgs) -> Result<Checked<up::Config>, Mistakes> {
         check.mistake("--listen: there are not enough ports behind it for all frontends");
     }
     let token = shared.unwrap_or_else(InternalToken::random);
-    check.done(config, Some(token), &args.common)
+    let tracing = check.tracing("bazar", &args.tracing, Some(&args.client_tracing));
+    Ok(Checked { tracing, ..check.done(config, Some(token), &args.common)? })
 }
 
 pub fn demo(args: UpArgs) -> Result<Checked<demo::Config>, Mistakes> {
-    let Checked { config: store, token, log_format } = up(args)?;
-    Ok(Checked { config: demo::Config { store, log_format }, token, log_format })
+    let Checked { config: store, token, log_format, tracing } = up(args)?;
+    // Its own process answers no customer and works on no request.
+    Ok(Checked { config: demo::Config { store, log_format, tracing }, token, log_format, tracing: None })
 }
 
 pub fn frontend(args: FrontendArgs) -> Result<Checked<frontend::Config>, Mistakes> {
     let mut check = Check::default();
-    let token = check.required_token(&args.common);
+    let internal_listen = check.addr("--internal-listen", &args.internal_listen);
+    let token = check.token_to_listen("--internal-listen", internal_listen, &args.common);
     let config = frontend::Config {
         listen: check.addr("--listen", &args.listen),
-        internal_listen: check.addr("--internal-listen", &args.internal_listen),
+        internal_listen,
         advertise: args.advertise.and_then(|url| check.url("--advertise", &url)),
         masters: check.urls("--master", args.master.as_deref()),
         replicas: args.replica.as_deref().map_or_else(Vec::new, |urls| check.urls("--replica", Some(urls))),
@@ -131,7 +139,8 @@ pub fn frontend(args: FrontendArgs) -> Result<Checked<frontend::Config>, Mistake
         check.loopback("--listen", config.listen, "--unsafe-coherence");
         check.loopback("--internal-listen", config.internal_listen, "--unsafe-coherence");
     }
-    check.done(config, token, &args.common)
+    let tracing = check.tracing("bazar-frontend", &args.tracing, Some(&args.client_tracing));
+    Ok(Checked { tracing, ..check.done(config, token, &args.common)? })
 }
 
 pub fn catalog(args: CatalogArgs) -> Result<Checked<catalog::Config>, Mistakes> {
@@ -182,21 +191,26 @@ pub fn catalog(args: CatalogArgs) -> Result<Checked<catalog::Config>, Mistakes> 
     if unsafe_coherence.is_some() {
         check.loopback("--listen", listen, "--unsafe-coherence");
     }
-    let token = check.required_token(&args.common);
+    let token = check.token_to_listen("--listen", listen, &args.common);
     let metrics = check.metrics(&args.metrics, token.as_ref());
     let data = args.data.unwrap_or_default();
-    check.done(catalog::Config { kind, listen, data, unsafe_coherence, metrics }, token, &args.common)
+    let service = if args.replica { "bazar-replica" } else { "bazar-master" };
+    let tracing = check.tracing(service, &args.tracing, None);
+    let config = catalog::Config { kind, listen, data, unsafe_coherence, metrics };
+    Ok(Checked { tracing, ..check.done(config, token, &args.common)? })
 }
 
 pub fn order(args: OrderArgs) -> Result<Checked<order::Config>, Mistakes> {
     let mut check = Check::default();
-    let token = check.required_token(&args.common);
+    let listen = check.addr("--listen", &args.listen);
+    let token = check.token_to_listen("--listen", listen, &args.common);
     let config = order::Config {
-        listen: check.addr("--listen", &args.listen),
+        listen,
         masters: check.urls("--master", args.master.as_deref()),
         metrics: check.metrics(&args.metrics, token.as_ref()),
     };
-    check.done(config, token, &args.common)
+    let tracing = check.tracing("bazar-order", &args.tracing, None);
+    Ok(Checked { tracing, ..check.done(config, token, &args.common)? })
 }
 
 pub fn handover(args: HandoverArgs) -> Result<Checked<handover::Config>, Mistakes> {
@@ -214,6 +228,36 @@ pub fn verify(args: VerifyArgs) -> Result<Checked<verify::Config>, Mistakes> {
     let config = verify::Config { masters: check.urls("--master", args.master.as_deref()) };
     let token = check.required_token(&args.common);
     check.done(config, token, &args.common)
+}
+
+pub fn call(args: CallArgs) -> Result<Checked<call::Config>, Mistakes> {
+    let mut check = Check::default();
+    let method = match args.method.to_ascii_uppercase().as_str() {
+        "GET" => Method::GET,
+        "POST" => Method::POST,
+        _ => {
+            check.mistake(format!("METHOD: \"{}\" is neither GET nor POST", args.method));
+            Method::GET
+        }
+    };
+    if method == Method::GET && args.data.is_some() {
+        check.mistake("--data is for POST");
+    }
+    let (to, target) = match url::Url::parse(&args.url) {
+        Ok(url) => {
+            let target = &url[url::Position::BeforePath..url::Position::AfterQuery];
+            let base = &url[..url::Position::BeforePath];
+            (check.url("URL", base), target.to_owned())
+        }
+        Err(_) => (check.url("URL", &args.url), String::new()),
+    };
+    let to = to.unwrap_or_else(|| BaseUrl::from_addr(([127, 0, 0, 1], 0).into()));
+    let data = args.data.map(|path| match path.as_os_str() == "-" {
+        true => call::Data::StandardInput,
+        false => call::Data::File(path),
+    });
+    let token = check.required_token(&args.common);
+    check.done(call::Config { method, to, target, data }, token, &args.common)
 }
 
 pub fn import(args: ImportArgs) -> Result<Checked<import::Config>, Mistakes> {
@@ -257,6 +301,39 @@ pub fn export(args: ExportArgs) -> Result<Checked<export::Config>, Mistakes> {
     };
     let node = node.unwrap_or_else(|| BaseUrl::from_addr(([127, 0, 0, 1], 0).into()));
     check.done(export::Config { node, format, output: args.output }, token, &args.common)
+}
+
+/// Says what is wrong with a file although it can be used. There is no log yet.
+fn complain(name: &str, path: &Path) {
+    if let Some(complaint) = secret_file::complaint(path) {
+        eprintln!("warning: {name}: {complaint}");
+    }
+}
+
+pub fn backup(args: BackupArgs) -> Result<Checked<backup::Config>, Mistakes> {
+    let mut check = Check::default();
+    if args.output.is_none() {
+        check.mistake("--output must name the file of the backup");
+    }
+    let (source, token) = match args.node.as_deref() {
+        Some(urls) => {
+            let nodes = backup::Source::Nodes(check.urls("--node", Some(urls)));
+            (nodes, check.required_token(&args.common))
+        }
+        None => match check.access(&args.data) {
+            Some(access) => (backup::Source::Running(access.master), Some(access.keeper)),
+            None => (backup::Source::Nodes(Vec::new()), None),
+        },
+    };
+    let output = args.output.unwrap_or_default();
+    let config = backup::Config { source, output, force: args.force, stale: args.stale };
+    check.done(config, token, &args.common)
+}
+
+pub fn restore(args: RestoreArgs) -> Result<restore::Config, Mistakes> {
+    let RestoreArgs { file, data, as_master, no_sum } = args;
+    let missing = || Mistakes(vec!["--data must name the directory to restore into".into()]);
+    Ok(restore::Config { file, data: data.ok_or_else(missing)?, as_master, no_sum })
 }
 
 /// HTTP workers of a frontend.
@@ -431,6 +508,27 @@ impl Check {
         self.or_note(checked, None)
     }
 
+    /// `None` where no traces are sent; all is checked all the same.
+    fn tracing(
+        &mut self,
+        service: &'static str,
+        args: &TracingArgs,
+        clients: Option<&ClientTracingArgs>,
+    ) -> Option<Tracing> {
+        let text = &args.trace_sampling;
+        let ratio = text.parse().ok().filter(|ratio| (0.0..=1.0).contains(ratio));
+        let ratio =
+            ratio.ok_or_else(|| format!("--trace-sampling: \"{text}\" is not a number between 0 and 1"));
+        let ratio = self.or_note(ratio, 0.0);
+        let endpoint = args.otlp_endpoint.as_deref().map(|text| {
+            Endpoint::parse(text).map(Some).map_err(|sentence| format!("--otlp-endpoint: {sentence}"))
+        });
+        let endpoint = endpoint.map_or(Ok(None), |checked| checked);
+        let endpoint = self.or_note(endpoint, None)?;
+        let trusts_clients = clients.is_some_and(|clients| clients.trust_traceparent);
+        Some(Tracing { endpoint, service, ratio, trusts_clients })
+    }
+
     /// A store that may give stale answers, or that anybody may break, is nobody's but this machine's.
     fn loopback(&mut self, flag: &str, addr: SocketAddr, because: &str) {
         if !addr.ip().is_loopback() {
@@ -461,16 +559,22 @@ impl Check {
 
     /// The secret if one is configured.
     fn token(&mut self, common: &Common) -> Option<InternalToken> {
-        let text = match (&common.internal_token_file, std::env::var("BAZAR_INTERNAL_TOKEN")) {
+        let checked = match (&common.internal_token_file, std::env::var("BAZAR_INTERNAL_TOKEN")) {
             (Some(_), Ok(_)) => {
                 self.mistake("give either --internal-token-file or BAZAR_INTERNAL_TOKEN, not both");
                 return None;
             }
-            (Some(path), Err(_)) => self.secret("--internal-token-file", path.clone())?,
-            (None, Ok(text)) => text,
+            (Some(path), Err(_)) => {
+                complain("--internal-token-file", path);
+                InternalToken::read(path)
+            }
+            (None, Ok(text)) => InternalToken::parse(&text),
             (None, Err(_)) => return None,
         };
-        let checked = InternalToken::parse(&text).map(Some);
+        let checked = checked.map(Some).map_err(|sentence| match &common.internal_token_file {
+            Some(_) => format!("--internal-token-file: {sentence}"),
+            None => format!("BAZAR_INTERNAL_TOKEN: {sentence}"),
+        });
         self.or_note(checked, None)
     }
 
@@ -479,6 +583,24 @@ impl Check {
         let token = self.token(common);
         if token.is_none() && self.0.len() == before {
             self.mistake("--internal-token-file or BAZAR_INTERNAL_TOKEN must give the internal token");
+        }
+        token
+    }
+
+    /// The token of a role whose internal routes are at `addr`. Without one, whoever reaches that address would be
+    /// a member of the store.
+    fn token_to_listen(&mut self, flag: &str, addr: SocketAddr, common: &Common) -> Option<InternalToken> {
+        let before = self.0.len();
+        let token = self.token(common);
+        if token.is_none() && self.0.len() == before {
+            let reach = match addr.ip().is_loopback() {
+                true => "every user of this machine",
+                false => "whoever reaches that address",
+            };
+            self.mistake(format!(
+                "--internal-token-file or BAZAR_INTERNAL_TOKEN must give the internal token: without one, {flag} \
+                 {addr} would let in {reach}"
+            ));
         }
         token
     }
@@ -527,9 +649,10 @@ impl Check {
     }
 
     fn secret(&mut self, name: &str, path: PathBuf) -> Option<String> {
-        let read = std::fs::read_to_string(&path)
+        let read = secret_file::read(&path)
             .map(|text| Some(text.trim().to_owned()))
-            .map_err(|error| format!("{name}: {} cannot be read: {error}", path.display()));
+            .map_err(|sentence| format!("{name}: {sentence}"));
+        complain(name, &path);
         self.or_note(read, None)
     }
 
@@ -548,7 +671,7 @@ impl Check {
             }
         };
         match token {
-            Some(token) if self.0.is_empty() => Ok(Checked { config, token, log_format }),
+            Some(token) if self.0.is_empty() => Ok(Checked { config, token, log_format, tracing: None }),
             _ => Err(Mistakes(self.0)),
         }
     }

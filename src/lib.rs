@@ -10,23 +10,27 @@
 //!                              experiment start ends with them
 //! terminal, load               the store from outside: a customer's commands, the load generator; shopper: what
 //!                              both speak to it through
-//! import, export, generate     a keeper's commands; access: how they find the store of `up`
-//! handover, verify             an operator's
+//! import, export, generate     a keeper's commands; access: how they find the store of `up`; progress: how far they are
+//! handover, verify, call,      an operator's
+//! backup, restore
 //! frontend · catalog · order   the roles: siblings that talk over HTTP and never import each other
 //! dashboard                    the store at work, on one page; metrics: what the roles count for it
 //! pages                        the look of every HTML page; intake: many books from outside, into parts
-//! server, client, store        listeners, typed calls to peers, SQLite; member: token and epoch
+//! server, client, store        listeners, typed calls to peers, SQLite; member: token, epoch, signatures
+//! signing                      how messages between members are signed and proved, without I/O
+//! secret_file                  files with a token in them
 //! recipe                       --unsafe-coherence: what is compared with the protocol
+//! telemetry                    log lines, traces
 //! wire                         what travels: bodies, headers, error codes
 //! coherence                    the protocol's rules, without I/O
 //! domain                       books, orders, versions, the ledger
 //! abort                        for tests/chaos: named points to end a process at
 //! ```
 
-#![forbid(unsafe_code)]
-
 pub mod abort;
 pub mod access;
+pub mod backup;
+pub mod call;
 pub mod catalog;
 pub mod cli;
 pub mod client;
@@ -49,10 +53,14 @@ pub mod member;
 pub mod metrics;
 pub mod order;
 pub mod pages;
+pub mod progress;
 pub mod recipe;
+pub mod restore;
+pub mod secret_file;
 pub mod server;
 pub mod shopper;
 pub mod shutdown;
+pub mod signing;
 pub mod store;
 pub mod telemetry;
 pub mod terminal;

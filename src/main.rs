@@ -62,6 +62,10 @@ fn main() -> ExitCode {
             println!("{}", config.run(token).await?);
             Ok(())
         }),
+        Command::Call(args) => start(config::call(args), async |config, token, _| {
+            let called = config.run(token, std::io::stdout().lock()).await;
+            Ok(called?)
+        }),
         Command::Search(args) => shop(config::search(args)),
         Command::Info(args) => shop(config::info(args)),
         Command::Buy(args) => shop(config::buy(args)),
@@ -89,6 +93,13 @@ fn main() -> ExitCode {
             }
             Ok(())
         }),
+        Command::Backup(args) => start(config::backup(args), async |config, token, stop| {
+            println!("{}", config.run(token, stop).await?);
+            Ok(())
+        }),
+        Command::Restore(args) => {
+            judge(config::restore(args), async |config, stop| Ok((config.run(stop).await?, None)))
+        }
         Command::Generate(args) => exit_code(generate::write(&args)),
         Command::Healthcheck { url } => {
             exit_code(actix_web::rt::System::new().block_on(bazar::client::healthcheck(&url)))
@@ -121,14 +132,16 @@ fn start<T>(
     checked: Result<Checked<T>, Mistakes>,
     run: impl AsyncFnOnce(T, InternalToken, Shutdown) -> Outcome,
 ) -> ExitCode {
-    let Checked { config, token, log_format } = match checked {
+    let Checked { config, token, log_format, tracing } = match checked {
         Ok(checked) => checked,
         Err(mistakes) => return wrong(&mistakes),
     };
-    telemetry::init(log_format);
+    // Until the end, when it sends what is left.
+    let _telemetry = telemetry::init(log_format, tracing);
     server::raise_connection_limit();
     exit_code(actix_web::rt::System::new().block_on(async move {
         let stop = shutdown::on_signals()?;
+        actix_web::rt::spawn(token.clone().follow(stop.clone()));
         run(config, token, stop).await
     }))
 }

@@ -1,21 +1,29 @@
 //! What makes a process a member of the store: it knows the token, and it carries the highest epoch that
-//! it has met with every internal request and answer.
+//! it has met with every internal request and answer. It signs what it asks, and admits what is signed.
 //!
-//! Invariant: whatever a member sends tells of every epoch that it was told of before.
+//! Invariants: whatever a member sends tells of every epoch that it was told of before; whatever it admits was
+//! made for it, in this life, by somebody who knows the token, and is admitted once.
 
 use crate::coherence::Met;
 use crate::domain::Epoch;
 use crate::metrics::Calls;
+use crate::signing::{
+    Authentic, Challenge, KeyId, Receiver, Refused, Request, Sender, SessionId, Signature, SigningKey, Sum,
+    Told,
+};
 use crate::token::InternalToken;
 use parking_lot::Mutex;
+use std::collections::HashMap;
 use std::sync::Arc;
 use tokio::sync::watch;
+
+/// Receivers whose challenge one process keeps; more only come and go as addresses change.
+const MAX_RECEIVERS: usize = 512;
 
 /// One process's membership. Clones share what was met.
 #[derive(Debug, Clone)]
 pub struct Member(Arc<Inner>);
 
-#[derive(Debug)]
 struct Inner {
     token: InternalToken,
     met: Mutex<Met>,
@@ -23,6 +31,45 @@ struct Inner {
     highest: watch::Sender<Epoch>,
     /// Where its calls are counted: a command counts none.
     calls: Option<Calls>,
+    /// What was signed for us.
+    receiver: Mutex<Receiver>,
+    /// What we sign for others, by where they listen.
+    senders: Mutex<HashMap<Arc<str>, Signer>>,
+}
+
+impl std::fmt::Debug for Inner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Member").field("met", &self.met.lock().highest()).finish_non_exhaustive()
+    }
+}
+
+/// What the bearer of a key may ask for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Right {
+    /// Everything: it is a member of the store.
+    Member,
+    /// To keep the catalog: import, export.
+    Keeper,
+}
+
+/// A request that somebody signed, for us and for the first time.
+#[derive(Debug)]
+pub struct Admitted {
+    pub right: Right,
+    /// The key it was signed with, for the proof of its answer.
+    pub key: Arc<SigningKey>,
+    pub signature: Signature,
+}
+
+/// Why a request is not admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum NotAdmitted {
+    /// It was made for another life of ours, or another member, or with another token.
+    SignAgain,
+    /// Who made it does not know the key that it names, or something was altered on its way.
+    Forged,
+    /// It came before, or too late to know.
+    Seen,
 }
 
 impl Member {
@@ -37,13 +84,15 @@ impl Member {
 
     fn with(token: InternalToken, calls: Option<Calls>) -> Self {
         let highest = watch::channel(Epoch::GENESIS).0;
-        Self(Arc::new(Inner { token, met: Mutex::default(), highest, calls }))
+        let receiver = Mutex::new(Receiver::new(Challenge(rand::random())));
+        let (met, senders) = (Mutex::default(), Mutex::default());
+        Self(Arc::new(Inner { token, met, highest, receiver, senders, calls }))
     }
 
-    /// A member of a store of its own.
+    /// A member of the store of tests, of which each call gives another one.
     #[cfg(test)]
     pub fn of_nothing() -> Self {
-        Self::new(InternalToken::random())
+        Self::new(InternalToken::parse("token-of-the-tests").unwrap())
     }
 
     pub fn token(&self) -> &InternalToken {
@@ -89,6 +138,131 @@ impl Member {
         // the lock held, so that what they see last is the highest.
         if before != *met {
             self.0.highest.send_replace(met.highest());
+        }
+    }
+
+    /// Signs what is sent to who listens at `url`: one for all who send there, since each is a session that is
+    /// remembered there.
+    pub fn signer(&self, url: &Arc<str>) -> Signer {
+        let mut senders = self.0.senders.lock();
+        if let Some(signer) = senders.get(url) {
+            return signer.clone();
+        }
+        if senders.len() >= MAX_RECEIVERS {
+            senders.clear();
+        }
+        let sender = Sender::new(SessionId(rand::random()));
+        let signer = Signer { token: self.0.token.clone(), sender: Arc::new(Mutex::new(sender)) };
+        senders.insert(Arc::clone(url), signer.clone());
+        signer
+    }
+
+    /// Admits a request that carries `signature`.
+    pub fn admit(&self, signature: Signature, request: &Request<'_>) -> Result<Admitted, NotAdmitted> {
+        let held = self.0.token.held();
+        let members = held.members().iter().map(|key| (Right::Member, key));
+        let mut keys = members.chain(held.keepers().iter().map(|key| (Right::Keeper, key)));
+        let (right, key) = keys.find(|(_, key)| key.id() == signature.key).ok_or(NotAdmitted::SignAgain)?;
+        let authentic: Authentic = signature.verify(key, request).ok_or(NotAdmitted::Forged)?;
+        let admitted = self.0.receiver.lock().admit(&authentic, || Challenge(rand::random()));
+        match admitted {
+            Ok(()) => Ok(Admitted { right, key: Arc::clone(key), signature }),
+            Err(Refused::OtherChallenge) => Err(NotAdmitted::SignAgain),
+            Err(Refused::Seen) => Err(NotAdmitted::Seen),
+        }
+    }
+
+    /// What anybody is told who wants to sign something for us.
+    pub fn told(&self) -> Told {
+        let held = self.0.token.held();
+        let keys = held.members().iter().chain(held.keepers()).map(|key| key.id()).collect();
+        Told { challenge: self.0.receiver.lock().challenge(), keys }
+    }
+}
+
+/// Signs what one member sends to another. Clones count together.
+#[derive(Clone)]
+pub struct Signer {
+    token: InternalToken,
+    sender: Arc<Mutex<Sender>>,
+}
+
+impl std::fmt::Debug for Signer {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("Signer(…)")
+    }
+}
+
+impl Signer {
+    /// The signature of `request`, and the key that it was made with.
+    pub fn sign(&self, request: &Request<'_>, body: Sum) -> (Signature, Arc<SigningKey>) {
+        let held = self.token.held();
+        let (key, (to, count)) = {
+            let mut sender = self.sender.lock();
+            (Arc::clone(sender.choose(held.members())), sender.next())
+        };
+        (Signature::make(&key, to, count, request, body), key)
+    }
+
+    /// The receiver told what to sign for. Whether another signature could be accepted where `refused` was not.
+    pub fn learn(&self, told: Told, refused: &Signature) -> bool {
+        let own: Vec<KeyId> = self.token.held().members().iter().map(|key| key.id()).collect();
+        let invited = told.invites(refused, own);
+        if invited {
+            self.sender.lock().learn(told);
+        }
+        invited
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const REQUEST: Request<'static> = Request { method: "GET", target: "/", headers: [None; 3] };
+
+    /// What `to` says to the first request of `from`, and to a second one after it has told what to sign for.
+    fn ask(from: &Member, to: &Member) -> Result<Right, NotAdmitted> {
+        let signer = from.signer(&"http://to:1".into());
+        let (first, _) = signer.sign(&REQUEST, Sum::EMPTY);
+        match to.admit(first, &REQUEST) {
+            Err(NotAdmitted::SignAgain) if signer.learn(to.told(), &first) => {
+                let (second, _) = signer.sign(&REQUEST, Sum::EMPTY);
+                to.admit(second, &REQUEST).map(|admitted| admitted.right)
+            }
+            other => other.map(|admitted| admitted.right),
+        }
+    }
+
+    fn member(token: &str) -> Member {
+        Member::new(InternalToken::parse(token).unwrap())
+    }
+
+    #[test]
+    fn members_of_one_store_admit_each_other_and_nobody_else() {
+        let (one, other) = (member("the-old-secret-00"), member("the-old-secret-00"));
+        assert_eq!(ask(&one, &other), Ok(Right::Member));
+        assert_eq!(ask(&one, &other), Ok(Right::Member), "it is known by now");
+        assert_eq!(ask(&one, &member("the-secret-of-another")), Err(NotAdmitted::SignAgain));
+        assert_eq!(ask(&Member::new(one.token().keeper()), &other), Ok(Right::Keeper));
+        assert_eq!(ask(&one, &Member::new(one.token().keeper())), Err(NotAdmitted::SignAgain));
+    }
+
+    #[test]
+    fn while_the_token_is_changed_old_both_and_new_admit_who_shares_one_in_any_order() {
+        let [old, new] = ["the-old-secret-00", "the-new-secret-00"];
+        let (old_first, new_first) = (format!("{old}\n{new}"), format!("{new}\n{old}"));
+        for (from, to, admitted) in [
+            (old, old_first.as_str(), true),
+            (old, &new_first, true),
+            (&old_first, old, true),
+            (&new_first, old, true),
+            (&old_first, new, true),
+            (new, &old_first, true),
+            (new, old, false),
+            (old, new, false),
+        ] {
+            assert_eq!(ask(&member(from), &member(to)).is_ok(), admitted, "{from} to {to}");
         }
     }
 }

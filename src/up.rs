@@ -55,8 +55,9 @@ pub struct App {
     replicas: Vec<catalog::App>,
     orders: Vec<order::App>,
     frontends: Vec<frontend::App>,
-    /// How `bazar import` finds it.
+    /// How `bazar import` finds it, and what it is made of.
     access: Published,
+    token: InternalToken,
 }
 
 /// Why the store did not start, or stopped other than by request.
@@ -132,7 +133,7 @@ impl Config {
         }
         let access = Access { master: master_url, keeper: token.keeper() };
         let access = access.publish(&self.data).map_err(UpError::Access)?;
-        Ok(App { master, replicas, orders, frontends, access })
+        Ok(App { master, replicas, orders, frontends, access, token })
     }
 }
 
@@ -154,6 +155,7 @@ impl App {
             log::info!("{name} is ready at {}", BaseUrl::from_addr(addr));
             failed.clone().drop_guard()
         };
+        let master_url = BaseUrl::from_addr(self.master.addr());
         let (mut leased, mut warmed) = (Vec::new(), Vec::new());
         let (mut catalogs, mut orders, mut frontends) = (Vec::new(), Vec::new(), Vec::new());
         for node in std::iter::once(self.master).chain(self.replicas) {
@@ -181,7 +183,7 @@ impl App {
                 node.run(stop).await
             }));
         }
-        let _until_the_end = self.access;
+        let published = actix_web::rt::spawn(self.access.keep(master_url, self.token));
         let all_leased =
             futures_util::future::join_all(leased.iter_mut().map(|leased| leased.wait_for(|leased| *leased)));
         let _ = tokio::time::timeout(LEASE_PATIENCE, all_leased).await;
@@ -214,6 +216,8 @@ impl App {
         if let Some(task) = master {
             outcome = outcome.and(joined(task.await));
         }
+        published.abort();
+        let _ = published.await;
         outcome
     }
 }

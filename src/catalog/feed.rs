@@ -11,6 +11,7 @@ use crate::domain::{Body, NodeId, Record, Version};
 use crate::member::Member;
 use crate::metrics::{Left, PeerRole, Sheet, families};
 use crate::store::InSyncFile;
+use crate::telemetry::{self, Carried, trace};
 use crate::wire::catalog::{Checked, ReplicaReport, ReplicaState, SYNC_WRITE, Synced};
 use crate::wire::{ErrorCode, Problem};
 use parking_lot::Mutex;
@@ -94,7 +95,7 @@ struct Link {
     /// Which process of the node: what another one has is to be reported anew.
     process: ReplicaId,
     address: BaseUrl,
-    records: mpsc::Sender<Arc<Record>>,
+    records: mpsc::Sender<Sent>,
     /// What the replica said last; it is in this master's log.
     reported: Version,
     /// Its last report, and which digests it has found equal by then.
@@ -244,7 +245,7 @@ impl Feed {
         let State { in_sync, links, .. } = &mut *state;
         let mut left = 0;
         links.retain(|&replica, link| {
-            let sent = link.records.try_send(Arc::clone(record)).is_ok();
+            let sent = link.records.try_send((Arc::clone(record), Carried::here())).is_ok();
             if !sent {
                 log::warn!("replica {replica} at {} is too far behind", link.address);
                 left += usize::from(in_sync.is_member(replica));
@@ -495,8 +496,11 @@ struct Push {
     process: ReplicaId,
     generation: u64,
     peer: Peer,
-    records: mpsc::Receiver<Arc<Record>>,
+    records: mpsc::Receiver<Sent>,
 }
+
+/// A record on its way, with the trace of the batch that made it.
+type Sent = (Arc<Record>, Carried);
 
 #[derive(Serialize)]
 struct Page<'a> {
@@ -506,9 +510,10 @@ struct Page<'a> {
 impl Push {
     async fn run(mut self) {
         // The first push carries nothing: it only shows that the replica can be reached.
-        let mut page = Vec::new();
+        let mut page: Vec<Sent> = Vec::new();
         loop {
-            match self.push(&page).await {
+            let context = telemetry::shared("records", page.iter().map(|(_, carried)| carried));
+            match trace::part_of(context, self.push(&page)).await {
                 Ok(synced) if synced.replica == self.process => {
                     if !self.feed.pushed(self.node, self.generation, synced.position) {
                         return;
@@ -525,19 +530,20 @@ impl Push {
             }
             page.clear();
             let Some(first) = self.records.recv().await else { return };
-            let mut books = books_in(&first);
+            let mut books = books_in(&first.0);
             page.push(first);
             while page.len() < MAX_PUSH && books < MAX_PUSH_BOOKS {
                 let Ok(record) = self.records.try_recv() else { break };
-                books += books_in(&record);
+                books += books_in(&record.0);
                 page.push(record);
             }
         }
     }
 
-    async fn push(&self, page: &[Arc<Record>]) -> Result<Synced, CallError> {
-        let body = Page { records: page.iter().map(Arc::as_ref).collect() };
-        let request_id = page.first().map_or_else(String::new, |record| record.version.public().to_string());
+    async fn push(&self, page: &[Sent]) -> Result<Synced, CallError> {
+        let body = Page { records: page.iter().map(|(record, _)| record.as_ref()).collect() };
+        let request_id =
+            page.first().map_or_else(String::new, |(record, _)| record.version.public().to_string());
         self.peer.post(SYNC_WRITE, &body, &request_id, SYNC_DEADLINE).await
     }
 }

@@ -2,6 +2,7 @@
 
 use super::account::Account;
 use super::changes::Changes;
+use super::copy::Copies;
 use super::feed::{Ack, Feed};
 use super::handover::Handover;
 use super::holders::Leases;
@@ -19,7 +20,7 @@ use crate::recipe::{Recipe, protocol};
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, NewEpoch, Standing, Writer};
 use std::collections::BTreeSet;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 use tokio::sync::Semaphore;
@@ -36,10 +37,7 @@ pub struct Master {
     pub handover: Arc<Handover>,
     pub counts: Counts,
     pub account: Arc<Account>,
-    /// Where a snapshot is written before it is sent.
-    pub data: PathBuf,
-    /// Each export is a whole copy of the file.
-    pub exporting: Semaphore,
+    pub copies: Copies,
     /// What the log is kept for while snapshots are on their way.
     pub pins: Arc<Pins>,
     /// A verification reads every row.
@@ -54,6 +52,16 @@ pub struct Opened {
     permission: crate::coherence::mastership::Permission,
     /// Whether the same node was master before.
     same: bool,
+    /// Whether it starts whatever the data says about who is master.
+    forced: bool,
+}
+
+impl Opened {
+    /// Whether nothing proves that this node has all that was acknowledged: an operator said so, now or when
+    /// a backup was restored.
+    pub fn forced(&self) -> bool {
+        self.forced
+    }
 }
 
 /// Locks and opens the data, and says whether it may start as a master.
@@ -68,23 +76,24 @@ pub async fn open(data: &Path, config: MasterConfig, member: &Member) -> Result<
         deposed_by,
         fresh: !has_start,
     };
-    let permission = may_start(&past, dir.node(), config.force, member.met())?;
+    let forced = config.force || dir.may_go_on();
+    let permission = may_start(&past, dir.node(), forced, member.met())?;
     let same = past.last_master == Some(dir.node()) && past.sealed_for.is_none();
-    Ok(Opened { dir, store, writer, permission, same })
+    Ok(Opened { dir, store, writer, permission, same, forced })
 }
 
 /// Begins an epoch. What it counts goes on where another one of the same process ended.
 pub async fn start(
     opened: Opened,
-    data: PathBuf,
     config: MasterConfig,
     recipe: Option<Recipe>,
     member: &Member,
     (counts, account): (Counts, Arc<Account>),
 ) -> Result<(Arc<Master>, writer::Tasks), CatalogError> {
-    let Opened { dir, store, mut writer, permission, same } = opened;
+    let Opened { dir, store, mut writer, permission, same, forced } = opened;
     let node = dir.node();
     let file = dir.in_sync_file();
+    let copies = Copies::new(dir.path());
     let recorded = file.load().map_err(CatalogError::InSync)?;
     let former = match config.ack {
         Ack::Sync if same => recorded.clone(),
@@ -108,7 +117,12 @@ pub async fn start(
     let start = started.record.version;
     member.lead(start.epoch);
     log::info!("epoch {} begins at {start}", start.epoch.number);
-    if config.force {
+    if dir.may_go_on() {
+        // Once: what happens to this data from now on is in its log.
+        dir.forget_restored()?;
+        log::warn!("this store goes on from a backup: what was acknowledged after that one was made is lost");
+    }
+    if forced {
         log::warn!(
             "started by force: nothing proves that this node had every order that was acknowledged. What \
              was acknowledged without it is lost, and the old master must not run on"
@@ -145,9 +159,7 @@ pub async fn start(
         account: Arc::clone(&account),
         recipe,
     };
-    let may_draw_again = config.force;
-    let (queue, tasks) =
-        writer::new(dir, writer, behind, not_before, may_draw_again, config.keep, end.clone());
+    let (queue, tasks) = writer::new(dir, writer, behind, not_before, forced, config.keep, end.clone());
     let handover = Handover {
         node,
         member: member.clone(),
@@ -167,8 +179,7 @@ pub async fn start(
         handover: Arc::new(handover),
         counts,
         account,
-        data,
-        exporting: Semaphore::new(1),
+        copies,
         pins,
         verifying: Semaphore::new(1),
     };

@@ -15,6 +15,7 @@
 //! | `holders` | grants leases, sends fences |
 //! | `feed` | pushes records to replicas, keeps the in-sync set, and says when an acknowledgement may go out |
 //! | `changes` | which books changed lately, for whoever follows |
+//! | `copy` | whole copies of the file, for replicas and for safekeeping |
 //! | `recipe` | what a master that runs a well-known recipe announces, and when |
 //! | `housekeeping` | which answers are forgotten, and how far the log is trimmed |
 //! | `verify` | compares the replicas' rows with the master's |
@@ -26,6 +27,7 @@
 
 mod account;
 mod changes;
+mod copy;
 mod exposed;
 mod feed;
 mod handover;
@@ -47,7 +49,7 @@ use crate::domain::Epoch;
 use crate::member::Member;
 use crate::metrics::{Counts, RoleName};
 use crate::recipe::Recipe;
-use crate::server::{self, Site};
+use crate::server::{self, Site, Visitors};
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, OpenError, StoreError};
 use crate::token::{InternalToken, MetricsTokens};
@@ -169,11 +171,10 @@ impl Config {
         match kind {
             Kind::Master(config) => {
                 let opened = master::open(&data, config, &member).await?;
-                let counts = counts.clone();
+                let config = MasterConfig { force: opened.forced(), ..config };
                 let account = Arc::new(Account::new(&counts.registry));
                 let counts = (counts, account);
-                let (master, tasks) =
-                    master::start(opened, data.clone(), config, recipe, &member, counts.clone()).await?;
+                let (master, tasks) = master::start(opened, config, recipe, &member, counts.clone()).await?;
                 let again = config.force.then_some(Again { data, config, counts });
                 let node = Node::Master { master, tasks };
                 Ok(App { listener, addr, member, recipe, metrics, node, again })
@@ -181,6 +182,8 @@ impl Config {
             Kind::Replica(config) => {
                 let dir = DataDir::lock(&data, "catalog replica")?;
                 let (store, store_writer) = dir.open(READERS).await?;
+                // It follows a master now, and is not one for having been restored.
+                dir.forget_restored()?;
                 let masters = Masters::new(&config.masters, &member);
                 let stored = (dir, store, store_writer);
                 let (replica, tasks) =
@@ -227,7 +230,7 @@ impl App {
                     drawn += 1;
                     let opened = open_again(data, *config, &member).await?;
                     let (master, tasks) =
-                        master::start(opened, data.clone(), *config, recipe, &member, counts.clone()).await?;
+                        master::start(opened, *config, recipe, &member, counts.clone()).await?;
                     node = Node::Master { master, tasks };
                 }
                 (ended, _) => return ended,
@@ -272,7 +275,7 @@ impl Node {
                 let routes = move |config: &mut web::ServiceConfig| {
                     routes::master(config, data, recipe, member, exposed);
                 };
-                let site = site(routes, recipe, &master.counts);
+                let site = site(routes, recipe, &master.counts, "master");
                 serve(listener, shutdown, site, &master.reads, work, behind).await
             }
             Node::Replica { replica, tasks } => {
@@ -282,16 +285,16 @@ impl Node {
                 let routes = move |config: &mut web::ServiceConfig| {
                     routes::replica(config, data, recipe, member, exposed);
                 };
-                let site = site(routes, recipe, &replica.counts);
+                let site = site(routes, recipe, &replica.counts, "replica");
                 serve(listener, shutdown, site, &replica.reads, work, behind).await
             }
         }
     }
 }
 
-fn site<C>(configure: C, recipe: Option<Recipe>, counts: &Counts) -> Site<C> {
-    let requests = counts.requests.clone();
-    Site { configure, label: recipe.map(Recipe::header), shortcut: None, guard: None, requests }
+fn site<C>(configure: C, recipe: Option<Recipe>, counts: &Counts, role: &'static str) -> Site<C> {
+    let (requests, visitors) = (counts.requests.clone(), Visitors::members(role));
+    Site { configure, label: recipe.map(Recipe::header), shortcut: None, guard: None, requests, visitors }
 }
 
 /// Serves until `shutdown`, then ends the `work` behind the routes. That ends by itself only when the node
@@ -306,13 +309,13 @@ async fn serve(
     behind: Shutdown,
 ) -> Result<(), CatalogError> {
     let stop_serving = shutdown.child_token();
-    let Site { configure, label, shortcut, guard, requests } = site;
+    let Site { configure, label, shortcut, guard, requests, visitors } = site;
     let stop = web::Data::new(stop_serving.clone());
     let configure = move |config: &mut web::ServiceConfig| {
         config.app_data(stop);
         configure(config);
     };
-    let site = Site { configure, label, shortcut, guard, requests };
+    let site = Site { configure, label, shortcut, guard, requests, visitors };
     let serving = server::serve_here(listener, stop_serving.clone(), site);
     tokio::pin!(serving);
     let ended = tokio::select! {

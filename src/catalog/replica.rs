@@ -7,6 +7,7 @@
 
 use super::CatalogError;
 use super::changes::Changes;
+use super::copy::Copies;
 use super::housekeeping::keep_from;
 use super::reads::Reads;
 use crate::client::{BaseUrl, CallError, Masters};
@@ -17,11 +18,12 @@ use crate::metrics::{Applies, Counts, QueueName, Sheet, SnapshotReason, StoreFau
 use crate::shutdown::Shutdown;
 use crate::store::{DataDir, Incoming, Store, StoreError, Writer};
 use crate::wire::catalog::{
-    Checked, LOG, LogQuery, REPLICAS, Reachable, Records, ReplicaReport, ReplicaStanding, SNAPSHOT,
-    SNAPSHOT_DEADLINE,
+    BOOKS, Checked, LOG, LogQuery, REPLICAS, Reachable, Records, ReplicaReport, ReplicaStanding, SNAPSHOT,
+    SNAPSHOT_DEADLINE, Stated,
 };
 use crate::wire::{ErrorCode, Problem};
 use parking_lot::Mutex;
+use serde::de::IgnoredAny;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -42,6 +44,10 @@ const SNAPSHOT_AGAIN: Duration = Duration::from_secs(1);
 /// For a report or a page of the log.
 const CALL_DEADLINE: Duration = Duration::from_secs(5);
 
+/// How long a replica may take for what the master has and it has not, before it says that it is behind: a
+/// record is on its way for a millisecond, and one that catches up from the log takes pages of it.
+const CATCH_UP: Duration = Duration::from_secs(10);
+
 /// Pages that wait to be applied: the push of the master and our own catching up, and one to spare.
 const QUEUE: usize = 4;
 
@@ -61,6 +67,7 @@ pub struct Replica {
     /// A push found a gap, or rows that are wrong: catch up at once.
     behind: Notify,
     pub counts: Counts,
+    pub copies: Copies,
     applies: Applies,
     faults: StoreFaults,
     /// Whether the last attempt to follow the master succeeded.
@@ -109,6 +116,7 @@ pub async fn new(
         checked: Mutex::new(None),
         behind: Notify::new(),
         counts,
+        copies: Copies::new(dir.path()),
         applies,
         faults,
         following: AtomicBool::new(false),
@@ -139,6 +147,28 @@ impl Replica {
     /// The candidate for the master that answered last.
     pub fn follows(&self) -> String {
         self.masters.preferred().url().to_string()
+    }
+
+    /// Returns when everything is here that the master had committed when this was called.
+    pub async fn catch_up_with_master(&self, request_id: &str) -> Result<(), Problem> {
+        let behind = |sentence: String| Problem::new(ErrorCode::Behind, sentence);
+        // Any read would do: it is the version that is wanted.
+        let path = format!("{BOOKS}?ids=1");
+        let stated: Result<Stated<IgnoredAny>, _> =
+            self.masters.stated(&path, request_id, CALL_DEADLINE).await;
+        let committed = stated
+            .map_err(|error| behind(format!("this replica cannot ask the master how far it is: {error}")))?
+            .asof;
+        let mut position = self.position.clone();
+        let reached = position.wait_for(|position| position.reaches(committed));
+        match tokio::time::timeout(CATCH_UP, reached).await {
+            Ok(Ok(_)) => Ok(()),
+            _ => Err(behind(format!(
+                "this replica is at {}, and the master at {}",
+                self.position().public(),
+                committed.public()
+            ))),
+        }
     }
 
     /// What a scraper is told: what waits to be applied, and whether it follows.
@@ -406,11 +436,11 @@ impl Follower {
 
     async fn take_snapshot(&self, replica: &Replica) -> Result<Version, FollowError> {
         let incoming = self.dir.receive().map_err(CatalogError::from)?;
-        let mut file = tokio::fs::File::create(incoming.path()).await?;
+        let mut file = tokio::fs::File::from_std(incoming.create()?);
         let master = self.masters.preferred();
         let sink = async |chunk: &[u8]| file.write_all(chunk).await;
         let path = format!("{SNAPSHOT}?node={}", replica.node);
-        let sum = master.download(&path, &replica.id.to_string(), SNAPSHOT_DEADLINE, sink).await?;
+        let sum = master.download(&path, &replica.id.to_string(), SNAPSHOT_DEADLINE, |_| {}, sink).await?;
         file.flush().await?;
         drop(file);
         incoming.check(sum).await.map_err(CatalogError::from)?;

@@ -1,4 +1,5 @@
-//! The internal HTTP of a catalog node. Everything but the health probes wants the internal token.
+//! The internal HTTP of a catalog node. Everything but the health probes wants a
+//! signature.
 
 use super::changes::{Behind, Changes};
 use super::master::Master;
@@ -16,30 +17,30 @@ use crate::domain::{
 use crate::member::Member;
 use crate::recipe::Recipe;
 use crate::server::{
-    ApiError, Exposed, healthz, read_json, read_query, request_id, require_keeper, require_token, resource,
+    ApiError, Exposed, healthz, prove_to_members, read_json, read_query, request_id, require_keeper,
+    require_token, resource,
 };
 use crate::shutdown::Shutdown;
-use crate::store::{LogPage, Snapshot, Store, sha256_of};
+use crate::store::{LogPage, Snapshot, Store};
+use crate::telemetry::{Carried, trace};
 use crate::wire::catalog::{
-    BOOKS, BooksQuery, CHANGES, CHANGES_HOLD, ChangesQuery, EDITS, EXPORT, Edits, ExportEnd, GUARDED_EDITS,
-    HANDOVER, HandoverRequest, IMPORT_BYTES, IMPORTS, LEASES, LOG, LeaseRequest, LogQuery, MAX_BATCH,
-    MAX_BOOKS, Minimum, NODE, NodeIs, NodeState, ORDERS, OrdersQuery, Outcomes, PURCHASES, Part, Purchases,
-    QUERY, RELEASE, REPLICAS, Reachable, Records, ReleaseRequest, ReplicaReport, ReplicaStanding, SEARCH,
-    SHELF, SNAPSHOT, SNAPSHOT_DEADLINE, SYNC_WRITE, ShelfQuery, SnapshotQuery, StateOf, Stated, Synced,
-    TOPICS, TopicQuery, VERIFY, VERSIONS, VersionStanding, WordsQuery,
+    BACKUP, BOOKS, BackupQuery, BooksQuery, CHANGES, CHANGES_HOLD, ChangesQuery, EDITS, EXPORT, Edits,
+    ExportEnd, GUARDED_EDITS, HANDOVER, HandoverRequest, IMPORT_BYTES, IMPORTS, LEASES, LOG, LeaseRequest,
+    LogQuery, MAX_BATCH, MAX_BOOKS, Minimum, NODE, NodeIs, NodeState, ORDERS, OrdersQuery, Outcomes,
+    PURCHASES, Part, Purchases, QUERY, RELEASE, REPLICAS, Reachable, Records, ReleaseRequest, ReplicaReport,
+    ReplicaStanding, SEARCH, SHELF, SNAPSHOT, SNAPSHOT_DEADLINE, SYNC_WRITE, ShelfQuery, SnapshotQuery,
+    StateOf, Stated, Synced, TOPICS, TopicQuery, VERIFY, VERSIONS, VersionStanding, WordsQuery,
 };
 use crate::wire::public::{BookView, MAX_LIMIT};
 use crate::wire::status::STATUS;
-use crate::wire::{ErrorCode, Problem, headers};
+use crate::wire::{ErrorCode, Problem};
 use actix_web::middleware::from_fn;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{HttpRequest, HttpResponse};
 use futures_util::StreamExt;
 use serde::Serialize;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
-use tokio::io::AsyncReadExt;
 
 /// A batch of 256 purchases with the longest keys, twice over.
 const MAX_BODY: usize = 512 << 10;
@@ -68,31 +69,7 @@ const EXPORT_CHUNKS: usize = 4;
 /// How long an export waits for whoever reads it to take a chunk: its snapshot keeps the WAL from being reused.
 const EXPORT_PATIENCE: Duration = Duration::from_secs(30);
 
-/// The unit in which a snapshot is sent.
-const SNAPSHOT_CHUNK: usize = 64 << 10;
-
 type Answer = Result<HttpResponse, ApiError>;
-
-/// A file that goes away with its owner, also when that is a request whose client has hung up.
-struct Export(PathBuf);
-
-impl Export {
-    /// Also what a master that was killed has left.
-    fn remove(&self) {
-        match std::fs::remove_file(&self.0) {
-            Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
-                log::warn!("{} cannot be removed: {error}", self.0.display());
-            }
-            _ => {}
-        }
-    }
-}
-
-impl Drop for Export {
-    fn drop(&mut self) {
-        self.remove();
-    }
-}
 
 pub fn master(
     config: &mut ServiceConfig,
@@ -106,10 +83,11 @@ pub fn master(
         .app_data(web::Data::new(member))
         .app_data(master)
         .configure(|config| exposed.configure(config))
-        .service(resource("/healthz", "GET", web::get().to(healthz)))
-        .service(resource("/readyz", "GET", web::get().to(master_state)))
+        .service(resource("/healthz", "GET", web::get().to(healthz)).wrap(from_fn(prove_to_members)))
+        .service(resource("/readyz", "GET", web::get().to(master_state)).wrap(from_fn(prove_to_members)))
         .service(resource(IMPORTS, "POST", web::post().to(imports)).wrap(from_fn(require_keeper)))
         .service(resource(EXPORT, "GET", web::get().to(export::<Master>)).wrap(from_fn(require_keeper)))
+        .service(resource(BACKUP, "GET", web::get().to(backup_of_master)).wrap(from_fn(require_keeper)))
         .service(
             web::scope("")
                 .wrap(from_fn(require_token))
@@ -152,9 +130,10 @@ pub fn replica(
         .app_data(web::Data::new(member))
         .app_data(replica)
         .configure(|config| exposed.configure(config))
-        .service(resource("/healthz", "GET", web::get().to(healthz)))
-        .service(resource("/readyz", "GET", web::get().to(replica_state)))
+        .service(resource("/healthz", "GET", web::get().to(healthz)).wrap(from_fn(prove_to_members)))
+        .service(resource("/readyz", "GET", web::get().to(replica_state)).wrap(from_fn(prove_to_members)))
         .service(resource(EXPORT, "GET", web::get().to(export::<Replica>)).wrap(from_fn(require_keeper)))
+        .service(resource(BACKUP, "GET", web::get().to(backup_of_replica)).wrap(from_fn(require_keeper)))
         .service(scope);
 }
 
@@ -211,7 +190,7 @@ async fn book<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let id = BookId::parse(request.match_info().query("id"))?;
     let minimum: Minimum = read_query(&request)?;
     let store = node.reads().at(minimum.min).await?;
-    stated(&**node, store.book(id).await.map_err(|error| node.reads().unavailable(&error))?)
+    stated(&**node, read(store.book(id)).await.map_err(|error| node.reads().unavailable(&error))?)
 }
 
 async fn books<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
@@ -222,7 +201,7 @@ async fn books<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
         let sentence = format!("at most {MAX_BOOKS} books at a time");
         return Err(Problem::new(ErrorCode::InvalidRequest, sentence).into());
     }
-    let read = node.reads().books(ids.clone()).await?;
+    let read = read(node.reads().books(ids.clone())).await?;
     let find = |id| read.value.iter().find(|book| book.id == id).map(BookView::from);
     let books: Vec<Option<BookView<'_>>> = ids.into_iter().map(find).collect();
     stated(&**node, Snapshot { asof: read.asof, value: books })
@@ -233,21 +212,21 @@ async fn search<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let topic = Topic::parse(query.topic)?;
     let after = query.after.map(BookId::new).transpose()?;
     let store = node.reads().at(query.min).await?;
-    let page = store.books_of_topic(&topic, after, query.limit.clamp(1, MAX_LIMIT)).await;
+    let page = read(store.books_of_topic(&topic, after, query.limit.clamp(1, MAX_LIMIT))).await;
     stated(&**node, page.map_err(|error| node.reads().unavailable(&error))?)
 }
 
 async fn query<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let WordsQuery { q, limit, after, min } = read_query(&request)?;
     let store = node.reads().at(min).await?;
-    let page = store.books_with_words(&q, after, limit.clamp(1, MAX_LIMIT)).await;
+    let page = read(store.books_with_words(&q, after, limit.clamp(1, MAX_LIMIT))).await;
     stated(&**node, page.map_err(|error| node.reads().unavailable(&error))?)
 }
 
 async fn topics<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let minimum: Minimum = read_query(&request)?;
     let store = node.reads().at(minimum.min).await?;
-    stated(&**node, store.topics().await.map_err(|error| node.reads().unavailable(&error))?)
+    stated(&**node, read(store.topics()).await.map_err(|error| node.reads().unavailable(&error))?)
 }
 
 /// A stop does not wait for who is held here.
@@ -275,22 +254,27 @@ async fn version<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
 async fn order<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let id: OrderId = request.match_info().query("id").parse()?;
     let store = node.reads().at(None).await?;
-    stated(&**node, store.order(id).await.map_err(|error| node.reads().unavailable(&error))?)
+    stated(&**node, read(store.order(id)).await.map_err(|error| node.reads().unavailable(&error))?)
 }
 
 async fn shelf<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let query: ShelfQuery = read_query(&request)?;
     let after = query.after.map(BookId::new).transpose()?;
     let store = node.reads().at(None).await?;
-    let page = store.shelf(after, query.limit.clamp(1, MAX_LIMIT)).await;
+    let page = read(store.shelf(after, query.limit.clamp(1, MAX_LIMIT))).await;
     stated(&**node, page.map_err(|error| node.reads().unavailable(&error))?)
 }
 
 async fn orders<N: Node>(node: web::Data<N>, request: HttpRequest) -> Answer {
     let query: OrdersQuery = read_query(&request)?;
     let store = node.reads().at(None).await?;
-    let page = store.orders(query.wanted()?, query.limit.clamp(1, MAX_LIMIT)).await;
+    let page = read(store.orders(query.wanted()?, query.limit.clamp(1, MAX_LIMIT))).await;
     stated(&**node, page.map_err(|error| node.reads().unavailable(&error))?)
+}
+
+/// A read of the file, as a span.
+async fn read<T>(work: impl Future<Output = T>) -> T {
+    trace::within("read", trace::sqlite, work).await
 }
 
 fn stated<T: Serialize>(node: &impl Node, snapshot: Snapshot<T>) -> Answer {
@@ -304,9 +288,10 @@ async fn node<N: Node>(node: web::Data<N>) -> HttpResponse {
 
 async fn purchases(master: web::Data<Master>, payload: web::Payload) -> Answer {
     let body: Purchases = read_json(payload, MAX_BODY).await?;
+    let carried = body.purchases.iter().map(|call| Carried::received(call.trace.as_ref())).collect();
     let (ids, requests): (Vec<String>, Vec<Request>) =
         body.purchases.into_iter().map(|call| (call.request_id, Request::Purchase(call.purchase))).unzip();
-    let outcomes = submit(&master, requests).await?;
+    let outcomes = submit(&master, requests, carried).await?;
     if log::log_enabled!(log::Level::Debug) {
         for (request_id, outcome) in ids.iter().zip(&outcomes) {
             log_purchase(request_id, outcome);
@@ -317,14 +302,15 @@ async fn purchases(master: web::Data<Master>, payload: web::Payload) -> Answer {
 
 async fn edits(master: web::Data<Master>, request: HttpRequest, payload: web::Payload) -> Answer {
     let body: Edits = read_json(payload, MAX_BODY).await?;
-    let outcomes = submit(&master, body.edits.into_iter().map(Request::Edit).collect()).await?;
+    let outcomes =
+        submit(&master, body.edits.into_iter().map(Request::Edit).collect(), vec![Carried::here()]).await?;
     log::debug!(request_id = request_id(&request).as_str(); "{} edits", outcomes.len());
     Ok(HttpResponse::Ok().json(Outcomes { outcomes }))
 }
 
 async fn guarded_edit(master: web::Data<Master>, request: HttpRequest, payload: web::Payload) -> Answer {
     let edit: GuardedEdit = read_json(payload, MAX_EDIT_BODY).await?;
-    let outcome = submit(&master, vec![Request::Guarded(edit)]).await?.pop();
+    let outcome = submit(&master, vec![Request::Guarded(edit)], vec![Carried::here()]).await?.pop();
     log::debug!(request_id = request_id(&request).as_str(); "a guarded edit");
     Ok(HttpResponse::Ok().json(outcome.ok_or(ErrorCode::Internal)?))
 }
@@ -346,12 +332,16 @@ async fn imports(master: web::Data<Master>, payload: web::Payload) -> Answer {
     Ok(HttpResponse::Ok().json(Part { imported, before }))
 }
 
-async fn submit(master: &Master, requests: Vec<Request>) -> Result<Vec<Outcome>, Problem> {
+async fn submit(
+    master: &Master,
+    requests: Vec<Request>,
+    carried: Vec<Carried>,
+) -> Result<Vec<Outcome>, Problem> {
     if requests.is_empty() || requests.len() > MAX_BATCH {
         let sentence = format!("a batch has 1 to {MAX_BATCH} requests");
         return Err(Problem::new(ErrorCode::InvalidRequest, sentence));
     }
-    master.queue.submit(requests).await
+    master.queue.submit(requests, carried).await
 }
 
 fn log_purchase(request_id: &str, outcome: &Outcome) {
@@ -433,7 +423,7 @@ async fn not_in_log(master: &Master, store: &Store, position: Version) -> Proble
 async fn snapshot(master: web::Data<Master>, request: HttpRequest) -> Answer {
     let query: SnapshotQuery = read_query(&request)?;
     require_replication(&master)?;
-    let _one_at_a_time = master.exporting.try_acquire().map_err(|_| ErrorCode::Unavailable)?;
+    let copying = master.copies.begin()?;
     let store = master.reads.at(None).await?;
     // Before the copy is made, whose version is this one or a later one.
     let from = store.position().await.map_err(|error| master.reads.unavailable(&error))?.seq;
@@ -441,29 +431,34 @@ async fn snapshot(master: web::Data<Master>, request: HttpRequest) -> Answer {
     if !master.pins.pin(query.node, from, now, now.after(SNAPSHOT_DEADLINE)) {
         return Err(ErrorCode::Unavailable.into());
     }
-    let export = Export(master.data.join("export.db"));
-    export.remove();
-    store.export(&export.0).await.map_err(|error| master.reads.unavailable(&error))?;
-    let opened = async {
-        let file = tokio::fs::File::open(&export.0).await?;
-        let length = file.metadata().await?.len();
-        let sum = sha256_of(export.0.clone()).await?;
-        Ok::<_, std::io::Error>((file, length, sum))
-    };
-    let (file, length, sum) = opened.await.map_err(|error| {
-        log::error!("a snapshot cannot be read back: {error}");
-        Problem::from(ErrorCode::Unavailable)
-    })?;
-    // From here on the name is not needed: what is being sent goes away with its reader.
-    drop(export);
-    let chunks = futures_util::stream::try_unfold(file, |mut file| async move {
-        let mut chunk = bytes::BytesMut::with_capacity(SNAPSHOT_CHUNK);
-        let read = file.read_buf(&mut chunk).await?;
-        Ok::<_, std::io::Error>((read > 0).then(|| (chunk.freeze(), file)))
-    });
-    let mut answer = HttpResponse::Ok();
-    answer.insert_header((headers::BAZAR_SHA256, sum.to_string()));
-    Ok(answer.no_chunking(length).streaming(chunks))
+    Ok(copying.of(&master.reads, &store).await?.send())
+}
+
+async fn backup_of_master(master: web::Data<Master>, request: HttpRequest) -> Answer {
+    let query: BackupQuery = read_query(&request)?;
+    let copying = master.copies.begin()?;
+    let store = master.reads.at(None).await?;
+    let copy = copying.of(&master.reads, &store).await?;
+    // Behind the copy, as for every read that is the master's word.
+    if !query.stale && !master.reads.is_master() {
+        return Err(ErrorCode::NotMaster.into());
+    }
+    Ok(copy.send())
+}
+
+async fn backup_of_replica(replica: web::Data<Replica>, request: HttpRequest) -> Answer {
+    let query: BackupQuery = read_query(&request)?;
+    let copying = replica.copies.begin()?;
+    if !query.stale {
+        replica.catch_up_with_master(&request_id(&request)).await?;
+    }
+    let store = replica.reads.at(None).await?;
+    let copy = copying.of(&replica.reads, &store).await?;
+    // Meanwhile its rows may have been found to be wrong, and a snapshot may have taken the file's place.
+    if !Arc::ptr_eq(&store, &replica.reads.at(None).await?) {
+        return Err(ErrorCode::Behind.into());
+    }
+    Ok(copy.send())
 }
 
 /// The books of one state, in lines of JSON. Its end is a line of its own, because a body that breaks off looks
@@ -510,7 +505,7 @@ async fn verify(master: web::Data<Master>) -> Answer {
 async fn sync_write(replica: web::Data<Replica>, payload: web::Payload) -> Answer {
     let body: Records = read_json(payload, MAX_RECORDS_BODY).await?;
     abort::point(abort::SYNC_WRITE_RECEIVED);
-    let position = replica.apply(body.records).await?;
+    let position = trace::within("apply", trace::sqlite, replica.apply(body.records)).await?;
     abort::point(abort::APPLIED);
     Ok(HttpResponse::Ok().json(Synced { replica: replica.id, position }))
 }

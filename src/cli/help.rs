@@ -15,7 +15,7 @@ const GROUPS: [(&str, &[&str]); 5] = [
     ("Shop in it", &["search", "info", "buy", "orders"]),
     ("Keep its books", &["generate", "import", "export"]),
     ("Put it to the test", &["load", "experiment"]),
-    ("Look after it", &["handover", "healthcheck"]),
+    ("Look after it", &["backup", "restore", "handover", "call", "healthcheck"]),
 ];
 
 const THE_OTHERS: &str = "About this program";

@@ -2,9 +2,12 @@
 
 use super::BaseUrl;
 use crate::domain::{BookId, IdempotencyKey, OrderId, Purchase, Quantity};
+use crate::member::Member;
+use crate::server::require_token;
 use crate::wire::catalog::PurchaseCall;
 use crate::wire::{ErrorCode, Problem};
 use actix_web::http::StatusCode;
+use actix_web::middleware::from_fn;
 use actix_web::{App, HttpResponse, HttpServer, web};
 use parking_lot::Mutex;
 use serde::Serialize;
@@ -28,7 +31,9 @@ impl FakePeer {
             let asked = Arc::clone(&asked);
             move || {
                 let (asked, answers) = (Arc::clone(&asked), answers.clone());
-                App::new().default_service(web::to(move |body: web::Bytes| {
+                let member = web::Data::new(Member::of_nothing());
+                let app = App::new().app_data(member).wrap(from_fn(require_token));
+                app.default_service(web::to(move |body: web::Bytes| {
                     let body = serde_json::from_slice(&body).unwrap_or(Value::Null);
                     let (status, answer) = answers(&body);
                     asked.lock().push(body);
@@ -66,5 +71,5 @@ pub fn purchase_of(book: i64) -> PurchaseCall {
         quantity: Quantity::ONE,
         offer: None,
     };
-    PurchaseCall { request_id: "test".into(), purchase }
+    PurchaseCall { request_id: "test".into(), purchase, trace: None }
 }

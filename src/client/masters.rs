@@ -114,7 +114,7 @@ fn weight(error: &CallError) -> u8 {
         CallError::Refused { problem, .. } if problem.code == ErrorCode::NotMaster => 0,
         CallError::Unreachable { .. } => 1,
         CallError::Refused { .. } => 2,
-        CallError::NoAnswer { .. } => 3,
+        CallError::NoAnswer { .. } | CallError::Unproven { .. } => 3,
     }
 }
 

@@ -1,34 +1,48 @@
 //! Calls from one role to another: typed bodies, a deadline on each, errors decoded back into codes.
 //!
 //! Invariants: no call is made without a deadline; nothing is retried here (who calls knows what is safe
-//! to repeat). Each peer has a connection pool of its own on each thread, so that one that hangs cannot
-//! starve the others.
+//! to repeat), but that what a peer did not let in is signed again as it says. Each request is signed, and no answer
+//! is believed without a proof: no epoch of it is met, no refusal of it counts. Each peer has a connection pool of
+//! its own on each thread, so that one that hangs cannot starve the others.
+//!
+//! `proven` holds answers whose head is proved, and checks their bodies.
 
 #[cfg(test)]
 pub mod fake;
 mod gather;
 mod masters;
+mod proven;
 mod purchases;
+mod traced;
 
-use crate::domain::{Epoch, Sha256Sum};
-use crate::member::Member;
+use crate::domain::Sha256Sum;
+use crate::member::{Member, Signer};
 use crate::metrics::{Outcome, PeerRole};
+use crate::signing::{self, Request, SIGNED_HEADERS, Sum, Told};
+use crate::telemetry::trace;
 use crate::wire::{ErrorCode, Problem, headers};
 use awc::error::{ConnectError, PayloadError, SendRequestError};
-use futures_util::{Stream, StreamExt};
+use awc::http::{Method, StatusCode};
+use bytes::Bytes;
+use futures_util::Stream;
+use proven::Proven;
 use serde::{Serialize, de::DeserializeOwned};
 use std::cell::RefCell;
 use std::collections::HashMap;
 use std::fmt;
 use std::sync::Arc;
 use std::time::Duration;
+use traced::traced;
 
 pub use gather::{Bounds, Gatherer, Ungathered};
 pub use masters::Masters;
-pub use purchases::{PurchaseAnswer, PurchaseGatherer, PurchasesBody, Waiting, last_deadline};
+pub use purchases::{PurchaseAnswer, PurchaseGatherer, PurchasesBody, Waiting, last_deadline, shared_by};
 
 /// The largest body that is read from a peer: a page of 1,000 books with the longest titles.
 const MAX_RESPONSE_BYTES: usize = 8 << 20;
+
+/// The largest body of somebody who does not let us in.
+const MAX_REFUSAL_BYTES: usize = 64 << 10;
 
 /// Connections to one peer from one thread: more requests than that at once wait for one.
 const CONNECTIONS_PER_PEER: usize = 64;
@@ -38,6 +52,10 @@ const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// On a local network a connection takes a millisecond, or does not happen.
 const CONNECT_TIMEOUT: Duration = Duration::from_millis(500);
+
+/// How often a request is signed: for a peer that is met for the first time or has started again; for another
+/// process behind the same name; and once more, because it may be both.
+const MAX_SIGNATURES: usize = 3;
 
 /// Peers whose pools one thread keeps; more only come and go as addresses change.
 const MAX_POOLS: usize = 512;
@@ -94,6 +112,9 @@ pub enum CallError {
     /// It may or may not have been carried out.
     #[error("{peer} did not answer: {cause}")]
     NoAnswer { peer: String, cause: String },
+    /// The same: whoever answered has not proved to be a member of the store.
+    #[error("{peer} is not believed: {cause}")]
+    Unproven { peer: String, cause: String },
 }
 
 impl CallError {
@@ -114,13 +135,13 @@ pub struct Peer(Arc<Inner>);
 struct Inner {
     url: BaseUrl,
     base: Arc<str>,
-    bearer: String,
+    signer: Signer,
     member: Member,
     role: PeerRole,
 }
 
 /// A piece of a body.
-type Chunk = Result<bytes::Bytes, PayloadError>;
+type Chunk = Result<Bytes, PayloadError>;
 
 impl Peer {
     /// Somebody, whoever it is.
@@ -130,8 +151,9 @@ impl Peer {
 
     /// Somebody who is known by what it is: so calls to it are counted.
     pub fn of(role: PeerRole, url: BaseUrl, member: &Member) -> Self {
-        let (base, bearer) = (url.to_string().into(), member.token().bearer());
-        Self(Arc::new(Inner { base, url, bearer, member: member.clone(), role }))
+        let base = url.to_string().into();
+        let signer = member.signer(&base);
+        Self(Arc::new(Inner { url, base, signer, member: member.clone(), role }))
     }
 
     pub fn url(&self) -> &BaseUrl {
@@ -154,12 +176,8 @@ impl Peer {
         request_id: &str,
         deadline: Duration,
     ) -> Result<T, CallError> {
-        self.counted(path, async {
-            let request = self.client().get(format!("{}{path}", self.0.base));
-            let answer = self.prepare(request, request_id).timeout(deadline).send();
-            self.decode(within(deadline, answer).await, deadline).await
-        })
-        .await
+        let call = self.decode(Method::GET, path, None, request_id, deadline);
+        self.counted(path, traced("GET", path, &self.0.url, call)).await
     }
 
     pub async fn post<T: DeserializeOwned>(
@@ -169,50 +187,49 @@ impl Peer {
         request_id: &str,
         deadline: Duration,
     ) -> Result<T, CallError> {
-        self.counted(path, async {
-            let request = self.client().post(format!("{}{path}", self.0.base));
-            let answer = self.prepare(request, request_id).timeout(deadline).send_json(body);
-            self.decode(within(deadline, answer).await, deadline).await
-        })
-        .await
+        // Types of ours, which serialize.
+        let body = serde_json::to_vec(body).map_err(|error| self.nonsense(error))?;
+        let call = self.decode(Method::POST, path, Some(body.into()), request_id, deadline);
+        self.counted(path, traced("POST", path, &self.0.url, call)).await
     }
 
-    /// Whether the peer lives: `GET /healthz` answers at all.
+    /// Whether the peer lives, and is one of ours: `GET /healthz` answers at all.
     pub async fn probe(&self, deadline: Duration) -> Result<(), CallError> {
         self.counted("/healthz", self.probed(deadline)).await
     }
 
     async fn probed(&self, deadline: Duration) -> Result<(), CallError> {
-        let request = self.client().get(format!("{}/healthz", self.0.base));
-        let answer = within(deadline, self.prepare(request, "probe").timeout(deadline).send()).await;
-        let answer = answer.ok_or_else(|| self.no_answer(format_args!("not within {deadline:?}")))?;
-        let mut answer = answer.map_err(|error| self.failed(&error))?;
-        self.meet(answer.headers());
+        let asked = self.ask(Method::GET, "/healthz", None, "probe", deadline);
+        let answer = within(deadline, asked).await.unwrap_or_else(|| Err(self.too_late(deadline)))?;
+        let status = answer.status();
         // Read to the end, so that the connection can be used again.
-        let _ = within(deadline, answer.body().limit(MAX_RESPONSE_BYTES)).await;
-        match answer.status().is_success() {
+        let _ = within(deadline, answer.body(self)).await;
+        match status.is_success() {
             true => Ok(()),
-            false => Err(self.no_answer(format_args!("status {}", answer.status()))),
+            false => Err(self.no_answer(format_args!("status {status}"))),
         }
     }
 
     /// Streams a body whose length the peer announces into `sink`, chunk by chunk; `deadline` bounds the
-    /// whole transfer. Returns the sum that the peer announced, which is for the caller to check.
+    /// whole transfer. `begun` is told the length when the first bytes are there. Returns the sum that the peer
+    /// announced, which is for the caller to check.
     pub async fn download(
         &self,
         path: &str,
         request_id: &str,
         deadline: Duration,
+        begun: impl FnOnce(u64),
         sink: impl AsyncFnMut(&[u8]) -> std::io::Result<()>,
     ) -> Result<Sha256Sum, CallError> {
         let transfer = async {
             let answer = self.open(path, request_id, deadline).await?;
-            let sum = answer.headers().get(headers::BAZAR_SHA256).and_then(|sum| sum.to_str().ok());
-            let sum: Option<Sha256Sum> = sum.and_then(|sum| sum.parse().ok());
+            let sum: Option<Sha256Sum> =
+                answer.header(headers::BAZAR_SHA256).and_then(|sum| sum.parse().ok());
             let sum = sum.ok_or_else(|| self.no_answer("it announced no SHA-256 sum"))?;
-            let announced = answer.headers().get("content-length").and_then(|length| length.to_str().ok());
-            let announced: Option<u64> = announced.and_then(|length| length.parse().ok());
-            let received = self.pour(answer, sink).await?;
+            let announced: Option<u64> =
+                answer.header("content-length").and_then(|length| length.parse().ok());
+            begun(announced.unwrap_or_default());
+            let received = answer.pour(self, sink).await?;
             // awc takes a body that breaks off for one that ends.
             match announced == Some(received) {
                 true => Ok(sum),
@@ -222,8 +239,8 @@ impl Peer {
         self.counted(path, self.in_time(deadline, transfer)).await
     }
 
-    /// Streams a body of unknown length into `sink`, chunk by chunk; `deadline` bounds the whole transfer. How
-    /// its end is told from a break is the caller's matter: awc takes the one for the other.
+    /// Streams a body of unknown length into `sink`, chunk by chunk; `deadline` bounds the whole transfer. Whether
+    /// it is whole, and the peer's, is known when this returns, and not before.
     pub async fn stream(
         &self,
         path: &str,
@@ -233,7 +250,7 @@ impl Peer {
     ) -> Result<(), CallError> {
         let transfer = async {
             let answer = self.open(path, request_id, deadline).await?;
-            self.pour(answer, sink).await.map(drop)
+            answer.pour(self, sink).await.map(drop)
         };
         self.counted(path, self.in_time(deadline, transfer)).await
     }
@@ -261,9 +278,27 @@ impl Peer {
                 Err(CallError::Refused { problem, .. }) => Outcome::Refused(problem.code),
                 Err(CallError::Unreachable { .. }) => Outcome::Unreachable,
                 Err(CallError::NoAnswer { .. }) => Outcome::NoAnswer,
+                Err(CallError::Unproven { .. }) => Outcome::Unproven,
             });
         }
         ended
+    }
+
+    /// Sends what somebody typed, and streams whatever comes back, refusals too, into `sink`. Returns the status.
+    pub async fn call(
+        &self,
+        (method, path, body): (Method, &str, Option<Bytes>),
+        request_id: &str,
+        deadline: Duration,
+        sink: impl AsyncFnMut(&[u8]) -> std::io::Result<()>,
+    ) -> Result<StatusCode, CallError> {
+        let transfer = async {
+            let answer = self.ask(method, path, body, request_id, deadline).await?;
+            let status = answer.status();
+            answer.pour(self, sink).await?;
+            Ok(status)
+        };
+        within(deadline, transfer).await.unwrap_or_else(|| Err(self.too_late(deadline)))
     }
 
     /// An answer whose body is still to come, unless it is a refusal.
@@ -272,60 +307,24 @@ impl Peer {
         path: &str,
         request_id: &str,
         deadline: Duration,
-    ) -> Result<awc::ClientResponse<impl Stream<Item = Chunk> + use<>>, CallError> {
-        let request = self.client().get(format!("{}{path}", self.0.base));
-        let answer = self.prepare(request, request_id).timeout(deadline).send().await;
-        let answer = answer.map_err(|error| self.failed(&error))?;
-        self.meet(answer.headers());
+    ) -> Result<Proven<impl Stream<Item = Chunk> + Unpin + use<>>, CallError> {
+        let answer = self.ask(Method::GET, path, None, request_id, deadline).await?;
         if !answer.status().is_success() {
             return Err(self.refusal(answer, deadline).await);
         }
         Ok(answer)
     }
 
-    /// How many bytes of the body came.
-    async fn pour(
+    async fn decode<T: DeserializeOwned>(
         &self,
-        mut answer: awc::ClientResponse<impl Stream<Item = Chunk> + Unpin>,
-        mut sink: impl AsyncFnMut(&[u8]) -> std::io::Result<()>,
-    ) -> Result<u64, CallError> {
-        let mut received = 0;
-        while let Some(chunk) = answer.next().await {
-            let chunk = chunk.map_err(|error| self.no_answer(error))?;
-            received += chunk.len() as u64;
-            sink(&chunk).await.map_err(|error| self.no_answer(error))?;
-        }
-        Ok(received)
-    }
-
-    fn prepare(&self, request: awc::ClientRequest, request_id: &str) -> awc::ClientRequest {
-        request
-            .insert_header(("authorization", self.0.bearer.as_str()))
-            .insert_header((headers::X_REQUEST_ID, request_id))
-            .insert_header((headers::BAZAR_MET, self.0.member.met().to_string()))
-            .no_decompress()
-    }
-
-    /// Takes note of the epoch that an answer carries.
-    fn meet(&self, answered: &awc::http::header::HeaderMap) {
-        let carried = answered.get(headers::BAZAR_MET).and_then(|value| value.to_str().ok());
-        if let Some(epoch) = carried.and_then(|text| text.parse::<Epoch>().ok()) {
-            self.0.member.meet(epoch);
-        }
-    }
-
-    async fn decode<T, S>(
-        &self,
-        answer: Option<Result<awc::ClientResponse<S>, SendRequestError>>,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+        request_id: &str,
         deadline: Duration,
-    ) -> Result<T, CallError>
-    where
-        T: DeserializeOwned,
-        S: Stream<Item = Chunk>,
-    {
-        let answer = answer.ok_or_else(|| self.no_answer(format_args!("not within {deadline:?}")))?;
-        let answer = answer.map_err(|error| self.failed(&error))?;
-        self.meet(answer.headers());
+    ) -> Result<T, CallError> {
+        let asked = self.ask(method, path, body, request_id, deadline);
+        let answer = within(deadline, asked).await.unwrap_or_else(|| Err(self.too_late(deadline)))?;
         if !answer.status().is_success() {
             return Err(self.refusal(answer, deadline).await);
         }
@@ -338,7 +337,7 @@ impl Peer {
     /// What an answer says that is no success.
     async fn refusal(
         &self,
-        answer: awc::ClientResponse<impl Stream<Item = Chunk>>,
+        answer: Proven<impl Stream<Item = Chunk> + Unpin>,
         deadline: Duration,
     ) -> CallError {
         let status = answer.status();
@@ -351,12 +350,65 @@ impl Peer {
 
     async fn body(
         &self,
-        mut answer: awc::ClientResponse<impl Stream<Item = Chunk>>,
+        answer: Proven<impl Stream<Item = Chunk> + Unpin>,
         deadline: Duration,
-    ) -> Result<bytes::Bytes, CallError> {
-        let body = within(deadline, answer.body().limit(MAX_RESPONSE_BYTES)).await;
-        let body = body.ok_or_else(|| self.no_answer(format_args!("not within {deadline:?}")))?;
-        body.map_err(|error| self.no_answer(error))
+    ) -> Result<Bytes, CallError> {
+        within(deadline, answer.body(self)).await.unwrap_or_else(|| Err(self.too_late(deadline)))
+    }
+
+    /// Sends a request, signed for this peer, and takes note of the epoch that the answer carries. The head of the
+    /// answer is proved; of one that says that it was not let in, the request is signed again.
+    async fn ask(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<Bytes>,
+        request_id: &str,
+        deadline: Duration,
+    ) -> Result<Proven<impl Stream<Item = Chunk> + Unpin + use<>>, CallError> {
+        let url = format!("{}{path}", self.0.base);
+        let sum = body.as_deref().map_or(Sum::EMPTY, Sum::of);
+        let mut signed = 0;
+        loop {
+            signed += 1;
+            let met = self.0.member.met().to_string();
+            let request = self.client().request(method.clone(), url.as_str());
+            let mut request = trace::headers()
+                .fold(request, awc::ClientRequest::insert_header)
+                .insert_header((headers::X_REQUEST_ID, request_id))
+                .insert_header((headers::BAZAR_MET, met))
+                .no_decompress()
+                .timeout(deadline);
+            let (signature, key) = {
+                let values =
+                    SIGNED_HEADERS.map(|name| request.headers().get(name).map(|value| value.as_bytes()));
+                // As it is sent, whatever was typed.
+                let target = request.get_uri().path_and_query().map_or("/", |target| target.as_str());
+                let of = Request { method: method.as_str(), target, headers: values };
+                self.0.signer.sign(&of, sum)
+            };
+            request = request.insert_header((signing::SIGNATURE, signature.to_string()));
+            let sent = match &body {
+                Some(body) => request.content_type("application/json").send_body(body.clone()),
+                None => request.send(),
+            };
+            let mut answer = sent.await.map_err(|error| self.failed(&error))?;
+            let proof = proven::proof(&answer, &key, &signature);
+            if let Some(extent) = proof {
+                let proven = Proven::new(answer, extent, key, &signature);
+                if let Some(epoch) = proven.header(headers::BAZAR_MET).and_then(|text| text.parse().ok()) {
+                    self.0.member.meet(epoch);
+                }
+                return Ok(proven);
+            }
+            let told = answer.headers().get(signing::CHALLENGE).and_then(|told| Told::parse(told.as_bytes()));
+            let invited = told.is_some_and(|told| self.0.signer.learn(told, &signature));
+            if !invited || signed == MAX_SIGNATURES {
+                return Err(self.unproven(answer.status()));
+            }
+            // Read to the end, so that the connection can be used again.
+            let _ = answer.body().limit(MAX_REFUSAL_BYTES).await;
+        }
     }
 
     fn failed(&self, error: &SendRequestError) -> CallError {
@@ -367,6 +419,28 @@ impl Peer {
             }
             _ => self.no_answer(error),
         }
+    }
+
+    fn too_late(&self, deadline: Duration) -> CallError {
+        self.no_answer(format_args!("not within {deadline:?}"))
+    }
+
+    /// What comes from somebody who has not proved to be a member.
+    fn unproven(&self, status: StatusCode) -> CallError {
+        let cause = match status {
+            StatusCode::UNAUTHORIZED => {
+                "it did not take our signature (its internal token is another one, or the request came twice)"
+                    .into()
+            }
+            status => format!("its answer, {status}, has no proof that it comes from a member of this store"),
+        };
+        CallError::Unproven { peer: self.0.base.to_string(), cause }
+    }
+
+    /// What was altered on its way to us.
+    fn altered(&self) -> CallError {
+        let cause = "the body of its answer is not the one that was proved, or broke off".into();
+        CallError::Unproven { peer: self.0.base.to_string(), cause }
     }
 
     fn no_answer(&self, cause: impl fmt::Display) -> CallError {
@@ -419,20 +493,38 @@ async fn within<T>(deadline: Duration, work: impl Future<Output = T>) -> Option<
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::signing::{Answer, Extent, Proof, Signature, SigningKey, seal};
     use std::io::{Read, Write};
     use std::net::TcpListener;
 
     pub(super) const DEADLINE: Duration = Duration::from_secs(5);
 
-    /// A peer that answers one request with these bytes, and closes.
+    /// A member that answers one request with these bytes and their proof, and closes.
     pub(super) fn answering(answer: &'static str) -> BaseUrl {
+        serving(move |asked| {
+            let Some((head, body)) = answer.split_once("\r\n\r\n") else { return answer.into() };
+            let sum = head.lines().find_map(|line| line.strip_prefix("bazar-sha256: "));
+            let met = head.lines().find_map(|line| line.strip_prefix("bazar-met: "));
+            let status = head.split(' ').nth(1).unwrap().parse().unwrap();
+            let extent = if sum.is_some() { Extent::InHead } else { Extent::Whole(Sum::of(body.as_bytes())) };
+            let proved = Answer { status, headers: [met.map(str::as_bytes), sum.map(str::as_bytes)] };
+            let key = Arc::clone(&Member::of_nothing().token().held().members()[0]);
+            let proof = Proof::make(&key, &asked.mac, &proved, extent);
+            format!("{head}\r\nbazar-proof: {proof}\r\n\r\n{body}")
+        })
+    }
+
+    /// Somebody who answers one request with what `answer` makes of its signature, and closes.
+    fn serving(answer: impl Fn(Signature) -> String + Send + 'static) -> BaseUrl {
         let listener = TcpListener::bind("127.0.0.1:0").unwrap();
         let url = BaseUrl::from_addr(listener.local_addr().unwrap());
         std::thread::spawn(move || {
             let (mut stream, _) = listener.accept().unwrap();
             let mut request = [0; 4096];
             let read = stream.read(&mut request).unwrap();
-            assert!(read > 0);
+            let head = String::from_utf8_lossy(&request[..read]).into_owned();
+            let signature = head.lines().find_map(|line| line.strip_prefix("bazar-signature: ")).unwrap();
+            let answer = answer(Signature::parse(signature.as_bytes()).unwrap());
             stream.write_all(answer.as_bytes()).unwrap();
         });
         url
@@ -451,7 +543,7 @@ mod tests {
 
     #[actix_web::test]
     async fn a_download_that_breaks_off_or_names_no_sum_is_not_taken_for_a_whole_one() {
-        let sum = Sha256Sum([0xab; 32]);
+        let sum = Sum::of(b"whole");
         let download = async |head: &str, body: &str| {
             let peer = Peer::new(
                 answering(format!("HTTP/1.1 200 OK\r\n{head}\r\n\r\n{body}").leak()),
@@ -462,18 +554,111 @@ mod tests {
                 received.extend_from_slice(chunk);
                 Ok(())
             };
-            peer.download("/snapshot", "test", DEADLINE, sink).await.map(|sum| (received, sum))
+            peer.download("/snapshot", "test", DEADLINE, |_| {}, sink).await.map(|sum| (received, sum))
         };
         let with_sum = |head: &str| format!("bazar-sha256: {sum}\r\n{head}");
         let whole = download(&with_sum("content-length: 5"), "whole").await.unwrap();
-        assert_eq!(whole, (b"whole".to_vec(), sum));
+        assert_eq!(whole, (b"whole".to_vec(), Sha256Sum(sum.0)));
         for (head, body) in [
             (with_sum("content-length: 50"), "whole"),
             (with_sum("transfer-encoding: chunked"), "5\r\nwhole\r\n"),
+            (with_sum("content-length: 5"), "other"),
             ("content-length: 5".into(), "whole"),
             ("bazar-sha256: abc\r\ncontent-length: 5".into(), "whole"),
         ] {
             assert!(download(&head, body).await.is_err(), "{head}");
+        }
+    }
+
+    const HIGHER: &str = "9:0000000000000009";
+
+    #[actix_web::test]
+    async fn a_stranger_who_answers_is_not_believed_and_tells_of_no_epoch() {
+        let member = Member::of_nothing();
+        let answer = |extra: &str| {
+            format!("HTTP/1.1 200 OK\r\nbazar-met: {HIGHER}\r\n{extra}content-length: 4\r\n\r\nnull")
+        };
+        let of_another = move |asked: Signature| {
+            let key = SigningKey::of(b"token-of-somebody-else");
+            let proved = Answer { status: 200, headers: [Some(HIGHER.as_bytes()), None] };
+            Proof::make(&key, &asked.mac, &proved, Extent::Whole(Sum::of(b"null"))).to_string()
+        };
+        let strangers = [
+            serving(move |_| answer("")),
+            serving(move |_| answer("bazar-proof: v1 body=end\r\n")),
+            serving(move |asked| answer(&format!("bazar-proof: {}\r\n", of_another(asked)))),
+        ];
+        for stranger in strangers {
+            let answered = Peer::new(stranger, &member).get::<()>("/status", "test", DEADLINE).await;
+            assert!(matches!(answered, Err(CallError::Unproven { .. })), "{answered:?}");
+        }
+        assert_eq!(member.met(), crate::domain::Epoch::GENESIS);
+        let proven = format!("HTTP/1.1 200 OK\r\nbazar-met: {HIGHER}\r\ncontent-length: 4\r\n\r\nnull");
+        Peer::new(answering(proven.leak()), &member).get::<()>("/status", "test", DEADLINE).await.unwrap();
+        assert_eq!(member.met().to_string(), HIGHER);
+    }
+
+    #[actix_web::test]
+    async fn a_refusal_by_somebody_who_proves_nothing_decides_nothing() {
+        let refusal = "HTTP/1.1 409 Conflict\r\ncontent-length: 26\r\n\r\n{\"code\":\"not_master\"}     ";
+        let peer = Peer::new(serving(move |_| refusal.into()), &Member::of_nothing());
+        let answered = peer.get::<()>("/status", "test", DEADLINE).await.unwrap_err();
+        assert_eq!(answered.code(), None, "{answered}");
+    }
+
+    #[actix_web::test]
+    async fn a_body_that_was_altered_on_its_way_is_not_believed() {
+        let altered = |asked: Signature| {
+            let key = Arc::clone(&Member::of_nothing().token().held().members()[0]);
+            let proved = Answer { status: 200, headers: [None, None] };
+            let proof = Proof::make(&key, &asked.mac, &proved, Extent::Whole(Sum::of(b"1234")));
+            format!("HTTP/1.1 200 OK\r\nbazar-proof: {proof}\r\ncontent-length: 4\r\n\r\n1235")
+        };
+        let peer = Peer::new(serving(altered), &Member::of_nothing());
+        let answered = peer.get::<u32>("/status", "test", DEADLINE).await;
+        assert!(matches!(answered, Err(CallError::Unproven { .. })), "{answered:?}");
+    }
+
+    #[actix_web::test]
+    async fn a_stream_ends_in_its_seal_and_without_it_is_not_whole() {
+        let chunked = |pieces: &[&str]| {
+            let chunks: String =
+                pieces.iter().map(|piece| format!("{:x}\r\n{piece}\r\n", piece.len())).collect();
+            format!("{chunks}0\r\n\r\n")
+        };
+        let streaming = move |body: &'static [&'static str], sealed: &'static str, cut: usize| {
+            serving(move |asked| {
+                let key = Arc::clone(&Member::of_nothing().token().held().members()[0]);
+                let proved = Answer { status: 200, headers: [None, None] };
+                let proof = Proof::make(&key, &asked.mac, &proved, Extent::AtEnd);
+                let seal = seal(&key, &asked.mac, Sum::of(sealed.as_bytes()));
+                let seal = String::from_utf8_lossy(&seal[..cut]).into_owned();
+                // Pieces need not end where the seal begins.
+                let (first, second) = seal.split_at(cut.min(10));
+                let last = format!("{}{first}", body.last().unwrap());
+                let mut pieces: Vec<&str> = body[..body.len() - 1].to_vec();
+                pieces.extend([last.as_str(), second].into_iter().filter(|piece| !piece.is_empty()));
+                let body = chunked(&pieces);
+                format!("HTTP/1.1 200 OK\r\nbazar-proof: {proof}\r\ntransfer-encoding: chunked\r\n\r\n{body}")
+            })
+        };
+        let stream = async |url: BaseUrl| {
+            let (peer, mut received) = (Peer::new(url, &Member::of_nothing()), Vec::new());
+            let sink = async |chunk: &[u8]| {
+                received.extend_from_slice(chunk);
+                Ok(())
+            };
+            peer.stream("/export", "test", DEADLINE, sink).await.map(|()| received)
+        };
+        let whole =
+            stream(streaming(&["a long line, ", "and another"], "a long line, and another", 64)).await;
+        assert_eq!(whole.unwrap(), b"a long line, and another");
+        assert_eq!(stream(streaming(&[""], "", 64)).await.unwrap(), b"");
+        for (body, sealed, cut) in
+            [(&["one", "two"][..], "onetwo", 0), (&["one", "two"], "onetwo", 63), (&["one"], "onetwo", 64)]
+        {
+            let answered = stream(streaming(body, sealed, cut)).await;
+            assert!(matches!(answered, Err(CallError::Unproven { .. })), "{body:?} {cut} {answered:?}");
         }
     }
 }

@@ -6,6 +6,8 @@
 use super::gather::{Bounds, Gatherer};
 use crate::domain::Outcome;
 use crate::metrics::{QueueName, Sheet};
+use crate::telemetry::trace::Context;
+use crate::telemetry::{self, Carried};
 use crate::wire::ErrorCode;
 use crate::wire::catalog::PurchaseCall;
 use serde::Serialize;
@@ -19,6 +21,8 @@ pub type PurchaseAnswer = Result<Outcome, ErrorCode>;
 pub struct Waiting {
     pub call: PurchaseCall,
     pub until: Instant,
+    /// The trace of whoever waits.
+    pub carried: Carried,
 }
 
 /// Takes purchases one by one and sends them in batches. Cheap to clone.
@@ -45,9 +49,11 @@ impl PurchaseGatherer {
         sheet.queue(QueueName::Purchases, gatherer.waiting(), gatherer.room(), gatherer.rejected());
     }
 
-    /// The answer, by `until`. To be called on a thread of actix's runtime.
-    pub async fn submit(&self, call: PurchaseCall, until: Instant) -> PurchaseAnswer {
-        match tokio::time::timeout_at(until, self.0.submit(Waiting { call, until })).await {
+    /// The answer, by `until`. `carried`: the trace that the purchase belongs to, with which it travels on. To be
+    /// called on a thread of actix's runtime.
+    pub async fn submit(&self, call: PurchaseCall, until: Instant, carried: Carried) -> PurchaseAnswer {
+        let call = PurchaseCall { trace: carried.written(), ..call };
+        match tokio::time::timeout_at(until, self.0.submit(Waiting { call, until, carried })).await {
             Ok(Ok(answer)) => answer,
             _ => Err(ErrorCode::Unavailable),
         }
@@ -80,6 +86,11 @@ impl<'a> FromIterator<&'a Waiting> for PurchasesBody<'a> {
     fn from_iter<I: IntoIterator<Item = &'a Waiting>>(batch: I) -> Self {
         Self { purchases: batch.into_iter().map(|waiting| &waiting.call).collect() }
     }
+}
+
+/// The context that a request with these purchases has.
+pub fn shared_by(batch: &[Waiting]) -> Context {
+    telemetry::shared("purchases", batch.iter().map(|waiting| &waiting.carried))
 }
 
 /// Until when a batch is worth sending: as long as anybody waits. Each of the others watches its own deadline.
@@ -118,9 +129,9 @@ mod tests {
         let now = Instant::now();
         let later = now + Duration::from_secs(60);
         let answers = tokio::join!(
-            gatherer.submit(purchase_of(1), later),
-            gatherer.submit(purchase_of(2), now),
-            gatherer.submit(purchase_of(3), later),
+            gatherer.submit(purchase_of(1), later, Carried::default()),
+            gatherer.submit(purchase_of(2), now, Carried::default()),
+            gatherer.submit(purchase_of(3), later, Carried::default()),
         );
         let refused = |refusal| Ok(Outcome::Purchase { answer: Err(refusal), replayed: false });
         let (sold_out, unknown) = (refused(Refusal::OutOfStock), refused(Refusal::BookNotFound));
@@ -132,7 +143,10 @@ mod tests {
     async fn who_waits_for_a_node_that_hangs_is_answered_at_its_deadline() {
         let gatherer = PurchaseGatherer::new(BOUNDS, |_| std::future::pending());
         let until = Instant::now() + Duration::from_millis(1);
-        assert_eq!(gatherer.submit(purchase_of(1), until).await, Err(ErrorCode::Unavailable));
+        assert_eq!(
+            gatherer.submit(purchase_of(1), until, Carried::default()).await,
+            Err(ErrorCode::Unavailable)
+        );
         assert!(Instant::now() >= until);
     }
 }

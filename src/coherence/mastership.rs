@@ -119,8 +119,8 @@ pub enum Refused {
     )]
     Deposed { by: Epoch },
     #[error(
-        "this is a replica's data: node {master} is the master. Hand over with bazar handover, or start \
-         with --force if that node is gone for good"
+        "this is a replica's data, or a backup's: node {master} is the master. Hand over with bazar handover, \
+         or start with --force if that node is gone for good"
     )]
     OfReplica { master: NodeId },
 }

@@ -151,7 +151,7 @@ impl Nodes {
                 known.state = match error {
                     CallError::Unreachable { .. } => State::Unreachable,
                     CallError::NoAnswer { .. } => State::Silent,
-                    CallError::Refused { .. } => State::Ill,
+                    CallError::Refused { .. } | CallError::Unproven { .. } => State::Ill,
                 };
                 if !known.configured {
                     // It may be at another of its addresses now.

@@ -39,9 +39,9 @@ use crate::client::{BaseUrl, Peer};
 use crate::dashboard::{Controls, Dashboard, Kind, Surroundings, Whom};
 use crate::member::Member;
 use crate::metrics::{Registry, Requests, RoleName};
-use crate::server::{self, ApiError, Site};
+use crate::server::{self, ApiError, Site, Visitors};
 use crate::shutdown::Shutdown;
-use crate::telemetry::LogFormat;
+use crate::telemetry::{LogFormat, Tracing};
 use crate::token::InternalToken;
 use crate::wire::ErrorCode;
 use crate::{pages, up};
@@ -89,6 +89,7 @@ const REMEMBER: Duration = Duration::from_secs(5);
 pub struct Config {
     pub store: up::Config,
     pub log_format: LogFormat,
+    pub tracing: Option<Tracing>,
 }
 
 /// Why the store did not start, or stopped other than by request.
@@ -152,8 +153,8 @@ impl Config {
             },
         );
         let (cuts, cut) = watch::channel(Cuts::new());
-        let wiring =
-            Wiring::plan(&self.store, self.log_format, &token, first, cut).map_err(DemoError::Wiring)?;
+        let wiring = Wiring::plan(&self.store, (self.log_format, self.tracing.as_ref()), &token, first, cut)
+            .map_err(DemoError::Wiring)?;
         let Wiring { processes, keepers, links, redis, ours } = wiring;
         let journal = Arc::new(Journal::default());
         let member = Member::new(token);
@@ -195,14 +196,18 @@ impl App {
         };
         let served = match started {
             Ok(Some(frontends)) => {
-                let access =
-                    Access { master: demo.ours[&Place::Master].clone(), keeper: member.token().keeper() };
+                let (master, token) = (demo.ours[&Place::Master].clone(), member.token().clone());
+                let access = Access { master: master.clone(), keeper: token.keeper() };
                 match access.publish(&config.store.data) {
-                    Ok(_until_the_end) => {
+                    Ok(published) => {
                         let workers = config.store.workers;
                         let demo = Arc::clone(&demo);
                         let entrance = Entrance { listener, workers, member, demo, frontends };
-                        entrance.run(&shutdown, ready, async || crew.stop_frontends().await).await
+                        let serving = entrance.run(&shutdown, ready, async || crew.stop_frontends().await);
+                        tokio::select! {
+                            served = serving => served,
+                            () = published.keep(master, token) => Ok(()),
+                        }
                     }
                     Err(error) => Err(DemoError::Access(error)),
                 }
@@ -248,7 +253,8 @@ impl Entrance {
                 let (demo, frontends) = (Arc::clone(&demo), Arc::clone(&frontends));
                 let dashboard = dashboard.clone();
                 let configure = move |config: &mut ServiceConfig| routes(config, demo, frontends, &dashboard);
-                Site { configure, label: None, shortcut: None, guard: None, requests }
+                let visitors = Visitors::members("demo");
+                Site { configure, label: None, shortcut: None, guard: None, requests, visitors }
             }
         };
         let serving = server::serve(listener, workers, stop.clone(), requests, site);

@@ -9,7 +9,7 @@ use super::process::{Keeper, Plan, Process, Ready};
 use super::redis::{self, Redis};
 use crate::catalog::Ack;
 use crate::client::BaseUrl;
-use crate::telemetry::LogFormat;
+use crate::telemetry::{LogFormat, Tracing};
 use crate::token::InternalToken;
 use crate::up;
 use std::collections::BTreeMap;
@@ -40,6 +40,7 @@ pub struct Wiring {
 struct Planner<'a> {
     config: &'a up::Config,
     log_format: LogFormat,
+    tracing: Option<&'a Tracing>,
     token: &'a InternalToken,
     executable: PathBuf,
     processes: BTreeMap<Place, Process>,
@@ -51,7 +52,7 @@ impl Wiring {
     /// `public`: of the first frontend.
     pub fn plan(
         config: &up::Config,
-        log_format: LogFormat,
+        (log_format, tracing): (LogFormat, Option<&Tracing>),
         token: &InternalToken,
         public: SocketAddr,
         cuts: watch::Receiver<Cuts>,
@@ -73,7 +74,7 @@ impl Wiring {
         }
         let executable = std::env::current_exe()?;
         let links = Vec::new();
-        let mut planner = Planner { config, log_format, token, executable, processes, cuts, links };
+        let mut planner = Planner { config, log_format, tracing, token, executable, processes, cuts, links };
         let mut keepers = BTreeMap::new();
         for (place, post) in posts {
             let plan = planner.of(place, public, &redis)?;
@@ -92,7 +93,11 @@ impl Wiring {
 impl Planner<'_> {
     fn of(&mut self, place: Place, public: SocketAddr, redis: &Redis) -> io::Result<Plan> {
         let mut args: Vec<OsString> = Vec::new();
-        let mut env = vec![("BAZAR_INTERNAL_TOKEN", self.token.as_str().to_owned())];
+        // Each reads the file again when it changes.
+        let mut env = vec![match self.token.file() {
+            Some(file) => ("BAZAR_INTERNAL_TOKEN_FILE", std::path::absolute(file)?.display().to_string()),
+            None => ("BAZAR_INTERNAL_TOKEN", self.token.text()),
+        }];
         if let Some(metrics) = &self.config.metrics {
             env.push(metrics.variable());
         }
@@ -159,6 +164,13 @@ impl Planner<'_> {
             LogFormat::Json => "json",
         };
         args.extend(flag("--log-format", log_format));
+        if let Some(Tracing { endpoint, ratio, trusts_clients, .. }) = self.tracing {
+            args.extend(flag("--otlp-endpoint", endpoint));
+            args.extend(flag("--trace-sampling", ratio));
+            if *trusts_clients && matches!(place, Place::Frontend(_)) {
+                args.push("--trust-traceparent".into());
+            }
+        }
         let ours = self.executable.clone();
         Ok(Plan { place, program: ours.clone(), ours, args, listen, env, ready: Ready::Line })
     }

@@ -95,7 +95,7 @@ pub struct Roles {
     pub catalog_relays: Vec<(String, Relay)>,
     pub order_relays: Vec<(String, Relay)>,
     bazar: PathBuf,
-    token: InternalToken,
+    token: String,
     master: CatalogNode,
     replicas: Vec<CatalogNode>,
     _others: Vec<Process>,
@@ -115,8 +115,8 @@ impl CatalogNode {
 
 impl Roles {
     pub async fn start(lab: &Lab, spread: Spread, shelf: Shelf) -> Result<Self, Trouble> {
-        let (data, token) = (lab.data()?, InternalToken::random());
-        let launch = Launch { bazar: &lab.bazar, dir: data.path(), token: Some(token.as_str()) };
+        let (data, token) = (lab.data()?, InternalToken::random().text());
+        let launch = Launch { bazar: &lab.bazar, dir: data.path(), token: Some(&token) };
         let node = |name: &str| text(&data.path().join(format!("{name}-data")));
         let master = start_master(&launch, "master", node("master"), ANY_PORT).await?;
         let mut replicas = Vec::new();
@@ -201,7 +201,7 @@ impl Roles {
     }
 
     fn launch(&self) -> Launch<'_> {
-        Launch { bazar: &self.bazar, dir: self.data.path(), token: Some(self.token.as_str()) }
+        Launch { bazar: &self.bazar, dir: self.data.path(), token: Some(&self.token) }
     }
 
     /// Waits until every frontend has its lease and meets every node.

@@ -6,6 +6,7 @@
 
 use super::cache::Served;
 use crate::domain::IdempotencyKey;
+use crate::telemetry::trace;
 use crate::wire::splice::finish;
 use crate::wire::{Problem, headers};
 use actix_web::http::StatusCode;
@@ -78,6 +79,12 @@ pub fn tell_key(answer: &mut HeaderMap, key: Option<&IdempotencyKey>, replayed: 
     if let Some(key) = key.and_then(|key| HeaderValue::from_str(key.as_str()).ok()) {
         answer.insert(HeaderName::from_static(headers::IDEMPOTENCY_KEY), key);
     }
+}
+
+/// At the span of a read: how it was answered.
+pub fn note(x_cache: &'static str, by: &'static str) {
+    trace::note("bazar.cache.outcome", x_cache);
+    trace::note("bazar.cache.answered_by", by);
 }
 
 fn must_not_be_kept(headers: &mut HeaderMap) {

@@ -14,6 +14,7 @@ use super::demand::Demand;
 use crate::clock;
 use crate::metrics::{FLUSH, Reads, Requests, ThreadsObserved, ThreadsReads, ThreadsRequests};
 use crate::server::Shortcut;
+use crate::telemetry::trace::{self, Context};
 use crate::wire::headers;
 use crate::wire::splice::finish;
 use actix_web::HttpRequest;
@@ -55,6 +56,8 @@ struct Known {
     /// the bytes.
     version: HeaderValue,
     etag: HeaderValue,
+    /// For its span, should it have one.
+    route: Rc<str>,
     /// Where it is counted.
     durations: Rc<ThreadsObserved>,
 }
@@ -64,7 +67,7 @@ struct Size;
 
 impl Weighter<Box<str>, Known> for Size {
     fn weight(&self, path: &Box<str>, known: &Known) -> u64 {
-        known.entry.size() + (path.len() + size_of::<Known>()) as u64
+        known.entry.size() + (path.len() + known.route.len() + size_of::<Known>()) as u64
     }
 }
 
@@ -92,8 +95,10 @@ impl Hits {
         if entry.size() <= MAX_ENTRY {
             let own = |value: &HeaderValue| HeaderValue::from_bytes(value.as_bytes());
             if let (Ok(version), Ok(etag)) = (own(entry.version()), own(etag)) {
-                let durations = self.0.requests.successes(request.match_pattern().as_deref());
-                let known = Known { entry: Arc::clone(entry), version, etag, durations };
+                let pattern = request.match_pattern();
+                let durations = self.0.requests.successes(pattern.as_deref());
+                let route = pattern.unwrap_or_default().into();
+                let known = Known { entry: Arc::clone(entry), version, etag, route, durations };
                 self.0.known.borrow_mut().insert(path.into(), known);
             }
         }
@@ -115,6 +120,10 @@ impl Shortcut for Hits {
         let body = finish(known.entry.body(), true, took);
         known.durations.took(took);
         self.0.reads.answered();
+        if trace::is_traced() {
+            Context::map_current(|current| trace::routed(current, "GET", &known.route));
+            answer::note(headers::HIT, "memory");
+        }
         let mut response = Response::with_body(StatusCode::OK, body);
         let own = response.headers_mut();
         own.insert(header::CONTENT_TYPE, answer::JSON);

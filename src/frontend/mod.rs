@@ -44,7 +44,7 @@ use crate::dashboard::Dashboard;
 use crate::member::Member;
 use crate::metrics::{Counts, Doors, Exposition, PoolName, Reads, RedisCounts, Requests, RoleName};
 use crate::recipe::{self, Recipe};
-use crate::server::{self, Exposed, Guard, Shortcut, Site};
+use crate::server::{self, Exposed, Guard, Shortcut, Site, Visitors};
 use crate::shutdown::Shutdown;
 use crate::token::{AdminToken, InternalToken, MetricsTokens};
 use crate::wire::catalog::Reachable;
@@ -69,6 +69,9 @@ use warm::Warming;
 pub use balance::Policy;
 pub use gate::{Admission, Hosts, Networks, Origins, Rate};
 pub use warm::Warm;
+
+/// Of the internal listener, in traces.
+const FRONTEND: Visitors = Visitors::members("frontend");
 
 /// With 1, the in-process level of the cache is off, so that what lies behind it can be measured.
 const NO_LOCAL_CACHE: &str = "BAZAR_TEST_NO_LOCAL_CACHE";
@@ -269,7 +272,14 @@ impl App {
             let (own, shop, member) = (Arc::clone(&self.own), Arc::clone(&self.shop), self.member.clone());
             move |config: &mut web::ServiceConfig| routes::internal(config, own, shop, member, exposed)
         };
-        let internal = Site { configure: internal, label: None, shortcut: None, guard: None, requests };
+        let internal = Site {
+            configure: internal,
+            label: None,
+            shortcut: None,
+            guard: None,
+            requests,
+            visitors: FRONTEND,
+        };
         let internal = server::serve_here(self.internal.0, behind.clone(), internal);
         let internal = actix_web::rt::spawn(internal);
         let (shop, admin, gate) = (Arc::clone(&self.shop), self.admin, self.gate);
@@ -298,6 +308,7 @@ impl App {
                 shortcut: Some(shortcut),
                 guard: Some(guard),
                 requests,
+                visitors: Visitors::CUSTOMERS,
             }
         };
         let served = server::serve(self.public.0, self.workers, shutdown, requests, public).await;

@@ -11,10 +11,11 @@
 
 use super::balance::{Node, Pool};
 use crate::client::{
-    Bounds, CallError, PurchaseAnswer, PurchaseGatherer, PurchasesBody, Waiting, last_deadline,
+    Bounds, CallError, PurchaseAnswer, PurchaseGatherer, PurchasesBody, Waiting, last_deadline, shared_by,
 };
 use crate::domain::Purchase;
 use crate::metrics::Sheet;
+use crate::telemetry::{Carried, trace};
 use crate::wire::catalog::{MAX_BATCH, PurchaseCall};
 use crate::wire::order::{Answers, PURCHASES};
 use crate::wire::{ErrorCode, Problem};
@@ -49,7 +50,8 @@ impl Orders {
         let nodes = Arc::clone(&pool);
         let gatherer = PurchaseGatherer::new(BOUNDS, move |batch| {
             let nodes = Arc::clone(&nodes);
-            async move { deliver(&nodes, &batch).await }
+            let context = shared_by(&batch);
+            trace::part_of(context, async move { deliver(&nodes, &batch).await })
         });
         Self { pool, gatherer }
     }
@@ -61,7 +63,8 @@ impl Orders {
     }
 
     pub async fn buy(&self, purchase: Purchase, request_id: String) -> PurchaseAnswer {
-        self.gatherer.submit(PurchaseCall { request_id, purchase }, Instant::now() + DEADLINE).await
+        let call = PurchaseCall { request_id, purchase, trace: None };
+        self.gatherer.submit(call, Instant::now() + DEADLINE, Carried::here()).await
     }
 }
 

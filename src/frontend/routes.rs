@@ -24,7 +24,8 @@ use crate::domain::{BookId, IdempotencyKey, Invalid, OrderId, Refusal, Topic, Wo
 use crate::member::Member;
 use crate::pages;
 use crate::server::{
-    __path_healthz, ApiError, Exposed, healthz, read_body, read_json, request_id, require_token, resource,
+    __path_healthz, ApiError, Exposed, healthz, prove_to_members, read_body, read_json, request_id,
+    require_token, resource,
 };
 use crate::wire::frontend::{HOLDER, HolderAnswer, INVALIDATE};
 use crate::wire::public::{
@@ -117,8 +118,8 @@ pub fn internal(
         .app_data(Data::from(leases))
         .app_data(Data::from(shop))
         .configure(|config| exposed.configure(config))
-        .service(resource("/healthz", "GET", web::get().to(healthz)))
-        .service(resource("/readyz", "GET", web::get().to(readyz)))
+        .service(resource("/healthz", "GET", web::get().to(healthz)).wrap(from_fn(prove_to_members)))
+        .service(resource("/readyz", "GET", web::get().to(readyz)).wrap(from_fn(prove_to_members)))
         .service(
             web::scope("")
                 .wrap(from_fn(require_token))

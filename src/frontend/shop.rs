@@ -1,5 +1,6 @@
 //! What a customer can do: look at books, buy one, find an order again.
 
+use super::answer;
 use super::balance::Pool;
 use super::cache::{Cache, Reach, Served, Want};
 use super::demand::{Demand, Level};
@@ -10,6 +11,7 @@ use crate::coherence::Moment;
 use crate::domain::{IdempotencyKey, Order, OrderId, Outcome, PublicVersion, Purchase, Receipt, Refusal};
 use crate::metrics::{Asked, Bought, Sheet, families};
 use crate::shutdown::Shutdown;
+use crate::telemetry::trace;
 use crate::wire::catalog::{ORDERS, Stated};
 use crate::wire::public::PurchaseBody;
 use crate::wire::{ErrorCode, Problem};
@@ -55,6 +57,9 @@ impl Shop {
         if served.stale {
             self.cache.counts.stale(if demand.level == Level::Stale { Asked::Yes } else { Asked::No });
         }
+        if trace::is_traced() {
+            answer::note(served.x_cache(), served.by.level().label());
+        }
         Ok(served)
     }
 
@@ -99,10 +104,10 @@ impl Shop {
         let permit = Arc::clone(&self.purchases).try_acquire_owned().map_err(|_| unavailable())?;
         let orders = Arc::clone(&self.orders);
         // A task of its own: a customer who hangs up does not stop a purchase half-way.
-        let task = actix_web::rt::spawn(async move {
+        let task = actix_web::rt::spawn(trace::here(async move {
             let _permit = permit;
             orders.buy(purchase, request_id).await
-        });
+        }));
         let outcome = tokio::select! {
             outcome = task => outcome.map_err(|_| unavailable())??,
             () = self.closing.cancelled() => return Err(unavailable()),

@@ -1,21 +1,18 @@
 //! `bazar import`: a catalog from a file, through the write master, into the running store. What it does with the
 //! lines is [`intake`]'s.
 //!
-//! | file | what it does |
-//! |---|---|
-//! | `source` | opens a file or standard input |
-//! | `progress` | how far it is |
+//! `source` opens a file or standard input.
 
-mod progress;
 mod source;
 
 use crate::client::{BaseUrl, Masters};
 use crate::intake::{self, Format, IntakeError, Reader, Rules, Sum, Told};
 use crate::member::Member;
+use crate::progress::Progress;
 use crate::shutdown::Shutdown;
 use crate::token::InternalToken;
-use progress::Progress;
 use std::path::PathBuf;
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 /// Lines that are no books and are told one by one.
@@ -55,7 +52,7 @@ impl Config {
         let begun = Instant::now();
         let masters = Masters::new(&self.masters, &Member::new(token));
         let source = source::open(self.file.as_deref())?;
-        let mut progress = Progress::new(source.bytes, source.read);
+        let (read, mut progress) = (source.read, Progress::new(source.bytes));
         let rules = Rules {
             format: self.format,
             strict: self.strict,
@@ -67,7 +64,9 @@ impl Config {
         let masters = (!self.dry_run).then_some(&masters);
         let mut bad = 0;
         let taken_in = intake::take_in(masters, reader, stop, |told| match told {
-            Told::At(lines) => progress.at(lines),
+            Told::At(lines) => progress.at(read.load(Ordering::Relaxed), |seconds| {
+                format!("{lines} lines, {:.0}/s", lines as f64 / seconds)
+            }),
             Told::Bad { number, reason } => {
                 bad += 1;
                 let more = if bad == MAX_TOLD { ". More such lines are counted, but not told" } else { "" };

@@ -1,17 +1,26 @@
 //! The lines of an input, packed by gzip or not.
 //!
 //! Invariants: a line that is longer than [`MAX_LINE`] is read past and never held; nobody makes us unpack more than
-//! was allowed.
+//! was allowed, or far more than what any catalog unpacks to.
 
 use flate2::bufread::MultiGzDecoder;
 use std::io::{self, BufRead, BufReader, Cursor, Read};
 use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Twice the longest title and topic, every character escaped, and room for columns that are not ours.
 pub const MAX_LINE: usize = 16 << 10;
 
 /// Read at a time.
 const BUFFER: usize = 256 << 10;
+
+/// What no catalog is packed to less than a hundredth of: titles differ. Gzip can do a thousandth, for who wants to
+/// fill our disk and our time with a small file.
+const MAX_RATIO: u64 = 200;
+
+/// Unpacked before the ratio counts: small files may be as regular as they like.
+const ANY_RATIO: u64 = 16 << 20;
 
 /// The first two bytes of what gzip has packed.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -24,6 +33,12 @@ pub enum InputError {
     Header(String),
     #[error("the input has more than {at_most} bytes when it is unpacked")]
     TooLarge { at_most: u64 },
+    #[error(
+        "the input unpacks to more than {MAX_RATIO} times its size, which no catalog does: unpack it yourself if it is one"
+    )]
+    Bomb,
+    #[error("more than {at_most} MiB of lines that are no books: this is no catalog")]
+    NoCatalog { at_most: u64 },
     #[error("{} cannot be written: {source}", .path.display())]
     Rejects { path: PathBuf, source: io::Error },
 }
@@ -32,10 +47,37 @@ pub struct Lines {
     input: Box<dyn BufRead + Send>,
     /// Whether it was looked at what the first bytes say of the rest.
     begun: bool,
+    /// Bytes of a packed input that were read.
+    packed: Option<Arc<AtomicU64>>,
     at_most: u64,
     left: u64,
     number: u64,
     line: Vec<u8>,
+}
+
+/// Counts what is read of a packed input.
+struct Counted<R> {
+    input: R,
+    read: Arc<AtomicU64>,
+}
+
+impl<R: BufRead> Read for Counted<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let read = self.input.read(buffer)?;
+        self.read.fetch_add(read as u64, Ordering::Relaxed);
+        Ok(read)
+    }
+}
+
+impl<R: BufRead> BufRead for Counted<R> {
+    fn fill_buf(&mut self) -> io::Result<&[u8]> {
+        self.input.fill_buf()
+    }
+
+    fn consume(&mut self, amount: usize) {
+        self.read.fetch_add(amount as u64, Ordering::Relaxed);
+        self.input.consume(amount);
+    }
 }
 
 /// One line with its end. `whole` is false for the beginning of one that is too long.
@@ -49,7 +91,8 @@ impl Lines {
     /// Reads nothing yet.
     pub fn new(input: impl Read + Send + 'static) -> Self {
         let input = Box::new(BufReader::with_capacity(BUFFER, input));
-        Self { input, begun: false, at_most: u64::MAX, left: u64::MAX, number: 0, line: Vec::new() }
+        let (at_most, left) = (u64::MAX, u64::MAX);
+        Self { input, begun: false, packed: None, at_most, left, number: 0, line: Vec::new() }
     }
 
     /// Refuses to hand out more bytes than this.
@@ -88,7 +131,12 @@ impl Lines {
         let packed = first == GZIP;
         let whole = Cursor::new(first).chain(raw);
         self.input = match packed {
-            true => Box::new(BufReader::with_capacity(BUFFER, MultiGzDecoder::new(whole))),
+            true => {
+                let read = Arc::new(AtomicU64::new(0));
+                self.packed = Some(Arc::clone(&read));
+                let unpacked = MultiGzDecoder::new(Counted { input: whole, read });
+                Box::new(BufReader::with_capacity(BUFFER, unpacked))
+            }
             false => Box::new(whole),
         };
         self.begun = true;
@@ -98,7 +146,10 @@ impl Lines {
     fn count(&mut self, read: usize) -> Result<(), InputError> {
         let too_large = InputError::TooLarge { at_most: self.at_most };
         self.left = self.left.checked_sub(read as u64).ok_or(too_large)?;
-        Ok(())
+        let Some(packed) = &self.packed else { return Ok(()) };
+        let unpacked = self.at_most - self.left;
+        let usual = packed.load(Ordering::Relaxed).saturating_mul(MAX_RATIO).max(ANY_RATIO);
+        if unpacked > usual { Err(InputError::Bomb) } else { Ok(()) }
     }
 
     /// Reads to the end of the line, and says whether there was any more of it.
@@ -170,6 +221,42 @@ mod tests {
             }
         };
         assert!(broken);
+    }
+
+    fn packed(line: &[u8], times: usize) -> Vec<u8> {
+        let mut packer = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        for _ in 0..times {
+            packer.write_all(line).unwrap();
+        }
+        packer.finish().unwrap()
+    }
+
+    /// All lines, or the error at which they end.
+    fn drain(packed: Vec<u8>) -> Result<u64, InputError> {
+        let mut lines = Lines::new(Cursor::new(packed));
+        let mut read = 0;
+        while let Some(line) = lines.next_line()? {
+            read = line.number;
+        }
+        Ok(read)
+    }
+
+    #[test]
+    fn a_bomb_is_known_by_what_it_unpacks_to() {
+        for line in [&b"one,more,1,1.00\n"[..], b"xxxxxxxxxxxxxxxx", &[0; 16]] {
+            let bomb = packed(&line.repeat(1 << 16), 64);
+            assert!(matches!(drain(bomb), Err(InputError::Bomb)), "{line:?}");
+        }
+        // Bombs one behind the other are no better than one.
+        let several = vec![packed(&[b'x'; 1 << 20], 8); 4].concat();
+        assert!(matches!(drain(several), Err(InputError::Bomb)));
+        // A small file may be as regular as it likes, and a large one of lines that differ is none.
+        assert_eq!(drain(packed(&b"one,more,1,1.00\n".repeat(100), 1000)).unwrap(), 100_000);
+        let mut books = flate2::write::GzEncoder::new(Vec::new(), flate2::Compression::best());
+        for book in 0..1_000_000 {
+            writeln!(books, "Book {book},bulk,{},1.00", book % 7).unwrap();
+        }
+        assert_eq!(drain(books.finish().unwrap()).unwrap(), 1_000_000);
     }
 
     /// Hands out one byte at a time.

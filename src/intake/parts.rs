@@ -75,7 +75,7 @@ impl Reader {
             bytes: 0,
             lines: 0,
             first: 0,
-            rejects: Rejects { path: rules.rejects, file: None, header: Vec::new() },
+            rejects: Rejects { path: rules.rejects, file: None, header: Vec::new(), bytes: 0 },
             found: Found::default(),
         };
         // It ends by itself when nobody wants to hear of it any more, and is not waited for: it may be waiting for
@@ -225,6 +225,9 @@ impl Thread {
 /// The longest title and topic.
 const LARGEST_LINE: usize = 4 << 10;
 
+/// In the file of lines that are no books: more than a million of them, which nobody mends.
+const MAX_REJECTS: u64 = 256 << 20;
+
 /// The file of lines that are no books, as they were, so that they can be mended and imported. It is made when there
 /// is one.
 struct Rejects {
@@ -232,12 +235,17 @@ struct Rejects {
     path: Option<PathBuf>,
     file: Option<BufWriter<File>>,
     header: Vec<u8>,
+    bytes: u64,
 }
 
 impl Rejects {
     fn write(&mut self, line: &[u8]) -> Result<(), InputError> {
         let Some(path) = &self.path else { return Ok(()) };
         let failed = |source| InputError::Rejects { path: path.clone(), source };
+        self.bytes += line.len() as u64;
+        if self.bytes > MAX_REJECTS {
+            return Err(InputError::NoCatalog { at_most: MAX_REJECTS >> 20 });
+        }
         let file = match &mut self.file {
             Some(file) => file,
             None => {

@@ -33,6 +33,7 @@ const OTHER: &str = "other";
 /// What may be asked of another role, as patterns.
 pub const ROUTES: &[&str] = &[
     BOOK,
+    catalog::BACKUP,
     catalog::BOOKS,
     catalog::CHANGES,
     catalog::EDITS,
@@ -73,13 +74,16 @@ pub enum Outcome {
     Unreachable,
     /// There was none in time, or none that could be understood.
     NoAnswer,
+    /// There was one, without a proof that a member of the store gave it.
+    Unproven,
     /// Who asked has gone, or went elsewhere.
     Abandoned,
 }
 
 impl Outcome {
     pub const TOLD: &'static str = "`ok`; the code of a refusal, such as `behind` or `unavailable`; `unreachable`: it never \
-                                    left; `no_answer`: none in time; `abandoned`: nobody waits for it any more";
+                                    left; `no_answer`: none in time; `unproven`: not from a member of \
+                                    the store; `abandoned`: nobody waits for it any more";
 
     fn label(self) -> &'static str {
         match self {
@@ -87,6 +91,7 @@ impl Outcome {
             Self::Refused(code) => code.as_str(),
             Self::Unreachable => "unreachable",
             Self::NoAnswer => "no_answer",
+            Self::Unproven => "unproven",
             Self::Abandoned => "abandoned",
         }
     }

@@ -9,7 +9,9 @@ mod purchase;
 use crate::client::{BaseUrl, Masters};
 use crate::member::Member;
 use crate::metrics::{Counts, Exposition, Registry, RoleName, Sends};
-use crate::server::{self, ApiError, Exposed, Site, healthz, read_json, require_token, resource};
+use crate::server::{
+    self, ApiError, Exposed, Site, Visitors, healthz, prove_to_members, read_json, require_token, resource,
+};
 use crate::shutdown::Shutdown;
 use crate::token::{InternalToken, MetricsTokens};
 use crate::wire::catalog::MAX_BATCH;
@@ -78,8 +80,8 @@ impl App {
                 .app_data(to_master.clone())
                 .app_data(own.clone())
                 .configure(|config| exposed.configure(config))
-                .service(resource("/healthz", "GET", web::get().to(healthz)))
-                .service(resource("/readyz", "GET", web::get().to(healthz)))
+                .service(resource("/healthz", "GET", web::get().to(healthz)).wrap(from_fn(prove_to_members)))
+                .service(resource("/readyz", "GET", web::get().to(healthz)).wrap(from_fn(prove_to_members)))
                 .service(
                     web::scope("")
                         .wrap(from_fn(require_token))
@@ -87,7 +89,14 @@ impl App {
                         .service(resource(STATUS, "GET", web::get().to(status))),
                 );
         };
-        let site = Site { configure: routes, label: None, shortcut: None, guard: None, requests };
+        let site = Site {
+            configure: routes,
+            label: None,
+            shortcut: None,
+            guard: None,
+            requests,
+            visitors: Visitors::members("order"),
+        };
         server::serve_here(self.listener, shutdown, site).await
     }
 }

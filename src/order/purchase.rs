@@ -6,8 +6,10 @@
 use crate::abort;
 use crate::client::{
     Bounds, CallError, Masters, PurchaseAnswer, PurchaseGatherer, PurchasesBody, Waiting, last_deadline,
+    shared_by,
 };
 use crate::metrics::{Sends, Sheet};
+use crate::telemetry::{Carried, trace};
 use crate::wire::ErrorCode;
 use crate::wire::catalog::{MAX_BATCH, Outcomes, PURCHASES, PurchaseCall};
 use futures_util::future::join_all;
@@ -40,7 +42,8 @@ impl Purchases {
         let bounds = Bounds { batch: MAX_BATCH, calls: REQUESTS, waiting: QUEUE };
         Self(PurchaseGatherer::new(bounds, move |batch| {
             let (masters, counts) = (masters.clone(), counts.clone());
-            async move { process(&masters, &counts, &batch).await }
+            let context = shared_by(&batch);
+            trace::part_of(context, async move { process(&masters, &counts, &batch).await })
         }))
     }
 
@@ -52,7 +55,11 @@ impl Purchases {
     /// An answer for each, in their order.
     pub async fn submit(&self, calls: Vec<PurchaseCall>) -> Vec<PurchaseAnswer> {
         let until = Instant::now() + DEADLINE;
-        join_all(calls.into_iter().map(|call| self.0.submit(call, until))).await
+        let submitted = calls.into_iter().map(|call| {
+            let carried = Carried::received(call.trace.as_ref());
+            self.0.submit(call, until, carried)
+        });
+        join_all(submitted).await
     }
 }
 

@@ -9,7 +9,7 @@
 //!
 //! Invariant: what a client can make a connection hold, in bytes and in time, has a bound, whatever it sends.
 
-use super::HEAD_TIMEOUT;
+use super::{DISCONNECT_TIMEOUT, HEAD_TIMEOUT};
 use crate::wire::{ErrorCode, Problem};
 use bytes::{Buf, Bytes};
 use std::cell::Cell;
@@ -239,7 +239,8 @@ impl<P: Unpin> AsyncWrite for Connection<P> {
         if !this.link.has_half_a_head() {
             this.patience = None;
         } else if this.patience.is_none() {
-            let mut patience = Box::pin(tokio::time::sleep(HEAD_TIMEOUT));
+            let wait = if this.refused.is_none() { HEAD_TIMEOUT } else { DISCONNECT_TIMEOUT };
+            let mut patience = Box::pin(tokio::time::sleep(wait));
             // It is looked at by the next read, for which this wakes the connection.
             let _ = patience.as_mut().poll(context);
             this.patience = Some(patience);

@@ -7,6 +7,7 @@ use super::ApiError;
 use super::connection::{Link, UnderWayHere};
 use super::drain::{Entered, Entrance};
 use super::guard::{AtTheDoor, Guard};
+use super::traced::{Traced, Visitors};
 use crate::clock;
 use crate::coherence::Moment;
 use crate::metrics::{COUNTED, Requests};
@@ -43,6 +44,7 @@ pub struct Doorway<A> {
     pub shortcut: Option<Rc<dyn Shortcut>>,
     pub guard: Option<Rc<dyn Guard>>,
     pub requests: Rc<Requests>,
+    pub visitors: Visitors,
 }
 
 /// The same, ready to serve.
@@ -53,6 +55,7 @@ pub struct Door<S> {
     shortcut: Option<Rc<dyn Shortcut>>,
     guard: Option<Rc<dyn Guard>>,
     requests: Rc<Requests>,
+    visitors: Visitors,
 }
 
 /// What an answer gets on its way out.
@@ -93,10 +96,11 @@ where
     fn new_service(&self, config: AppConfig) -> Self::Future {
         let routes = self.routes.new_service(config);
         let (entrance, label, shortcut) = (self.entrance.clone(), self.label.clone(), self.shortcut.clone());
-        let (guard, requests) = (self.guard.clone(), Rc::clone(&self.requests));
-        Box::pin(
-            async move { Ok(Door { routes: routes.await?, entrance, label, shortcut, guard, requests }) },
-        )
+        let (guard, requests, visitors) = (self.guard.clone(), Rc::clone(&self.requests), self.visitors);
+        Box::pin(async move {
+            let routes = routes.await?;
+            Ok(Door { routes, entrance, label, shortcut, guard, requests, visitors })
+        })
     }
 }
 
@@ -136,16 +140,19 @@ where
                 return self.at_once(entered, refused(answer), origin);
             }
         };
+        let mut traced = Traced::drawn(self.visitors, request.head());
         if !entered.draining()
-            && let Some(response) = self.shortcut.as_ref().and_then(|way| way.answer(request.head()))
+            && let Some(response) = self.short_way(&request, &mut traced)
         {
             link.inspect(|link| link.head_is_complete(has_body));
             return self.at_once(entered, response.map_body(|_, body| EitherBody::left(body)), origin);
         }
+        let traced = traced.or_else(|| Traced::followed(self.visitors, request.head()));
         let under_way = link.map(|link| link.has_begun(has_body));
         Answering::Routed {
             came_in: clock::now(),
             answer: self.routes.call(request),
+            traced,
             entered: Some((entered, under_way, self.dress(origin))),
             requests: Rc::clone(&self.requests),
         }
@@ -155,6 +162,19 @@ where
 impl<S> Door<S> {
     fn dress(&self, origin: Option<HeaderValue>) -> Dress {
         Dress { label: self.label.clone(), guard: self.guard.clone(), origin }
+    }
+
+    /// What the shortcut answers, in the span of the request if it has one.
+    fn short_way(&self, request: &Request, traced: &mut Option<Traced>) -> Option<Response<Bytes>> {
+        let way = self.shortcut.as_ref()?;
+        let response = {
+            let _entered = traced.as_ref().map(Traced::enter);
+            way.answer(request.head())?
+        };
+        if let Some(traced) = traced.take() {
+            traced.answered(None, response.status().as_u16());
+        }
+        Some(response)
     }
 
     fn at_once<F, B>(
@@ -186,6 +206,7 @@ pin_project! {
             entered: Option<Goes>,
             came_in: Moment,
             requests: Rc<Requests>,
+            traced: Option<Traced>,
         },
     }
 }
@@ -201,9 +222,16 @@ where
             OnItsWay::AtOnce { response } => {
                 return response.take().map_or(Poll::Pending, |response| Poll::Ready(Ok(response)));
             }
-            OnItsWay::Routed { answer, entered, came_in, requests } => {
-                let answer = ready!(answer.poll(context))?;
+            OnItsWay::Routed { answer, entered, came_in, requests, traced } => {
+                let answer = {
+                    let _entered = traced.as_ref().map(Traced::enter);
+                    ready!(answer.poll(context))?
+                };
                 count(requests, &answer, *came_in);
+                if let Some(traced) = traced.take() {
+                    let pattern = answer.request().match_pattern();
+                    traced.answered(pattern.as_deref(), answer.status().as_u16());
+                }
                 let Some(entered) = entered.take() else { return Poll::Pending };
                 (Response::from(answer), entered)
             }

@@ -1,4 +1,4 @@
-//! What every listener of ours shares: binding, limits, the error envelope, the token, draining.
+//! What every listener of ours shares: binding, limits, the error envelope, draining; and who is let in to internal routes.
 //!
 //! Invariants: a request that was accepted is answered before the listener is gone, unless it takes
 //! longer than [`DRAIN`]; whatever goes wrong leaves as a [`Problem`].
@@ -11,21 +11,20 @@ mod exposed;
 mod guard;
 mod here;
 mod lag;
+mod members;
+mod traced;
 
-use crate::domain::Epoch;
-use crate::member::Member;
 use crate::metrics::Requests;
 use crate::shutdown::Shutdown;
+use crate::telemetry::trace;
 use crate::wire::{ErrorCode, Problem, headers};
+use actix_http::HttpService;
 use actix_http::error::DispatchError;
-use actix_http::{HttpService, Response};
 use actix_server::Server;
 use actix_service::{IntoServiceFactory, ServiceFactory, ServiceFactoryExt, fn_service, map_config};
-use actix_web::body::{BoxBody, MessageBody};
-use actix_web::dev::{AppConfig, ServiceRequest, ServiceResponse};
-use actix_web::http::header::{self, HeaderName, HeaderValue};
+use actix_web::dev::AppConfig;
+use actix_web::http::header::{self, HeaderValue};
 use actix_web::http::{Method, StatusCode};
-use actix_web::middleware::Next;
 use actix_web::web::{self, ServiceConfig};
 use actix_web::{App, HttpRequest, HttpResponse, Resource, ResponseError, Route};
 use connection::Connection;
@@ -44,6 +43,8 @@ pub use events::{event, stream_events};
 pub use exposed::Exposed;
 pub use guard::{AtTheDoor, Guard, Place};
 pub use here::serve_here;
+pub use members::{prove_to_members, require_keeper, require_token};
+pub use traced::Visitors;
 
 /// How long requests under way may take once a stop was asked for.
 pub const DRAIN: Duration = Duration::from_secs(3);
@@ -86,6 +87,8 @@ pub struct Site<C> {
     pub guard: Option<Rc<dyn Guard>>,
     /// Where its requests are counted.
     pub requests: Requests,
+    /// Who comes here, and so whose word counts on what is traced.
+    pub visitors: Visitors,
 }
 
 /// Serves the connections of one thread to the listener at `addr`.
@@ -94,13 +97,12 @@ fn service<C: FnOnce(&mut ServiceConfig) + 'static>(
     entrance: Entrance,
     addr: SocketAddr,
 ) -> impl ServiceFactory<TcpStream, Config = (), Response = (), Error = DispatchError, InitError = ()> {
-    let Site { configure, label, shortcut, guard, requests } = site;
+    let Site { configure, label, shortcut, guard, requests, visitors } = site;
     let routes = App::new().default_service(web::to(not_found)).configure(configure).into_factory();
     let admits = guard.clone();
     let (requests, connections) = (Rc::new(requests.clone()), requests);
     lag::measure(Rc::downgrade(&requests));
-    let doorway = Doorway { routes, entrance, label, shortcut, guard, requests };
-    let doorway = doorway.map_err(|error: actix_web::Error| Response::from(error.error_response()));
+    let doorway = Doorway { routes, entrance, label, shortcut, guard, requests, visitors };
     let http = HttpService::build()
         .keep_alive(KEEP_ALIVE)
         .client_request_timeout(HEAD_TIMEOUT)
@@ -255,54 +257,6 @@ pub fn raise_connection_limit() {
     }
 }
 
-/// Lets a request through that carries the internal token, and takes note of the epoch that it carries;
-/// the answer carries ours.
-pub async fn require_token(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let Some(member) = met_member(request.request()) else {
-        return Ok(request.into_response(ApiError::from(ErrorCode::Unauthorized).error_response()));
-    };
-    let mut answer = next.call(request).await?.map_into_boxed_body();
-    carry_epoch(&member, answer.headers_mut());
-    Ok(answer)
-}
-
-/// Lets a request through that carries the internal token or the keeper's.
-pub async fn require_keeper(
-    request: ServiceRequest,
-    next: Next<impl MessageBody + 'static>,
-) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
-    let member = request.app_data::<web::Data<Member>>();
-    let given = request.headers().get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
-    let keeper = member.zip(given).is_some_and(|(member, given)| member.token().keeper().authorizes(given));
-    if keeper {
-        return Ok(next.call(request).await?.map_into_boxed_body());
-    }
-    require_token(request, next).await
-}
-
-/// Our membership, if `request` comes from another member: then it has met what that one has.
-fn met_member(request: &HttpRequest) -> Option<Member> {
-    let member = request.app_data::<web::Data<Member>>()?;
-    let authorization = request.headers().get(header::AUTHORIZATION)?;
-    if !member.token().authorizes(authorization.as_bytes()) {
-        return None;
-    }
-    let carried = request.headers().get(headers::BAZAR_MET).and_then(|value| value.to_str().ok());
-    if let Some(epoch) = carried.and_then(|text| text.parse::<Epoch>().ok()) {
-        member.meet(epoch);
-    }
-    Some(Member::clone(member))
-}
-
-fn carry_epoch(member: &Member, answer: &mut header::HeaderMap) {
-    if let Ok(met) = HeaderValue::from_str(&member.met().to_string()) {
-        answer.insert(HeaderName::from_static(headers::BAZAR_MET), met);
-    }
-}
-
 /// Reads a body of at most `limit` bytes, within 5 seconds.
 pub async fn read_body(payload: web::Payload, limit: usize) -> Result<web::Bytes, Problem> {
     let body = tokio::time::timeout(BODY_TIMEOUT, payload.to_bytes_limited(limit)).await;
@@ -335,21 +289,20 @@ pub fn request_id(request: &HttpRequest) -> String {
         (1..=64).contains(&id.len())
             && id.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
     };
-    given.filter(harmless).map_or_else(|| format!("{:016x}", rand::random::<u64>()), str::to_owned)
+    let id = given.filter(harmless).map_or_else(|| format!("{:016x}", rand::random::<u64>()), str::to_owned);
+    if trace::is_traced() {
+        trace::note("bazar.request_id", id.clone());
+    }
+    id
 }
 
 /// Does it live?
-// To another member it also says what it has met: so epochs travel with the probes where nothing else does.
 #[utoipa::path(
     get, path = "/healthz",
     responses((status = 200, body = String, content_type = "text/plain", description = "It does", example = "ok\n"))
 )]
-pub async fn healthz(request: HttpRequest) -> HttpResponse {
-    let mut answer = HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n");
-    if let Some(member) = met_member(&request) {
-        carry_epoch(&member, answer.headers_mut());
-    }
-    answer
+pub async fn healthz() -> HttpResponse {
+    HttpResponse::Ok().content_type("text/plain; charset=utf-8").body("ok\n")
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 //! Invariant: no writer connection exists that is not WAL, synchronous=FULL and foreign_keys=ON; each
 //! was asked for its settings after they were made.
 
-use super::{OpenError, error::primary_code};
+use super::{OpenError, error::primary_code, private};
 use sqlx::{
     ConnectOptions, Connection, SqliteConnection, SqlitePool,
     sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous},
@@ -44,13 +44,17 @@ fn options(path: &Path, cache_kib: u32) -> SqliteConnectOptions {
         .busy_timeout(BUSY_TIMEOUT)
         .row_buffer_size(ROWS_AHEAD)
         .pragma("cache_size", format!("-{cache_kib}"))
+        // A file may come from somewhere else (a snapshot, a backup), with functions in its schema that reach out of it.
+        .pragma("trusted_schema", "OFF")
         .disable_statement_logging()
         .log_slow_statements(log::LevelFilter::Warn, SLOW_STATEMENT)
 }
 
 /// A connection that makes a new file, in the journal mode of a file that is still alone.
 pub(super) async fn create(path: &Path) -> Result<SqliteConnection, OpenError> {
-    let connection = options(path, WRITER_CACHE_KIB).create_if_missing(true).connect().await;
+    // SQLite gives its other files the mode of this one.
+    private::create_new(path).map_err(|source| OpenError::NotWritable { path: path.into(), source })?;
+    let connection = options(path, WRITER_CACHE_KIB).connect().await;
     let mut connection = connection.map_err(|error| classify(path, error))?;
     refuse_old_sqlite(path, &mut connection).await?;
     Ok(connection)

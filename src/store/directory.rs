@@ -8,14 +8,17 @@
 //! generation-3/   bazar.db, bazar.db-wal, bazar.db-shm
 //! incoming/       a snapshot on its way, of no meaning to anybody but its taker
 //! set-aside/      the last generation that a snapshot of another history replaced, for people
+//! RESTORING       a copy is being restored into it, and is not whole yet
+//! RESTORED        it was restored to be the master of the store, and was not started since
 //! ```
 //!
 //! Invariant: CURRENT names a complete generation or is not there; it changes by one rename. A
 //! generation is a directory of its own, because a new file beside an old WAL would be corrupted by it. The
-//! small files are replaced by one rename each, so that each is whole at any moment.
+//! small files are replaced by one rename each, so that each is whole at any moment. All of it is for the owner's eyes
+//! only (`private`).
 
 use super::{
-    Incoming, OpenError, Store, Writer, connection,
+    Incoming, OpenError, Store, Writer, connection, private, restore,
     schema::{self, Inspection},
 };
 use crate::domain::NodeId;
@@ -29,12 +32,12 @@ use std::{
 };
 
 pub(super) const DATABASE: &str = "bazar.db";
-const LOCK: &str = "LOCK";
-const NODE: &str = "NODE";
+pub(super) const LOCK: &str = "LOCK";
+pub(super) const NODE: &str = "NODE";
 const IN_SYNC: &str = "IN_SYNC";
-const CURRENT: &str = "CURRENT";
-const GENERATION: &str = "generation-";
-const INCOMING: &str = "incoming";
+pub(super) const CURRENT: &str = "CURRENT";
+pub(super) const GENERATION: &str = "generation-";
+pub(super) const INCOMING: &str = "incoming";
 const SET_ASIDE: &str = "set-aside";
 
 /// In a generation: it is not to be removed but set aside.
@@ -63,35 +66,21 @@ impl DataDir {
     /// Takes the directory for this process, making it if need be. `role` ("catalog master") is what
     /// another process is told that comes second and gets [`OpenError::Locked`].
     pub fn lock(dir: &Path, role: &str) -> Result<DataDir, OpenError> {
-        let not_writable = |path: &Path, source| OpenError::NotWritable { path: path.into(), source };
-        create_dir(dir).map_err(|error| not_writable(dir, error))?;
-        let path = dir.join(LOCK);
-        let mut file = File::options()
-            .read(true)
-            .write(true)
-            .create(true)
-            .truncate(false)
-            .open(&path)
-            .map_err(|error| not_writable(&path, error))?;
-        match file.try_lock() {
-            Ok(()) => {}
-            Err(TryLockError::WouldBlock) => {
-                let mut holder = String::new();
-                file.read_to_string(&mut holder).ok();
-                let holder = match holder.trim() {
-                    "" => "another process".into(),
-                    known => known.into(),
-                };
-                return Err(OpenError::Locked { path: dir.into(), holder });
-            }
-            Err(TryLockError::Error(error)) => return Err(not_writable(&path, error)),
+        let lock = take_lock(dir, role)?;
+        restore::refuse_half_restored(dir)?;
+        if let Some(why) = fs::metadata(dir).ok().and_then(|metadata| private::too_open(&metadata)) {
+            log::warn!("{}: {why}. It holds every order: chmod go-rwx", dir.display());
         }
-        file.set_len(0)
-            .and_then(|()| writeln!(file, "{role} (process {})", std::process::id()))
-            .map_err(|error| not_writable(&path, error))?;
-        let node = node_of(dir)?;
-        let held = Held { dir: dir.into(), node, receiving: AtomicBool::new(false), _lock: file };
-        Ok(DataDir { held: Arc::new(held) })
+        Ok(Self::holding(dir, node_of(dir)?, lock))
+    }
+
+    pub(super) fn holding(dir: &Path, node: NodeId, lock: File) -> DataDir {
+        let held = Held { dir: dir.into(), node, receiving: AtomicBool::new(false), _lock: lock };
+        DataDir { held: Arc::new(held) }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.held.dir
     }
 
     /// Whose directory this is, through all lives of its process.
@@ -114,6 +103,11 @@ impl DataDir {
             None => self.create_first_generation().await?,
         };
         let path = self.held.dir.join(&generation).join(DATABASE);
+        for link in [self.held.dir.join(&generation), path.clone()] {
+            if link.is_symlink() {
+                return Err(OpenError::Damaged { path: link, why: "it is a symbolic link".into() });
+            }
+        }
         if !path.is_file() {
             return Err(OpenError::Damaged { path, why: format!("{CURRENT} names it, but it is not there") });
         }
@@ -138,7 +132,7 @@ impl DataDir {
     pub fn keep_current(&self) -> Result<(), OpenError> {
         let Some(current) = read_current(&self.held.dir)? else { return Ok(()) };
         let path = self.held.dir.join(current).join(KEEP);
-        File::create(&path)
+        private::open_or_create(&path)
             .and_then(|file| file.sync_all())
             .map_err(|source| OpenError::NotWritable { path, source })
     }
@@ -266,10 +260,40 @@ pub(super) fn sync_dir(dir: &Path) -> io::Result<()> {
     File::open(dir)?.sync_all()
 }
 
+/// The lock of the directory, which is made if need be. Nothing else in it is touched.
+pub(super) fn take_lock(dir: &Path, role: &str) -> Result<File, OpenError> {
+    let not_writable = |path: &Path, source| OpenError::NotWritable { path: path.into(), source };
+    create_dir(dir).map_err(|error| not_writable(dir, error))?;
+    let path = dir.join(LOCK);
+    let mut file = private::open_or_create(&path).map_err(|error| not_writable(&path, error))?;
+    match file.try_lock() {
+        Ok(()) => {}
+        Err(TryLockError::WouldBlock) => {
+            let mut holder = String::new();
+            file.read_to_string(&mut holder).ok();
+            let holder = match holder.trim() {
+                "" => "another process".into(),
+                known => known.into(),
+            };
+            return Err(OpenError::Locked { path: dir.into(), holder });
+        }
+        Err(TryLockError::Error(error)) => return Err(not_writable(&path, error)),
+    }
+    file.set_len(0)
+        .and_then(|()| writeln!(file, "{role} (process {})", std::process::id()))
+        .map_err(|error| not_writable(&path, error))?;
+    Ok(file)
+}
+
 /// Replaces a small file in one step: after a crash it has the old content or the new one, whole.
-fn replace(dir: &Path, name: &str, text: &str) -> io::Result<()> {
+pub(super) fn replace(dir: &Path, name: &str, text: &str) -> io::Result<()> {
     let written = dir.join(format!("{name}.new"));
-    let mut file = File::create(&written)?;
+    // What a crash left there, or somebody put there: the file is a new one.
+    match fs::remove_file(&written) {
+        Err(error) if error.kind() != ErrorKind::NotFound => return Err(error),
+        _ => {}
+    }
+    let mut file = private::create_new(&written)?;
     file.write_all(text.as_bytes())?;
     file.sync_all()?;
     fs::rename(&written, dir.join(name))?;
@@ -278,7 +302,7 @@ fn replace(dir: &Path, name: &str, text: &str) -> io::Result<()> {
 
 /// `None` where there is none.
 fn read_small(path: &Path) -> io::Result<Option<String>> {
-    let file = match File::open(path) {
+    let file = match private::open(path) {
         Ok(file) => file,
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(None),
         Err(error) => return Err(error),
@@ -297,21 +321,24 @@ fn node_of(dir: &Path) -> Result<NodeId, OpenError> {
             .trim()
             .parse()
             .map_err(|invalid: crate::domain::Invalid| OpenError::Damaged { path, why: invalid.to_string() }),
-        Ok(None) => {
-            let node = NodeId(rand::random());
-            match replace(dir, NODE, &format!("{node}\n")) {
-                Ok(()) => Ok(node),
-                Err(source) => Err(OpenError::NotWritable { path, source }),
-            }
-        }
+        Ok(None) => draw_node(dir),
         Err(source) => Err(OpenError::NotReadable { path, source }),
+    }
+}
+
+/// A new identity for the directory, whatever it had before.
+pub(super) fn draw_node(dir: &Path) -> Result<NodeId, OpenError> {
+    let node = NodeId(rand::random());
+    match replace(dir, NODE, &format!("{node}\n")) {
+        Ok(()) => Ok(node),
+        Err(source) => Err(OpenError::NotWritable { path: dir.join(NODE), source }),
     }
 }
 
 /// Durable: an order in a directory that a power cut takes away would be lost with it.
 fn create_dir(dir: &Path) -> io::Result<()> {
     let missing: Vec<&Path> = dir.ancestors().take_while(|level| !level.exists()).collect();
-    fs::create_dir_all(dir)?;
+    private::create_dir_all(dir)?;
     for level in missing.iter().filter(|level| !level.as_os_str().is_empty()) {
         let parent = level.parent().filter(|parent| !parent.as_os_str().is_empty());
         sync_dir(parent.unwrap_or(Path::new(".")))?;

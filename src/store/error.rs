@@ -145,6 +145,12 @@ pub enum OpenError {
     Damaged { path: PathBuf, why: String },
     #[error("a snapshot is being received into {} already", .path.display())]
     Receiving { path: PathBuf },
+    #[error(
+        "a restore into {} was broken off: nothing starts on it until the restore was run again", .path.display()
+    )]
+    HalfRestored { path: PathBuf },
+    #[error("{} is not empty, \"{found}\" is in it: a backup is restored into a new directory", .path.display())]
+    NotEmpty { path: PathBuf, found: String },
     #[error("{} cannot be opened: {source}", .path.display())]
     Other { path: PathBuf, source: StoreError },
 }

@@ -6,7 +6,7 @@
 use super::{
     OpenError, Store, StoreError, connection,
     directory::{DATABASE, Held, remove_dir, sync_dir},
-    rows,
+    private, rows,
     schema::{self, Inspection},
 };
 use crate::domain::{Sha256Sum, Version};
@@ -23,6 +23,8 @@ impl Store {
     /// on. The version is the copy's own.
     pub async fn export(&self, to: &Path) -> Result<Version, StoreError> {
         let target = to.to_str().ok_or_else(|| io::Error::other("the path is not UTF-8"))?;
+        // SQLite takes an empty file for none, and would make one that everybody can read.
+        private::create_new(to)?;
         // A connection of its own: it is busy for as long as the copy takes.
         let mut source = connection::reader(self.path()).await?;
         let copied = sqlx::query("VACUUM INTO ?1").bind(target).execute(&mut source).await;
@@ -51,14 +53,19 @@ impl Incoming {
         }
         let incoming = Incoming { held, file: dir.join(DATABASE), dir };
         remove_dir(&incoming.dir)
-            .and_then(|()| fs::create_dir(&incoming.dir))
+            .and_then(|()| private::create_dir(&incoming.dir))
             .map_err(|source| OpenError::NotWritable { path: incoming.dir.clone(), source })?;
         Ok(incoming)
     }
 
-    /// The file to write; it does not exist yet.
+    /// Where the file is, or is to be.
     pub fn path(&self) -> &Path {
         &self.file
+    }
+
+    /// Makes the file to write, which does not exist yet.
+    pub fn create(&self) -> io::Result<fs::File> {
+        private::create_new(&self.file)
     }
 
     /// Whether what was written is, byte for byte, what was announced.

@@ -53,7 +53,7 @@ impl MetricsTokens {
     }
 
     pub fn include_internal(&self, token: &InternalToken) -> bool {
-        self.include(token.as_str())
+        token.held().secrets.iter().any(|secret| self.include(&secret.0))
     }
 
     /// The variable that hands them to a process that we start ourselves.

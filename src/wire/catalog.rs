@@ -1,5 +1,6 @@
 //! Bodies of the catalog nodes' listeners: reads, purchases and edits, leases, the log.
 
+use super::trace::TraceContext;
 use crate::coherence::lease::Ask;
 use crate::coherence::{HolderId, LeaseId, ReplicaId};
 use crate::domain::{
@@ -38,6 +39,10 @@ pub const LOG: &str = "/log";
 /// `/versions/{epoch}.{seq}`; the answer is a [`VersionStanding`].
 pub const VERSIONS: &str = "/versions";
 pub const SNAPSHOT: &str = "/snapshot";
+/// Query: [`BackupQuery`]; the answer is a whole copy of the node's file, announced as for a [`SNAPSHOT`]. A node
+/// that is not sure to have everything that was acknowledged when the request came in refuses with
+/// [`ErrorCode::Behind`](super::ErrorCode::Behind) or [`ErrorCode::NotMaster`](super::ErrorCode::NotMaster).
+pub const BACKUP: &str = "/backup";
 pub const SYNC_WRITE: &str = "/sync-write";
 pub const VERIFY: &str = "/verify";
 pub const HANDOVER: &str = "/handover";
@@ -160,6 +165,9 @@ pub struct ExportEnd {
 pub struct PurchaseCall {
     pub request_id: String,
     pub purchase: Purchase,
+    /// The trace that it belongs to; roles of before know nothing of it, and leave it out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceContext>,
 }
 
 /// Body of [`PURCHASES`]; the answer's outcomes are in the same order.
@@ -282,6 +290,17 @@ pub const SNAPSHOT_DEADLINE: Duration = Duration::from_secs(600);
 #[derive(Debug, Clone, Copy, Serialize, Deserialize)]
 pub struct SnapshotQuery {
     pub node: NodeId,
+}
+
+/// For a whole backup: nothing is kept back for its taker, who may be behind a slow line.
+pub const BACKUP_DEADLINE: Duration = Duration::from_secs(3600);
+
+/// Query of [`BACKUP`].
+#[derive(Debug, Clone, Copy, Default, Serialize, Deserialize)]
+pub struct BackupQuery {
+    /// What the node has will do, whether or not that is everything.
+    #[serde(default)]
+    pub stale: bool,
 }
 
 /// For a whole verification.

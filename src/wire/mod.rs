@@ -13,5 +13,6 @@ pub mod schema;
 pub mod shopper;
 pub mod splice;
 pub mod status;
+pub mod trace;
 
 pub use error::{ErrorCode, Problem};

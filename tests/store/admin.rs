@@ -82,20 +82,28 @@ fn without_a_token_configured_there_is_nothing_and_with_one_only_it_opens_the_do
     }
     drop(closed);
 
-    let open = Cluster::start(Shape { replicas: 0, frontends: 1, admin: Some(ADMIN), ..Shape::default() });
+    let frontend_flags = &["--trusted-proxy", "127.0.0.1"];
+    let shape = Shape { replicas: 0, frontends: 1, admin: Some(ADMIN), frontend_flags, ..Shape::default() };
+    let open = Cluster::start(shape);
     let client = open.client(0);
     let internal = format!("Bearer {}", crate::harness::TOKEN);
     for authorization in
         [None, Some("Bearer wrong-wrong-wrong-wrong"), Some(ADMIN), Some(&*internal), Some("Basic eA==")]
     {
-        let headers: Vec<_> = authorization.map(|value| ("authorization", value)).into_iter().collect();
-        for (method, path) in [
+        for (number, (method, path)) in [
             ("GET", "/books"),
             ("POST", "/books"),
             ("DELETE", "/books/9"),
             ("POST", "/imports"),
             ("GET", "/nothing"),
-        ] {
+        ]
+        .into_iter()
+        .enumerate()
+        {
+            // Each is somebody else's mistake: who makes many is locked out.
+            let from = format!("203.0.113.{number}");
+            let authorization = authorization.map(|value| ("authorization", value));
+            let headers: Vec<_> = authorization.into_iter().chain([("x-forwarded-for", &*from)]).collect();
             let answer = client.send(method, &format!("/admin/api{path}"), &headers, None).unwrap();
             answer.problem(401, "unauthorized");
             assert!(answer.header("www-authenticate").starts_with("Bearer"));

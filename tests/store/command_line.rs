@@ -18,9 +18,29 @@ const WITH_TOKEN: [(&str, &str); 1] = [("BAZAR_INTERNAL_TOKEN", TOKEN)];
 fn every_mistake_of_a_configuration_is_named_at_once() {
     let args = ["frontend", "--listen", "nowhere", "--search-ttl", "soon", "--cache-bytes", "1KiB"];
     let args = [&args[..], &["--balance", "random", "--warm", "fiction,,"]].concat();
+    let args =
+        [&args[..], &["--rate-limit", "many", "--purchase-rate-limit", "0/s", "--client-connections", "0"]]
+            .concat();
+    let args = [&args[..], &["--trusted-proxy", "nginx", "--unlimited-client", "10.0.0.0/99"]].concat();
+    let args = [&args[..], &["--allowed-host", "http://shop.example", "--cors-origin", "*"]].concat();
     let Finished { code, stderr, stdout } = run(&args, &WITH_TOKEN);
     assert_eq!(code, Some(2), "{stderr}");
-    for flag in ["--listen", "--search-ttl", "--cache-bytes", "--balance", "--warm", "--master", "--order"] {
+    for flag in [
+        "--listen",
+        "--search-ttl",
+        "--cache-bytes",
+        "--balance",
+        "--warm",
+        "--master",
+        "--order",
+        "--rate-limit",
+        "--purchase-rate-limit",
+        "--client-connections",
+        "--trusted-proxy",
+        "--unlimited-client",
+        "--allowed-host",
+        "--cors-origin",
+    ] {
         assert!(
             stderr.lines().any(|line| line.starts_with("error: ") && line.contains(flag)),
             "{flag}: {stderr}"
@@ -298,9 +318,7 @@ fn every_flag_can_come_from_the_environment_and_the_token_from_a_file() {
     let mut env = vec![("BAZAR_LISTEN", "127.0.0.1:0"), ("BAZAR_DATA", data.to_str().unwrap())];
     env.extend([("BAZAR_MASTER", "true"), ("BAZAR_INTERNAL_TOKEN_FILE", token.to_str().unwrap())]);
     let mut master = Process::start(dir.path(), "master", &["catalog"], &env);
-    let bearer = format!("Bearer {TOKEN}");
-    let client = Client::new(master.url());
-    client.send("GET", "/topics", &[("authorization", &bearer)], None).unwrap().ok();
+    Client::internal(master.url()).get("/topics").ok();
     master.stop();
 }
 

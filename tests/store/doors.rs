@@ -6,6 +6,7 @@ use crate::harness::{
     Answer, Client, Cluster, Nginx, Process, Shape, Visitor, in_company, raw, raw_from, wait_until,
 };
 use serde_json::json;
+use std::io::{Read, Write};
 
 /// Of a proxy of ours: whom it names is a client. Who comes from 127.0.0.1 itself is one without limits.
 const LIMITED: &[&str] = &[
@@ -119,7 +120,15 @@ fn a_client_has_so_many_connections_and_others_have_theirs() {
     let cluster = shop(LIMITED);
     let url = cluster.frontends[0].url();
     let request = b"GET /info/9 HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
-    let idle: Vec<_> = (0..3).map(|_| connect_from("127.0.0.2", url)).collect();
+    let idle: Vec<_> = (0..3)
+        .map(|_| {
+            // It has its place when it was answered.
+            let mut stream = connect_from("127.0.0.2", url);
+            stream.write_all(b"GET /info/9 HTTP/1.1\r\nHost: x\r\n\r\n").unwrap();
+            assert!(stream.read(&mut [0; 1024]).unwrap() > 0);
+            stream
+        })
+        .collect();
     let refused = raw_from("127.0.0.2", url, request);
     assert!(refused.starts_with("HTTP/1.1 429 ") && refused.contains("\r\nretry-after: 1\r\n"), "{refused}");
     assert!(refused.contains("application/problem+json") && refused.contains("rate_limited"), "{refused}");

@@ -6,6 +6,9 @@ use serde_json::{Value, json};
 /// The version of a file that no master has written to.
 const GENESIS: &str = "0:0000000000000000.0";
 
+/// Not the secret of the store of tests.
+const STRANGER: &str = "secret-of-another-store";
+
 const ROUTES_OF_CATALOG: [(&str, &str); 14] = [
     ("GET", "/books/9"),
     ("GET", "/books?ids=9,10"),
@@ -24,7 +27,7 @@ const ROUTES_OF_CATALOG: [(&str, &str); 14] = [
 ];
 
 #[test]
-fn without_the_token_every_internal_route_is_401() {
+fn without_a_signature_of_the_store_every_internal_route_is_401() {
     let _company = in_company();
     let cluster = Cluster::start(Shape { frontends: 1, ..Shape::default() });
     let with_sync_write = [&ROUTES_OF_CATALOG[..], &[("POST", "/sync-write")]].concat();
@@ -38,15 +41,23 @@ fn without_the_token_every_internal_route_is_401() {
         let client = Client::new(url);
         for &(method, path) in routes {
             let body = (method == "POST").then_some("{}");
-            let almost = format!("Bearer {}", &TOKEN[1..]);
-            let lower = format!("bearer {}x", TOKEN);
-            for header in [None, Some("Bearer "), Some(TOKEN), Some(almost.as_str()), Some(lower.as_str())] {
+            let bearer = format!("Bearer {TOKEN}");
+            let nonsense = format!("v1 key={TOKEN}");
+            for header in [
+                None,
+                Some(("authorization", bearer.as_str())),
+                Some(("bazar-signature", "")),
+                Some(("bazar-signature", TOKEN)),
+                Some(("bazar-signature", nonsense.as_str())),
+            ] {
                 let mut headers = vec![("content-type", "application/json")];
-                headers.extend(header.map(|header| ("authorization", header)));
+                headers.extend(header);
                 let answer = client.send(method, path, &headers, body).unwrap();
                 answer.problem(401, "unauthorized");
-                assert_eq!(answer.header("www-authenticate"), "Bearer");
+                assert_eq!(answer.header("www-authenticate"), "Bazar-Signature");
             }
+            let of_another = Client::signing(url, STRANGER);
+            of_another.send(method, path, &[], body).unwrap().problem(401, "unauthorized");
         }
         client.get("/healthz").ok();
         client.get("/readyz").ok();
@@ -61,12 +72,9 @@ fn several_books_are_told_in_the_order_of_the_question() {
     let _company = in_company();
     let cluster = Cluster::start(Shape { frontends: 0, orders: 0, ..Shape::default() });
     cluster.settled();
-    let bearer = format!("Bearer {TOKEN}");
     for (url, master) in [(cluster.master.url(), true), (cluster.replicas[0].url(), false)] {
-        let ask = |ids: &str| {
-            let headers = [("authorization", bearer.as_str())];
-            Client::new(url).send("GET", &format!("/books?ids={ids}"), &headers, None).unwrap()
-        };
+        let node = Client::internal(url);
+        let ask = |ids: &str| node.get(&format!("/books?ids={ids}"));
         let told = ask("9,999,1,9").ok().json();
         assert_eq!(told["master"], json!(master));
         let ids: Vec<_> = told["value"].as_array().unwrap().iter().map(|book| &book["id"]).collect();
@@ -112,27 +120,25 @@ fn a_forged_invalidation_or_sync_write_changes_nothing() {
     client.info(9).ok();
     assert!(client.info(9).ok().cached());
 
-    let internal = Client::new(&cluster.frontends[0].urls()[1]);
-    let bearer = [("authorization", format!("Bearer {TOKEN}"))];
-    let bearer = bearer.each_ref().map(|(name, value)| (*name, value.as_str()));
-    let holder = internal.send("GET", "/holder", &bearer, None).unwrap().ok().json()["holder"].clone();
+    let fenced = &cluster.frontends[0].urls()[1];
+    let (internal, stranger) = (Client::internal(fenced), Client::signing(fenced, STRANGER));
+    let holder = internal.get("/holder").ok().json()["holder"].clone();
     let position = cluster.state()["position"].clone();
     let forged = json!({"holder": holder, "lease": holder, "version": position, "keys": "all"});
-    internal
-        .post("/cache/invalidate", &[("authorization", "Bearer wrong-wrong-wrong-")], &forged)
-        .problem(401, "unauthorized");
+    stranger.post("/cache/invalidate", &[], &forged).problem(401, "unauthorized");
+    Client::new(fenced).post("/cache/invalidate", &[], &forged).problem(401, "unauthorized");
     assert!(client.info(9).ok().cached(), "a forged fence emptied the cache");
     // With the token, but meant for another process.
     let strange = json!({"holder": forge(&holder), "lease": holder, "version": position, "keys": "all"});
-    internal.post("/cache/invalidate", &bearer, &strange).problem(409, "not_this_holder");
+    internal.post("/cache/invalidate", &[], &strange).problem(409, "not_this_holder");
     assert!(client.info(9).ok().cached());
 
     client.buy(9).ok();
-    let replica = Client::new(cluster.replicas[0].url());
+    let replica = Client::internal(cluster.replicas[0].url());
     let position = || replica.get("/readyz").ok().json()["position"].clone();
     let before = position();
-    let log = Client::new(cluster.master.url()).send("GET", &format!("/log?after={GENESIS}"), &bearer, None);
-    let mut record = log.unwrap().ok().json()["records"].as_array().unwrap().last().unwrap().clone();
+    let log = Client::internal(cluster.master.url()).get(&format!("/log?after={GENESIS}"));
+    let mut record = log.ok().json()["records"].as_array().unwrap().last().unwrap().clone();
     record["body"] = json!({"batch": {"stocks": [{"book_id": 9, "stock": 999}]}});
     let here_already = json!({"records": [record]});
     // The record that would be applied, by somebody who does not know the token; two that are not, by one who does.
@@ -142,10 +148,13 @@ fn a_forged_invalidation_or_sync_write_changes_nothing() {
     record["predecessor"] = json!(version_after(&before, 1));
     record["version"] = json!(version_after(&before, 2));
     let behind_a_gap = json!({"records": [record]});
-    let strangers = [("authorization", "Bearer wrong-wrong-wrong-")];
-    replica.post("/sync-write", &strangers, &next).problem(401, "unauthorized");
+    for stranger in
+        [Client::signing(cluster.replicas[0].url(), STRANGER), Client::new(cluster.replicas[0].url())]
+    {
+        stranger.post("/sync-write", &[], &next).problem(401, "unauthorized");
+    }
     for forged in [here_already, behind_a_gap] {
-        assert_eq!(replica.post("/sync-write", &bearer, &forged).ok().json()["position"], before);
+        assert_eq!(replica.post("/sync-write", &[], &forged).ok().json()["position"], before);
     }
     assert_eq!(position(), before);
     assert_eq!(client.info(9).stock(9), 14);

@@ -5,6 +5,8 @@
 //! test is about trying twice.
 
 mod admin;
+mod attacks;
+mod backup;
 mod balance;
 mod command_line;
 mod crash;
@@ -29,8 +31,10 @@ mod levels;
 mod live;
 mod load;
 mod metrics;
+mod mixed;
 mod nginx;
 mod openapi;
+mod operations;
 mod overload;
 mod query;
 mod recipes;
@@ -38,11 +42,14 @@ mod redis;
 mod replica;
 mod revalidation;
 mod shopping;
+mod signing;
 mod smuggling;
 mod snapshot;
 mod stock;
 mod storefront;
 mod storefront_browser;
+mod supply_chain;
 mod tampering;
+mod traces;
 mod verify;
 mod walkthrough;

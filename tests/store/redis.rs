@@ -17,6 +17,8 @@ const WITH_REDIS: Shape = Shape {
     candidates: false,
     faulty_disks: false,
     admin: None,
+    frontend_flags: &[],
+    traces: None,
     log: "info,bazar=debug",
     log_format: "text",
 };

@@ -1,7 +1,7 @@
 //! Snapshots that are damaged on the way, do not fit, or are needed because the log does not go back so far.
 
 use crate::harness::{
-    Client, Cluster, Damage, Meddler, Process, Shape, TOKEN, in_company, oldest_record, rows, start_nodes,
+    Client, Cluster, Damage, Meddler, Process, Shape, in_company, oldest_record, rows, start_nodes,
     wait_until,
 };
 use bazar::domain::{Batch, Body, Record};
@@ -23,10 +23,9 @@ fn store() -> (Cluster, PathBuf) {
     let title = "A long title ".repeat(20);
     let new = json!({ "create": { "title": title.trim(), "topic": "long", "stock": 1, "price": 100 } });
     let edits: Vec<&Value> = std::iter::repeat_n(&new, 256).collect();
-    let bearer = format!("Bearer {TOKEN}");
-    let headers = [("authorization", bearer.as_str())];
+    let master = Client::internal(cluster.master.url());
     for _ in 0..4 {
-        Client::new(cluster.master.url()).post("/edits", &headers, &json!({ "edits": edits })).ok();
+        master.post("/edits", &[], &json!({ "edits": edits })).ok();
     }
     let data = cluster.data("replica-1");
     let args = ["catalog", "--master", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()];

@@ -14,8 +14,6 @@
 //! the goals is data (`goals.rs`), and so is what was measured (`record.rs`), which `report.rs` and `plots.rs` write
 //! down.
 
-#![forbid(unsafe_code)]
-
 mod bench;
 mod cli;
 mod dataset;

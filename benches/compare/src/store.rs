@@ -15,8 +15,8 @@ use std::time::Duration;
 /// More than anybody buys; the largest stock that a book may have.
 pub const STOCK: u64 = 1_000_000_000;
 
-/// The master's own bound on a batch is higher.
-const EDITS_AT_ONCE: usize = 100;
+/// The master's own bound on a batch.
+const EDITS_AT_ONCE: usize = 256;
 
 /// The search that the reads ask for: a page of two books, some 350 bytes with its head.
 pub const SEARCH: &str = "/catalog-service/search/education";
@@ -87,11 +87,10 @@ impl Store {
             if self.unfenced { (self.master, "stock") } else { (self.address, "numberOfItems") };
         let mut connection = Connection::open(address)?;
         let count = |id: u64| {
-            let answer = match self.unfenced {
-                true => connection.ask(&internal_get(bench, address, &format!("/books/{id}")))?.0,
-                false => connection.get(&format!("/catalog-service/info/{id}"))?,
+            let json: Value = match self.unfenced {
+                true => serde_json::from_str(&call(bench, "GET", address, &format!("/books/{id}"), None)?)?,
+                false => connection.get(&format!("/catalog-service/info/{id}"))?.json()?,
             };
-            let json = answer.json()?;
             let book = json.get("value").unwrap_or(&json);
             book[field].as_u64().with_context(|| format!("no {field} in {json}"))
         };
@@ -228,21 +227,24 @@ fn parse_url(url: &str) -> Result<SocketAddr> {
     address.parse().map_err(|_| anyhow!("{url} is no address"))
 }
 
-/// The bytes of a request on a route that wants the token.
-fn internal_get(bench: &Bench, address: SocketAddr, path: &str) -> Vec<u8> {
-    let token = &bench.token;
-    format!("GET {path} HTTP/1.1\r\nHost: {address}\r\nAuthorization: Bearer {token}\r\n\r\n").into_bytes()
+/// What a role answers to a signed request.
+fn call(bench: &Bench, method: &str, to: SocketAddr, path: &str, body: Option<&Value>) -> Result<String> {
+    let url = format!("http://{to}{path}");
+    let mut arguments = vec!["call", method, &url];
+    let file = bench.dir().join("call.json");
+    let name = file.to_string_lossy().into_owned();
+    if let Some(body) = body {
+        std::fs::write(&file, body.to_string())?;
+        arguments.extend(["--data", &name]);
+    }
+    tool(bench, &arguments, READY_WITHIN)
 }
 
 /// The master's own route: the catalog as the comparison needs it.
 fn edit(bench: &Bench, master: SocketAddr, edits: Vec<Value>) -> Result<()> {
-    let mut connection = Connection::open(master)?;
-    let token = format!("Authorization: Bearer {}\r\n", bench.token);
     for some in edits.chunks(EDITS_AT_ONCE) {
-        let body = json!({ "edits": some }).to_string();
-        let (answer, _) = connection.ask(&post(master, "/edits", &token, &body))?;
-        let told = String::from_utf8_lossy(answer.body()).into_owned();
-        ensure!(answer.status() == 200 && !told.contains("Err"), "the master refused an edit: {told}");
+        let told = call(bench, "POST", master, "/edits", Some(&json!({ "edits": some })))?;
+        ensure!(!told.contains("Err"), "the master refused an edit: {told}");
     }
     Ok(())
 }

@@ -8,6 +8,7 @@ use crate::catalog::account::Account;
 use crate::catalog::feed::Feed;
 use crate::domain::{Outcome, Version};
 use crate::metrics::Timed;
+use crate::telemetry::trace::{self, Context};
 use crate::wire::Problem;
 use std::sync::Arc;
 use tokio::sync::mpsc;
@@ -20,6 +21,8 @@ pub(super) struct Committed {
     pub(super) version: Version,
     pub(super) replies: Vec<(Reply, Result<Vec<Outcome>, Problem>)>,
     pub(super) import: Option<(ImportReply, PartAnswer)>,
+    /// Of the batch, whose span ends when all have their answers.
+    pub(super) context: Context,
 }
 
 /// The task that lets answers out.
@@ -38,7 +41,9 @@ pub(super) fn new(feed: Arc<Feed>, account: Arc<Account>) -> (mpsc::Sender<Commi
 impl Acknowledger {
     pub(super) async fn run(mut self) {
         while let Some(batch) = self.committed.recv().await {
-            let Timed { value: acknowledged, took } = Timed::of(self.feed.replicated(batch.version)).await;
+            let replicated = trace::within("replicate", Vec::new, self.feed.replicated(batch.version));
+            let replicated = trace::part_of(batch.context.clone(), replicated);
+            let Timed { value: acknowledged, took } = Timed::of(replicated).await;
             self.account.writes.replication_took(took);
             abort::point(abort::REPLICATED);
             if let Some((reply, outcome)) = batch.import {
@@ -54,6 +59,7 @@ impl Acknowledger {
                 let _ = reply.send(outcomes);
                 abort::point(abort::ACKNOWLEDGING);
             }
+            trace::end(&batch.context);
         }
     }
 }

@@ -17,6 +17,8 @@ use crate::domain::{Outcome, Request, Version};
 use crate::metrics::{StoreFault, Timed};
 use crate::recipe::Recipe;
 use crate::store::{Decided, StoreError};
+use crate::telemetry::trace::Context;
+use crate::telemetry::{self, trace};
 use crate::wire::{ErrorCode, Problem};
 use std::collections::BTreeSet;
 use std::ops::Range;
@@ -24,13 +26,25 @@ use std::time::{Duration, Instant};
 
 impl WriterTask {
     pub(super) async fn write(&mut self, batch: Vec<Write>) -> Result<(), CatalogError> {
+        let context = telemetry::span_of("batch", batch.iter().flat_map(|write| &write.carried));
+        match context {
+            None => self.write_batch(batch).await,
+            Some(context) => trace::part_of(context, self.write_batch(batch)).await,
+        }
+    }
+
+    async fn write_batch(&mut self, batch: Vec<Write>) -> Result<(), CatalogError> {
         let mut requests = Vec::new();
         let mut jobs = Vec::with_capacity(batch.len());
-        for (asked, reply) in batch {
+        for Write { requests: asked, reply, .. } in batch {
             jobs.push((reply, asked.len()));
             requests.extend(asked);
         }
         let (outcomes, version) = self.decide(&requests).await?;
+        if trace::is_traced() {
+            trace::note("bazar.batch.size", i64::try_from(requests.len()).unwrap_or(i64::MAX));
+            trace::note("bazar.version", version.public().to_string());
+        }
         let mut outcomes = outcomes.into_iter();
         let replies = jobs
             .into_iter()
@@ -40,7 +54,8 @@ impl WriterTask {
             })
             .collect();
         // The acknowledger outlives this task, which holds its only sender.
-        let _ = self.committed.send(Committed { version, replies, import: None }).await;
+        let context = Context::current();
+        let _ = self.committed.send(Committed { version, replies, import: None, context }).await;
         Ok(())
     }
 
@@ -71,7 +86,8 @@ impl WriterTask {
                 break;
             }
             let begun = Instant::now();
-            let written = match self.store.decide(&requests[range.clone()], clock::wall_ms(), forget).await {
+            let deciding = self.store.decide(&requests[range.clone()], clock::wall_ms(), forget);
+            let written = match trace::within("decide", trace::sqlite, deciding).await {
                 Ok(decided) => self.write_and_fence(decided).await,
                 Err(error) => Err(error),
             };
@@ -123,7 +139,8 @@ impl WriterTask {
         let Some(record) = &batch.record else { return Ok(Fenced { batch, after: Vec::new() }) };
         let (before, after) = announcements(self.behind.recipe, &batch);
         let fence = announce(&self.behind, record.version, before);
-        let (written, fenced) = tokio::join!(Timed::of(self.store.write(record)), fence);
+        let writing = trace::within("write", trace::sqlite, self.store.write(record));
+        let (written, fenced) = tokio::join!(Timed::of(writing), fence);
         if let Some(took) = fenced {
             self.behind.account.writes.waited_for_fence(took.saturating_sub(written.took));
         }
@@ -153,7 +170,7 @@ impl WriterTask {
             return Ok(false);
         }
         self.may_draw_again = false;
-        let committed = Timed::of(self.store.commit()).await;
+        let committed = Timed::of(trace::within("commit", trace::sqlite, self.store.commit())).await;
         self.behind.account.writes.commit_took(committed.took);
         committed.value.map_err(|error| self.failed(error))?;
         self.behind.account.committed(&batch.touched);
@@ -172,7 +189,12 @@ async fn announce(behind: &Behind, version: Version, keys: Vec<Key>) -> Option<D
         return None;
     }
     let announced = Announced::of(&keys);
-    let Timed { value: fenced, took } = Timed::of(behind.leases.fence(version, keys)).await;
+    let fence = async {
+        let fenced = behind.leases.fence(version, keys).await;
+        trace::note("bazar.fence.holders", i64::try_from(fenced.holders).unwrap_or(i64::MAX));
+        fenced
+    };
+    let Timed { value: fenced, took } = Timed::of(trace::within("fence", Vec::new, fence)).await;
     behind.account.fenced(version, announced, fenced, took);
     Some(took)
 }

@@ -105,9 +105,8 @@ mod tests {
         let opened = master::open(data, config, &member).await.unwrap();
         let counts = Counts::new(RoleName::Master);
         let account = Arc::new(Account::new(&counts.registry));
-        let counts = (counts, account);
         let (master, mut tasks) =
-            master::start(opened, data.into(), config, None, &member, counts).await.unwrap();
+            master::start(opened, config, None, &member, (counts, account)).await.unwrap();
         tasks.writer.forgetting = Forgetting::after_the_first_minute(KEEP, clock::now(), clock::wall_ms());
         (master, tasks)
     }
@@ -136,7 +135,7 @@ mod tests {
         let running = actix_web::rt::spawn(tasks.run(stop.clone()));
         // The first look is behind the first batch.
         for n in 1_000..1_004 {
-            master.queue.submit(vec![purchase(n)]).await.unwrap();
+            master.queue.submit(vec![purchase(n)], Vec::new()).await.unwrap();
         }
         stop.cancel();
         running.await.unwrap().unwrap();

@@ -9,6 +9,7 @@ use crate::clock;
 use crate::domain::{Import, ImportOutcome, Version};
 use crate::metrics::Part;
 use crate::store::{PreparedImport, StoreError};
+use crate::telemetry::trace::Context;
 use crate::wire::ErrorCode;
 
 impl WriterTask {
@@ -20,7 +21,8 @@ impl WriterTask {
             Ok((ImportOutcome::OutOfOrder, _)) | Err(_) => Part::Refused,
         });
         let version = outcome.as_ref().map_or(Version::GENESIS, |&(_, version)| version);
-        let committed = Committed { version, replies: Vec::new(), import: Some((reply, outcome)) };
+        let context = Context::current();
+        let committed = Committed { version, replies: Vec::new(), import: Some((reply, outcome)), context };
         // The acknowledger outlives this task, which holds its only sender.
         let _ = self.committed.send(committed).await;
         Ok(())

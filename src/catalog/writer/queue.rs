@@ -8,6 +8,7 @@ use crate::catalog::mastership::Mastership;
 use crate::domain::{Import, ImportOutcome, NodeId, Outcome, Request, Version};
 use crate::metrics::{QueueName, Sheet};
 use crate::store::Cursor;
+use crate::telemetry::Carried;
 use crate::wire::{ErrorCode, Problem};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -30,7 +31,12 @@ const ANSWER_DEADLINE: Duration = Duration::from_secs(15);
 
 pub(super) type Reply = oneshot::Sender<Result<Vec<Outcome>, Problem>>;
 /// Requests that are answered together, and where to.
-pub(super) type Write = (Vec<Request>, Reply);
+pub(super) struct Write {
+    pub(super) requests: Vec<Request>,
+    /// Which traces they belong to.
+    pub(super) carried: Vec<Carried>,
+    pub(super) reply: Reply,
+}
 pub(super) type SealReply = oneshot::Sender<Result<Version, Problem>>;
 /// What became of a part, and the version that this rests on.
 pub(super) type PartAnswer = Result<(ImportOutcome, Version), Problem>;
@@ -105,8 +111,14 @@ impl Queue {
 
     /// Waits until `requests` are decided, committed and replicated as `--ack` says; the outcomes are in
     /// their order. An error says nothing about what happened: repeat with the same keys.
-    pub async fn submit(&self, requests: Vec<Request>) -> Result<Vec<Outcome>, Problem> {
-        self.submitted(|reply| Job::Write((requests, reply))).await
+    ///
+    /// `carried`: the traces that the requests belong to.
+    pub async fn submit(
+        &self,
+        requests: Vec<Request>,
+        carried: Vec<Carried>,
+    ) -> Result<Vec<Outcome>, Problem> {
+        self.submitted(|reply| Job::Write(Write { requests, carried, reply })).await
     }
 
     /// Waits until a part of an import is decided, committed and replicated as `--ack` says; also gives the
@@ -185,7 +197,7 @@ impl Jobs {
         while let Some(job) = next {
             match job {
                 Job::Write(write) => {
-                    size += write.0.len();
+                    size += write.requests.len();
                     batch.push(write);
                 }
                 Job::Import { import, reply } => return (batch, Some(Last::Import { import, reply })),

@@ -31,6 +31,7 @@ use crate::clock;
 use crate::domain::GuardedEdit;
 use crate::intake::{InputError, IntakeError, Reader, Rules, Sum};
 use crate::metrics::{Attempt, Doors};
+use crate::telemetry::trace;
 use crate::token::AdminToken;
 use crate::wire::{ErrorCode, Problem};
 use actix_web::web::{Data, ServiceConfig};
@@ -77,30 +78,27 @@ impl Admin {
                 Verdict::LockedOut(_) | Verdict::Waits(_) => Attempt::LockedOut,
             },
         );
-        let wait = match verdict {
+        let locked_out = match verdict {
             Verdict::In => return Ok(()),
-            Verdict::Wrong => {
-                self.refusals.refused(actor, None);
-                return Err(ErrorCode::Unauthorized.into());
-            }
-            Verdict::LockedOut(wait) => {
-                self.refusals.refused(actor, Some(wait));
-                wait
-            }
+            Verdict::Wrong => None,
+            Verdict::LockedOut(wait) => Some(wait),
             // It was told when that began.
-            Verdict::Waits(wait) => wait,
+            Verdict::Waits(wait) => {
+                return Err(Problem::too_many("too many wrong tokens from your address", wait));
+            }
         };
-        Err(Problem::too_many("too many wrong tokens from this address", wait))
+        self.refusals.refused(actor, locked_out);
+        Err(ErrorCode::Unauthorized.into())
     }
 
     /// Makes a change, and puts it into the audit. In a task of its own: a keeper who hangs up stops neither.
     async fn change(&self, actor: Actor, asked: GuardedEdit) -> Result<Decided, Problem> {
         let keeper = Arc::clone(&self.keeper);
-        let task = actix_web::rt::spawn(async move {
+        let task = actix_web::rt::spawn(trace::here(async move {
             let decided = keeper.edit(&asked, &actor.request_id).await;
             audit::change(&actor, &asked, &decided);
             decided
-        });
+        }));
         task.await.map_err(|_| Problem::from(ErrorCode::Unavailable))?
     }
 }
@@ -123,7 +121,7 @@ impl Admin {
         dry_run: bool,
     ) -> Result<TakenIn, Problem> {
         let keeper = Arc::clone(&self.keeper);
-        let task = actix_web::rt::spawn(async move {
+        let task = actix_web::rt::spawn(trace::here(async move {
             let _permit = keeper.may_import()?;
             let (pipe, lines) = upload::new();
             let reader = Reader::start(lines, Rules { told: keeper::TOLD, ..rules });
@@ -136,7 +134,7 @@ impl Admin {
                 (Err(IntakeError::Input(InputError::Read { .. })), Err(problem)) => Err(problem),
                 (Err(error), _) => Err(why_not(&error, &actor.request_id)),
             }
-        });
+        }));
         task.await.map_err(|_| Problem::from(ErrorCode::Unavailable))?
     }
 }
@@ -144,10 +142,11 @@ impl Admin {
 /// Why an input was not taken in, as its keeper is told.
 fn why_not(error: &IntakeError, request_id: &str) -> Problem {
     let code = match error {
-        IntakeError::Strict { .. } | IntakeError::Input(InputError::Header(_) | InputError::Read { .. }) => {
-            ErrorCode::InvalidRequest
-        }
-        IntakeError::Input(InputError::TooLarge { .. }) => ErrorCode::PayloadTooLarge,
+        IntakeError::Strict { .. }
+        | IntakeError::Input(
+            InputError::Header(_) | InputError::Read { .. } | InputError::NoCatalog { .. },
+        ) => ErrorCode::InvalidRequest,
+        IntakeError::Input(InputError::TooLarge { .. } | InputError::Bomb) => ErrorCode::PayloadTooLarge,
         IntakeError::Input(InputError::Rejects { .. }) => ErrorCode::Internal,
         IntakeError::Call { .. } | IntakeError::Stopped { .. } => ErrorCode::Unavailable,
     };

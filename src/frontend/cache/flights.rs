@@ -6,6 +6,7 @@
 use super::entry::{Entry, Want};
 use crate::clock;
 use crate::coherence::Moment;
+use crate::telemetry::trace::{self, SpanContext};
 use crate::wire::{ErrorCode, Problem};
 use parking_lot::Mutex;
 use std::collections::HashMap;
@@ -53,6 +54,8 @@ pub struct Flights(Arc<Mutex<HashMap<(Route, Want), Flight>>>);
 
 struct Flight {
     started: Moment,
+    /// Whoever started it: who joins has a link to it, if both are traced.
+    trace: SpanContext,
     landed: watch::Receiver<Option<Landing>>,
 }
 
@@ -101,21 +104,25 @@ impl Flights {
         if let Some(flight) = flights.get(&key) {
             // One whose sender is gone crashed with its thread.
             if flight.landed.has_changed().is_ok() || flight.landed.borrow().is_some() {
+                trace::link(&flight.trace);
                 return (flight.landed.clone(), not_before.is_none_or(|moment| flight.started >= moment));
             }
         }
         let (land, landed) = watch::channel(None);
         let Some(fetch) = fetch.take() else { return (landed, true) };
-        flights.insert(key.clone(), Flight { started: clock::now(), landed: landed.clone() });
+        flights.insert(
+            key.clone(),
+            Flight { started: clock::now(), trace: trace::own(), landed: landed.clone() },
+        );
         drop(flights);
         let flights = Arc::clone(&self.0);
         let flight = fetch();
-        actix_web::rt::spawn(async move {
+        actix_web::rt::spawn(trace::here(async move {
             let landing = flight.await;
             // Off the board first: who comes now starts anew.
             flights.lock().remove(&key);
             land.send_replace(Some(landing));
-        });
+        }));
         (landed, true)
     }
 }

@@ -9,6 +9,7 @@
 mod entry;
 mod fetch;
 mod flights;
+mod link;
 mod local;
 mod minimum;
 mod nearest;
@@ -26,6 +27,7 @@ use crate::coherence::{Lease, Moment, Verdict, serving};
 use crate::domain::{PublicVersion, Version};
 use crate::metrics::{AnsweredBy, Miss, Reads, Sheet, families};
 use crate::recipe::Recipe;
+use crate::telemetry::trace;
 use crate::wire::{ErrorCode, Problem, headers};
 use actix_web::http::header::HeaderValue;
 use std::fmt;
@@ -189,7 +191,7 @@ impl Cache {
         }
         let lease = self.leases.lease().as_ref().filter(|lease| lease.valid_at(came_in)).cloned();
         let Some(lease) = lease else {
-            self.counts.looked_up(Miss::NoLease);
+            self.missed(Miss::NoLease);
             return Box::pin(self.without_lease(&ask)).await;
         };
         // Before the judgement: see `Floors::announced`.
@@ -215,12 +217,17 @@ impl Cache {
             Known::Expired => (Miss::Expired, lease.minimum(want.key().slot())),
             Known::Nothing => (Miss::Absent, lease.minimum(want.key().slot())),
         };
-        self.counts.looked_up(missed);
+        self.missed(missed);
         // On the heap, so that a hit, which is most requests, does not carry its size.
         match demand.level {
             Level::Stale => Box::pin(self.nearest(&ask, Some(&lease))).await,
             Level::Usual | Level::Linearizable => Box::pin(self.fetch(&ask, &lease, floor)).await,
         }
+    }
+
+    fn missed(&self, why: Miss) {
+        self.counts.looked_up(why);
+        trace::note("bazar.cache.miss", why.label());
     }
 
     /// What a scraper is told: what is kept, what is on its way, the lease, the nodes.

@@ -6,22 +6,23 @@
 //! it takes to notice, and one log line a minute.
 
 use super::entry::{Content, Want};
+use super::link::Address;
 use crate::client::{Bounds, Gatherer};
 use crate::domain::{BookId, Version};
 use crate::metrics::{QueueName, RedisCounts, RedisDone, RedisLookup, RedisOperation, Sheet, Timed};
 use crate::shutdown::Shutdown;
-use crate::token::{InternalToken, MacKey};
+use crate::telemetry::trace::KeyValue;
+use crate::telemetry::{self, Carried, trace};
+use crate::token::{DerivedKeys, InternalToken};
 use arc_swap::ArcSwapOption;
 use bytes::Bytes;
 use deadpool_redis::redis::aio::MultiplexedConnection;
 use deadpool_redis::redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, cmd};
-use deadpool_redis::{Config, Connection, Pool, PoolConfig, Runtime, Timeouts};
 use parking_lot::Mutex;
 use serde::{Deserialize, Serialize};
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
-use subtle::ConstantTimeEq;
 use tokio::sync::mpsc;
 
 /// The longest that a request waits for Redis.
@@ -38,7 +39,7 @@ const ROUND: Duration = Duration::from_secs(1);
 const CONNECT_DEADLINE: Duration = Duration::from_millis(500);
 
 /// Larger answers are not put there, and no more than this is ever read from it.
-const MAX_VALUE: usize = 1 << 20;
+pub(super) const MAX_VALUE: usize = 1 << 20;
 
 /// Writes that wait; with more they are dropped, which costs a later miss.
 const WRITE_QUEUE: usize = 256;
@@ -46,23 +47,25 @@ const WRITE_QUEUE: usize = 256;
 /// Reads that come while others are under way share a pipeline: its cost is that of waking the connection's
 /// thread and of one system call at each end. 32 of the largest values are 32 MiB. With more waiting on one
 /// thread the catalog is asked at once.
-const PIPELINE: Bounds = Bounds { batch: 32, calls: 2, waiting: 256 };
+pub(super) const PIPELINE: Bounds = Bounds { batch: 32, calls: 2, waiting: 256 };
 
 /// Between two log lines about the same trouble.
 const LOG_EVERY: Duration = Duration::from_secs(60);
 
 pub struct Redis {
-    pool: Pool,
+    address: Address,
     /// The one connection that all requests share; `None` while Redis is not to be had.
     connection: ArcSwapOption<MultiplexedConnection>,
     late: AtomicUsize,
     /// By name: the value, or nothing.
-    reads: Gatherer<String, Result<Option<Vec<u8>>, NoReply>>,
+    reads: Gatherer<(String, Carried), Result<Option<Vec<u8>>, NoReply>>,
     writes: mpsc::Sender<Write>,
     /// Writes that found no room.
     dropped: AtomicU64,
     counts: RedisCounts,
-    mac_key: MacKey,
+    mac_keys: DerivedKeys,
+    /// Where it is, for spans: `server.address` and `server.port`.
+    place: Vec<KeyValue>,
     complaint: Mutex<Complaint>,
 }
 
@@ -103,31 +106,25 @@ pub struct Keeper {
 impl Redis {
     /// `url`: `redis://host:port` or `redis+unix:///path`. The error is a sentence about the URL.
     pub fn new(url: &str, token: &InternalToken, counts: RedisCounts) -> Result<(Arc<Self>, Keeper), String> {
-        let mut config = Config::from_url(url);
-        config.pool = Some(PoolConfig {
-            // One to use, and one to test while that one hangs.
-            max_size: 2,
-            timeouts: Timeouts {
-                wait: Some(CONNECT_DEADLINE),
-                create: Some(CONNECT_DEADLINE),
-                recycle: Some(CONNECT_DEADLINE),
-            },
-            ..PoolConfig::default()
-        });
-        let pool = config.create_pool(Some(Runtime::Tokio1)).map_err(|error| error.to_string())?;
+        let address = Address::parse(url)?;
         let (writes, queue) = mpsc::channel(WRITE_QUEUE);
         let redis = Arc::new_cyclic(|redis: &Weak<Self>| Self {
-            pool,
+            address,
             connection: ArcSwapOption::empty(),
             late: AtomicUsize::new(0),
             reads: Gatherer::new(PIPELINE, {
                 let redis = Weak::clone(redis);
-                move |names| read(redis.upgrade(), names)
+                move |asked: Vec<(String, Carried)>| {
+                    let context = telemetry::shared("redis", asked.iter().map(|(_, carried)| carried));
+                    let names = asked.into_iter().map(|(name, _)| name).collect();
+                    trace::part_of(context, read(redis.upgrade(), names))
+                }
             }),
             writes,
             dropped: AtomicU64::new(0),
             counts,
-            mac_key: MacKey::new(&token.derive("bazar redis entry 1")),
+            mac_keys: token.derived("bazar redis entry 1"),
+            place: place(url),
             complaint: Mutex::default(),
         });
         Ok((Arc::clone(&redis), Keeper { redis, writes: queue }))
@@ -151,7 +148,7 @@ impl Redis {
         if self.connection.load().is_none() {
             return Err(RedisLookup::Unavailable);
         }
-        let Ok(Ok(value)) = self.reads.submit(name.to_owned()).await else {
+        let Ok(Ok(value)) = self.reads.submit((name.to_owned(), Carried::here())).await else {
             return Err(RedisLookup::Unavailable);
         };
         let content = self.open(name, value.ok_or(RedisLookup::Absent)?);
@@ -276,14 +273,16 @@ impl Redis {
         let head = Head { asof: content.asof, books: content.books.clone(), found: content.found };
         let head = serde_json::to_vec(&head).ok()?;
         let length = u32::try_from(head.len()).ok()?.to_le_bytes();
-        let mac = self.mac(name, &[&length, &head, &content.body]);
+        let of_name = (name.len() as u64).to_le_bytes();
+        let mac = self.mac_keys.mac(&[&of_name, name.as_bytes(), &length, &head, &content.body]);
         Some([&mac[..], &length, &head, &content.body].concat())
     }
 
     fn open(&self, name: &str, value: Vec<u8>) -> Option<Content> {
         let value = Bytes::from(value);
         let (mac, rest) = value.split_at_checked(32)?;
-        if !bool::from(mac.ct_eq(&self.mac(name, &[rest]))) {
+        let length = (name.len() as u64).to_le_bytes();
+        if !self.mac_keys.is_mac(&[&length, name.as_bytes(), rest], mac) {
             return None;
         }
         let (length, rest) = rest.split_at_checked(4)?;
@@ -292,19 +291,36 @@ impl Redis {
         let Head { asof, books, found } = serde_json::from_slice(head).ok()?;
         Some(Content { asof, books, found, body: value.slice_ref(body) })
     }
+}
 
-    fn mac(&self, name: &str, parts: &[&[u8]]) -> [u8; 32] {
-        let length = (name.len() as u64).to_le_bytes();
-        let parts: Vec<&[u8]> =
-            [&length[..], name.as_bytes()].into_iter().chain(parts.iter().copied()).collect();
-        self.mac_key.mac(&parts)
-    }
+/// Of the server, without the password that may stand before it.
+fn place(url: &str) -> Vec<KeyValue> {
+    let Ok(url) = url::Url::parse(url) else { return Vec::new() };
+    let host = url.host_str().map(|host| KeyValue::new("server.address", host.to_owned()));
+    let port = url.port().map(|port| KeyValue::new("server.port", i64::from(port)));
+    host.into_iter().chain(port).collect()
 }
 
 /// One pipeline for all of `names`.
 async fn read(redis: Option<Arc<Redis>>, names: Vec<String>) -> Vec<Result<Option<Vec<u8>>, NoReply>> {
     let Some(redis) = redis else { return Vec::new() };
-    match redis.values(&names).await {
+    let attributes = || {
+        let [system, name, size] = ["db.system.name", "db.operation.name", "db.operation.batch.size"];
+        let count = i64::try_from(names.len()).unwrap_or(i64::MAX);
+        let mut attributes = vec![KeyValue::new(system, "redis"), KeyValue::new(name, "GETRANGE")];
+        // The convention: only of what is a batch.
+        attributes.extend((count > 1).then(|| KeyValue::new(size, count)));
+        attributes.extend(redis.place.clone());
+        attributes
+    };
+    let values = trace::client("GETRANGE", attributes, async {
+        let values = redis.values(&names).await;
+        if values.is_none() {
+            trace::fail("no_answer");
+        }
+        values
+    });
+    match values.await {
         Some(values) => values.into_iter().map(Ok).collect(),
         None => vec![Err(NoReply); names.len()],
     }
@@ -353,13 +369,13 @@ impl Keeper {
     }
 
     async fn connect(&self) -> Result<MultiplexedConnection, String> {
-        let connection = self.redis.pool.get().await.map_err(|error| error.to_string())?;
-        let mut connection = Connection::take(connection);
-        let ping = cmd("PING");
-        let pong = ping.query_async::<String>(&mut connection);
-        match tokio::time::timeout(CONNECT_DEADLINE, pong).await {
-            Ok(Ok(_)) => Ok(connection),
-            Ok(Err(error)) => Err(error.to_string()),
+        let tested = async {
+            let mut connection = self.redis.address.connect().await?;
+            let _: String = cmd("PING").query_async(&mut connection).await?;
+            Ok::<_, RedisError>(connection)
+        };
+        match tokio::time::timeout(CONNECT_DEADLINE, tested).await {
+            Ok(connected) => connected.map_err(|error| error.to_string()),
             Err(_) => Err("it is too slow".into()),
         }
     }
@@ -463,7 +479,7 @@ mod tests {
             let redis = redis("0123456789abcdef");
             for length in [length, length % 64, rest.len() as u32, u32::MAX] {
                 let length = length.to_le_bytes();
-                let mac = redis.mac("info:9", &[&length, &rest]);
+                let mac = redis.mac_keys.mac(&[&6_u64.to_le_bytes(), b"info:9", &length, &rest]);
                 let value = [&mac[..], &length, &rest].concat();
                 prop_assert_eq!(redis.open("info:9", value), None);
             }

@@ -12,6 +12,7 @@ use crate::clock;
 use crate::coherence::Moment;
 use crate::domain::{BookId, Version};
 use crate::frontend::balance::Way;
+use crate::telemetry::{self, Carried, trace};
 use crate::wire::ErrorCode;
 use crate::wire::catalog::{BOOKS, MAX_BOOKS, Stated};
 use serde_json::value::RawValue;
@@ -25,7 +26,10 @@ const BOUNDS: Bounds = Bounds { batch: MAX_BOOKS, calls: 2, waiting: 4096 };
 const REQUEST_ID: &str = "gathered-reads";
 
 /// The way to one catalog node for reads of single books.
-pub struct Together(Gatherer<BookId, Result<Told, CallError>>);
+pub struct Together(Gatherer<Asked, Result<Told, CallError>>);
+
+/// A book, and the trace of who wants to know.
+type Asked = (BookId, Carried);
 
 /// What a node told about one book.
 struct Told {
@@ -39,7 +43,11 @@ struct Told {
 impl Way for Together {
     fn to(peer: &Peer) -> Self {
         let peer = peer.clone();
-        Self(Gatherer::new(BOUNDS, move |ids| ask(peer.clone(), ids)))
+        Self(Gatherer::new(BOUNDS, move |asked: Vec<Asked>| {
+            let context = telemetry::shared("books", asked.iter().map(|(_, carried)| carried));
+            let ids = asked.into_iter().map(|(id, _)| id).collect();
+            trace::part_of(context, ask(peer.clone(), ids))
+        }))
     }
 
     fn waiting(&self) -> Option<(usize, usize)> {
@@ -57,7 +65,7 @@ impl Together {
     /// What the node says of a book. `None`: it has to be asked for this one alone, because it is behind
     /// `minimum` and may be waited for, does not know this kind of request, or too many wait already.
     pub async fn book(&self, id: BookId, minimum: Option<Version>) -> Option<Result<Answer, CallError>> {
-        let Told { asof, master, sent, book } = match self.0.submit(id).await.ok()? {
+        let Told { asof, master, sent, book } = match self.0.submit((id, Carried::here())).await.ok()? {
             Ok(told) => told,
             Err(error) => {
                 let tells = error.code().is_none_or(|code| code == ErrorCode::Behind);

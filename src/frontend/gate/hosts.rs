@@ -88,10 +88,7 @@ mod tests {
 
     fn welcome(hosts: &Hosts, host: &str, target: &str) -> bool {
         let request = TestRequest::with_uri(target).insert_header((header::HOST, host)).to_http_request();
-        let mut head = RequestHead::default();
-        head.uri = request.uri().clone();
-        head.headers.insert(header::HOST, request.headers().get(header::HOST).unwrap().clone());
-        hosts.welcome(&head)
+        hosts.welcome(request.head())
     }
 
     #[test]

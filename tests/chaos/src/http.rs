@@ -1,7 +1,9 @@
 //! A small HTTP/1.1 client on one connection, with one deadline for a whole call.
 //!
-//! Invariant: it never repeats a request by itself, so what the history says was sent once was sent once.
+//! Invariant: it never repeats a request by itself, so what the history says was sent once was sent once. (An internal
+//! request that was not let in is signed again, as the store says: nothing was carried out of it.)
 
+use crate::signing::{self, Extent, Proof, Request, Sender, SessionId, Signature, SigningKey, Sum, Told};
 use std::io::{ErrorKind, Read, Write};
 use std::net::{SocketAddr, TcpStream};
 use std::time::{Duration, Instant};
@@ -12,11 +14,28 @@ const MAX_ANSWER: usize = 16 << 20;
 /// On this machine a connection takes a millisecond, or does not happen.
 const CONNECT: Duration = Duration::from_millis(500);
 
+/// A deadline of nothing at all is none for a socket.
+const MOMENT: Duration = Duration::from_millis(1);
+
 pub struct Client {
     addr: SocketAddr,
-    bearer: Option<String>,
+    member: Option<Member>,
     stream: Option<TcpStream>,
     buffer: Vec<u8>,
+}
+
+/// Who signs.
+struct Member {
+    key: SigningKey,
+    sender: Sender,
+}
+
+/// What the head of an answer says to who signed.
+#[derive(Default)]
+struct ToMembers {
+    challenge: Option<String>,
+    proof: Option<String>,
+    met: Option<String>,
 }
 
 /// Why there is no answer.
@@ -43,12 +62,13 @@ pub struct Answer {
 
 impl Client {
     pub fn new(addr: SocketAddr) -> Self {
-        Self { addr, bearer: None, stream: None, buffer: Vec::new() }
+        Self { addr, member: None, stream: None, buffer: Vec::new() }
     }
 
     /// One that may use the internal routes.
     pub fn internal(addr: SocketAddr, token: &str) -> Self {
-        Self { bearer: Some(token.into()), ..Self::new(addr) }
+        let sender = Sender::new(SessionId(rand::random()));
+        Self { member: Some(Member { key: SigningKey::of(token.as_bytes()), sender }), ..Self::new(addr) }
     }
 
     pub fn get(&mut self, path: &str, deadline: Duration) -> Result<Answer, Failure> {
@@ -80,14 +100,53 @@ impl Client {
         deadline: Duration,
     ) -> Result<Answer, Failure> {
         let until = Instant::now() + deadline;
+        let Some(mut member) = self.member.take() else {
+            return self.send(method, path, headers, body, until).map(|(answer, _)| answer);
+        };
+        let answer = self.signed(&mut member, method, path, headers, body, until);
+        self.member = Some(member);
+        answer
+    }
+
+    fn signed(
+        &mut self,
+        member: &mut Member,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &[u8],
+        until: Instant,
+    ) -> Result<Answer, Failure> {
+        // Twice: the first time it may not know for which challenge.
+        for again in [true, false] {
+            let request = Request { method, target: path, headers: [None; 3] };
+            let signature = member.sender.sign(&member.key, &request, Sum::of(body));
+            let headers = format!("{headers}{}: {signature}\r\n", signing::SIGNATURE);
+            let (answer, said) = self.send(method, path, &headers, body, until)?;
+            let told = said.challenge.as_deref().and_then(|told| Told::parse(told.as_bytes()));
+            match told.filter(|told| told.invites(&signature, [member.key.id()])) {
+                Some(told) if again => member.sender.learn(told),
+                _ if member.believes(&answer, &said, &signature) => return Ok(answer),
+                _ => return Err(Failure::Lost),
+            }
+        }
+        Err(Failure::Lost)
+    }
+
+    fn send(
+        &mut self,
+        method: &str,
+        path: &str,
+        headers: &str,
+        body: &[u8],
+        until: Instant,
+    ) -> Result<(Answer, ToMembers), Failure> {
+        let deadline = until.saturating_duration_since(Instant::now()).max(MOMENT);
         let mut stream = match self.stream.take() {
             Some(stream) => stream,
             None => connect(self.addr, deadline).map_err(|_| Failure::Unreachable)?,
         };
         let mut request = format!("{method} {path} HTTP/1.1\r\nhost: bazar\r\n{headers}");
-        if let Some(bearer) = &self.bearer {
-            request.push_str(&format!("authorization: Bearer {bearer}\r\n"));
-        }
         if method == "POST" {
             request
                 .push_str(&format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len()));
@@ -96,27 +155,27 @@ impl Client {
         let mut request = request.into_bytes();
         request.extend_from_slice(body);
         stream.write_all(&request).map_err(|_| Failure::Lost)?;
-        let (answer, keep) = self.read(&mut stream, until).ok_or(Failure::Lost)?;
+        let (answer, said, keep) = self.read(&mut stream, until).ok_or(Failure::Lost)?;
         if keep {
             self.stream = Some(stream);
         }
-        Ok(answer)
+        Ok((answer, said))
     }
 
-    fn read(&mut self, stream: &mut TcpStream, until: Instant) -> Option<(Answer, bool)> {
+    fn read(&mut self, stream: &mut TcpStream, until: Instant) -> Option<(Answer, ToMembers, bool)> {
         self.buffer.clear();
-        let (answer, begin, length, keep) = loop {
+        let (answer, said, begin, length, keep) = loop {
             self.more(stream, until)?;
             if let Some(end) = find(&self.buffer, b"\r\n\r\n") {
-                let (answer, length, keep) = head(&self.buffer[..end])?;
-                break (answer, end + 4, length, keep);
+                let (answer, said, length, keep) = head(&self.buffer[..end])?;
+                break (answer, said, end + 4, length, keep);
             }
         };
         while self.buffer.len() < begin + length {
             self.more(stream, until)?;
         }
         let body = self.buffer[begin..begin + length].to_vec();
-        Some((Answer { body, ..answer }, keep && self.buffer.len() == begin + length))
+        Some((Answer { body, ..answer }, said, keep && self.buffer.len() == begin + length))
     }
 
     fn more(&mut self, stream: &mut TcpStream, until: Instant) -> Option<()> {
@@ -137,6 +196,20 @@ impl Client {
     }
 }
 
+impl Member {
+    /// Whether a member of the store gave this answer.
+    fn believes(&self, answer: &Answer, said: &ToMembers, signature: &Signature) -> bool {
+        let Some(proof) = said.proof.as_deref().and_then(|proof| Proof::parse(proof.as_bytes())) else {
+            return false;
+        };
+        let head = signing::Answer {
+            status: answer.status,
+            headers: [said.met.as_deref().map(str::as_bytes), None],
+        };
+        proof.body == Extent::Whole(Sum::of(&answer.body)) && proof.proves(&self.key, &signature.mac, &head)
+    }
+}
+
 fn connect(addr: SocketAddr, deadline: Duration) -> std::io::Result<TcpStream> {
     let stream = TcpStream::connect_timeout(&addr, CONNECT.min(deadline))?;
     stream.set_nodelay(true)?;
@@ -145,11 +218,11 @@ fn connect(addr: SocketAddr, deadline: Duration) -> std::io::Result<TcpStream> {
 }
 
 /// Status and headers, the length of the body, and whether the connection stays.
-fn head(bytes: &[u8]) -> Option<(Answer, usize, bool)> {
+fn head(bytes: &[u8]) -> Option<(Answer, ToMembers, usize, bool)> {
     let text = std::str::from_utf8(bytes).ok()?;
     let mut lines = text.split("\r\n");
     let status = lines.next()?.get(9..12)?.parse().ok()?;
-    let mut answer = Answer { status, ..Answer::default() };
+    let (mut answer, mut said) = (Answer { status, ..Answer::default() }, ToMembers::default());
     let (mut length, mut keep) = (0, true);
     for line in lines {
         let (name, value) = line.split_once(':')?;
@@ -162,11 +235,14 @@ fn head(bytes: &[u8]) -> Option<(Answer, usize, bool)> {
             "x-cache" => answer.cache = Some(value.into()),
             "warning" => answer.warning = value.starts_with("110"),
             "idempotency-replayed" => answer.replayed = value == "true",
+            signing::CHALLENGE => said.challenge = Some(value.into()),
+            signing::PROOF => said.proof = Some(value.into()),
+            "bazar-met" => said.met = Some(value.into()),
             "bazar-unsafe-coherence" => answer.unsafe_coherence = true,
             _ => {}
         }
     }
-    Some((answer, length, keep))
+    Some((answer, said, length, keep))
 }
 
 fn find(haystack: &[u8], needle: &[u8]) -> Option<usize> {

@@ -16,6 +16,10 @@ mod redis;
 mod report;
 mod run;
 mod shown;
+// The half of a sender.
+#[allow(dead_code, unused_imports)]
+#[path = "../../../src/signing/mod.rs"]
+mod signing;
 mod store;
 mod truth;
 mod workload;

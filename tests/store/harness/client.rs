@@ -1,8 +1,15 @@
-//! HTTP as a customer's program speaks it: connections kept, a deadline on everything, no second attempt.
+//! HTTP as a customer's program speaks it: connections kept, a deadline on everything, no second attempt. A client of
+//! the internal routes signs its requests, and believes no answer without its proof.
 
+use super::TOKEN;
+use bazar::signing::{
+    self, Extent, PROVED_HEADERS, Proof, Request as Signed, SEAL_BYTES, SIGNED_HEADERS, Sender, SessionId,
+    Signature, SigningKey, Sum, Told, seal,
+};
 use serde_json::{Value, json};
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::sync::Mutex;
 use std::time::{Duration, Instant};
 use ureq::http::{HeaderMap, Request};
 
@@ -12,6 +19,13 @@ const DEADLINE: Duration = Duration::from_secs(20);
 pub struct Client {
     agent: ureq::Agent,
     base: String,
+    member: Option<Member>,
+}
+
+/// Who signs.
+struct Member {
+    key: SigningKey,
+    sender: Mutex<Sender>,
 }
 
 #[derive(Debug)]
@@ -30,7 +44,18 @@ impl Client {
             .max_redirects(0)
             .timeout_global(Some(DEADLINE))
             .build();
-        Self { agent: config.into(), base: base.into() }
+        Self { agent: config.into(), base: base.into(), member: None }
+    }
+
+    /// A member of the store of tests.
+    pub fn internal(base: &str) -> Self {
+        Self::signing(base, TOKEN)
+    }
+
+    /// Somebody who signs with the secret `token`.
+    pub fn signing(base: &str, token: &str) -> Self {
+        let sender = Mutex::new(Sender::new(SessionId(rand::random())));
+        Self { member: Some(Member { key: SigningKey::of(token.as_bytes()), sender }), ..Self::new(base) }
     }
 
     /// An error is one of the connection: whatever the store answered is an [`Answer`].
@@ -40,6 +65,51 @@ impl Client {
         path: &str,
         headers: &[(&str, &str)],
         body: Option<&str>,
+    ) -> Result<Answer, ureq::Error> {
+        let Some(member) = &self.member else {
+            return self.send_bytes(method, path, headers, body.map(str::as_bytes));
+        };
+        let mut again = true;
+        loop {
+            let signature = member.sign(method, path, headers, body);
+            let header = signature.to_string();
+            let headers = [headers, &[(signing::SIGNATURE, header.as_str())]].concat();
+            let mut answer = self.send_bytes(method, path, &headers, body.map(str::as_bytes))?;
+            if member.is_told(&answer, &signature) && std::mem::take(&mut again) {
+                continue;
+            }
+            if answer.status != 401 {
+                member.believe(&mut answer, &signature);
+            }
+            return Ok(answer);
+        }
+    }
+
+    /// The bytes of a signed request, as they are captured on their way: on a connection that closes behind it.
+    pub fn capture(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Vec<u8> {
+        let member = self.member.as_ref().expect("a client that signs");
+        // For the challenge.
+        let answer = self.send("GET", "/healthz", &[], None).unwrap().ok();
+        assert!(!answer.header(signing::PROOF).is_empty());
+        let signature = member.sign(method, path, headers, body);
+        let host = self.base.trim_start_matches("http://");
+        let mut head = format!("{method} {path} HTTP/1.1\r\nhost: {host}\r\nconnection: close\r\n");
+        for (name, value) in headers {
+            head += &format!("{name}: {value}\r\n");
+        }
+        if let Some(body) = body {
+            head += &format!("content-type: application/json\r\ncontent-length: {}\r\n", body.len());
+        }
+        format!("{head}{}: {signature}\r\n\r\n{}", signing::SIGNATURE, body.unwrap_or("")).into_bytes()
+    }
+
+    /// Without a signature; the body need not be text.
+    pub fn send_bytes(
+        &self,
+        method: &str,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&[u8]>,
     ) -> Result<Answer, ureq::Error> {
         let begun = Instant::now();
         let mut request = Request::builder().method(method).uri(format!("{}{path}", self.base));
@@ -96,6 +166,41 @@ impl Client {
     #[track_caller]
     pub fn order(&self, id: &str) -> Answer {
         self.get(&format!("/order-service/orders/{id}"))
+    }
+}
+
+impl Member {
+    fn sign(&self, method: &str, path: &str, headers: &[(&str, &str)], body: Option<&str>) -> Signature {
+        let value =
+            |name: &str| headers.iter().find(|(given, _)| *given == name).map(|(_, value)| value.as_bytes());
+        let request = Signed { method, target: path, headers: SIGNED_HEADERS.map(value) };
+        self.sender.lock().unwrap().sign(&self.key, &request, Sum::of(body.unwrap_or("").as_bytes()))
+    }
+
+    /// Whether the store has said what to sign for instead.
+    fn is_told(&self, answer: &Answer, signature: &Signature) -> bool {
+        let told = Told::parse(answer.header(signing::CHALLENGE).as_bytes());
+        let Some(told) = told.filter(|told| told.invites(signature, [self.key.id()])) else { return false };
+        self.sender.lock().unwrap().learn(told);
+        true
+    }
+
+    /// Asserts that a member of the store gave this answer; takes the seal off its end.
+    #[track_caller]
+    fn believe(&self, answer: &mut Answer, signature: &Signature) {
+        let proof = Proof::parse(answer.header(signing::PROOF).as_bytes());
+        let proof = proof.unwrap_or_else(|| panic!("no proof: {} {:?}", answer.text(), answer.headers));
+        let value = |name| answer.headers.get(name).map(|value| value.as_bytes());
+        let head = signing::Answer { status: answer.status, headers: PROVED_HEADERS.map(value) };
+        assert!(proof.proves(&self.key, &signature.mac, &head), "a wrong proof: {}", answer.text());
+        match proof.body {
+            Extent::Whole(sum) => assert_eq!(sum, Sum::of(&answer.body)),
+            Extent::InHead => assert_eq!(answer.header("bazar-sha256"), Sum::of(&answer.body).to_string()),
+            Extent::AtEnd => {
+                let given = answer.body.split_off(answer.body.len() - SEAL_BYTES);
+                assert_eq!(given, seal(&self.key, &signature.mac, Sum::of(&answer.body)));
+            }
+        }
     }
 }
 

@@ -1,6 +1,6 @@
 //! A whole store of processes: a master, replicas, order nodes, frontends, and Redis if wanted.
 
-use super::{Client, Disk, Process, RedisServer, Rows, rows, wait_until};
+use super::{Client, Disk, Process, RedisServer, Rows, THIS, rows, wait_until};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use tempfile::TempDir;
@@ -25,6 +25,8 @@ pub struct Shape {
     pub admin: Option<&'static str>,
     /// What else frontends are told.
     pub frontend_flags: &'static [&'static str],
+    /// Where all of them send traces, if they do.
+    pub traces: Option<Traces>,
     /// `RUST_LOG` of all of them.
     pub log: &'static str,
     pub log_format: &'static str,
@@ -41,10 +43,22 @@ impl Default for Shape {
             faulty_disks: false,
             admin: None,
             frontend_flags: &[],
+            traces: None,
             log: "info",
             log_format: "text",
         }
     }
+}
+
+/// Whose requests are traced, and where that goes.
+#[derive(Clone, Copy)]
+pub struct Traces {
+    pub endpoint: &'static str,
+    pub sampling: &'static str,
+    /// Whether clients may ask for it.
+    pub trusting: bool,
+    /// The roles that send none: words of the command line.
+    pub but: &'static [&'static str],
 }
 
 pub struct Cluster {
@@ -83,7 +97,8 @@ impl Cluster {
         for number in 1..=shape.orders {
             let masters = cluster.masters();
             let args = ["order", "--listen", "127.0.0.1:0", "--master", &masters];
-            let order = Process::start(cluster.dir.path(), &format!("order-{number}"), &args, &env(shape));
+            let order =
+                Process::start(cluster.dir.path(), &format!("order-{number}"), &args, &env(shape, &args));
             cluster.orders.push(order);
         }
         for number in 1..=shape.frontends {
@@ -122,10 +137,17 @@ impl Cluster {
     /// Starts the first replica, which has ended, as the master on its data and at its address. The old
     /// master takes its place among the replicas.
     pub fn promote(&mut self, flags: &[&str]) {
+        self.promote_to(Path::new(THIS), flags);
+    }
+
+    /// The same, as a process of another build of `bazar`.
+    pub fn promote_to(&mut self, program: &Path, flags: &[&str]) {
         let heir = &self.replicas[0];
         let (listen, data) = (heir.url().trim_start_matches("http://"), self.data("replica-1"));
         let args = ["catalog", "--master", "--listen", listen, "--data", data.to_str().unwrap()];
-        let heir = Process::start(self.dir.path(), "heir", &[&args, flags].concat(), &env(self.shape));
+        let args = [&args, flags].concat();
+        let env = env(self.shape, &args);
+        let heir = Process::start_program(program, self.dir.path(), "heir", &args, &env);
         self.replicas[0] = std::mem::replace(&mut self.master, heir);
     }
 
@@ -135,7 +157,7 @@ impl Cluster {
         let (data, master) = (self.data("master"), self.master.url());
         let args = ["catalog", "--replica", "--listen", listen, "--master-url", master, "--data"];
         let args = [&args[..], &[data.to_str().unwrap()]].concat();
-        self.replicas[0] = Process::start(self.dir.path(), "demoted", &args, &env(self.shape));
+        self.replicas[0] = Process::start(self.dir.path(), "demoted", &args, &env(self.shape, &args));
     }
 
     pub fn start_frontend(&self, name: &str) -> Process {
@@ -161,7 +183,7 @@ impl Cluster {
         }
         args.extend(self.shape.frontend_flags);
         let admin = self.shape.admin.map(|token| ("BAZAR_ADMIN_TOKEN", token));
-        let env: Vec<_> = env(self.shape).into_iter().chain(admin).collect();
+        let env: Vec<_> = env(self.shape, &args).into_iter().chain(admin).collect();
         Process::start(self.dir.path(), name, &args, &env)
     }
 
@@ -204,10 +226,8 @@ impl Cluster {
     /// The catalog's keeper changes something. Returns the outcome.
     #[track_caller]
     pub fn edit(&self, edit: &Value) -> Value {
-        let bearer = format!("Bearer {TOKEN}");
         let body = json!({ "edits": [edit] });
-        let answer =
-            Client::new(self.master.url()).post("/edits", &[("authorization", &bearer)], &body).ok().json();
+        let answer = Client::internal(self.master.url()).post("/edits", &[], &body).ok().json();
         let edited = &answer["outcomes"][0];
         assert!(edited.to_string().contains("\"Ok\""), "{answer}");
         answer
@@ -251,22 +271,28 @@ impl Cluster {
     }
 }
 
-fn env(shape: Shape) -> [(&'static str, &'static str); 4] {
-    [
+/// Of the role that is started by `args`.
+fn env(shape: Shape, args: &[&str]) -> Vec<(&'static str, &'static str)> {
+    let mut env = vec![
         ("BAZAR_INTERNAL_TOKEN", TOKEN),
         ("BAZAR_METRICS_TOKEN", METRICS_TOKEN),
         ("RUST_LOG", shape.log),
         ("BAZAR_LOG_FORMAT", shape.log_format),
-    ]
+    ];
+    if let Some(traces) = shape.traces.filter(|traces| !traces.but.iter().any(|but| args.contains(but))) {
+        env.extend([("BAZAR_OTLP_ENDPOINT", traces.endpoint), ("BAZAR_TRACE_SAMPLING", traces.sampling)]);
+        env.extend(traces.trusting.then_some(("BAZAR_TRUST_TRACEPARENT", "true")));
+    }
+    env
 }
 
 fn start_on_disk(dir: &Path, name: &str, args: &[&str], shape: Shape) -> Process {
     let disk = if shape.faulty_disks { Disk::of(dir, name).env().to_vec() } else { Vec::new() };
     let disk = disk.iter().map(|(name, value)| (*name, value.as_str()));
-    Process::start(dir, name, args, &env(shape).into_iter().chain(disk).collect::<Vec<_>>())
+    Process::start(dir, name, args, &env(shape, args).into_iter().chain(disk).collect::<Vec<_>>())
 }
 
 /// The environment that every role of a test's store has.
 pub fn start_nodes(dir: &Path, name: &str, args: &[&str]) -> Process {
-    Process::start(dir, name, args, &env(Shape::default()))
+    Process::start(dir, name, args, &env(Shape::default(), args))
 }

@@ -1,4 +1,4 @@
-//! A link to a master that damages the snapshots that it carries.
+//! A link to a catalog node that damages the snapshots and backups that it carries.
 
 use std::collections::VecDeque;
 use std::io::{Read, Write};
@@ -13,6 +13,8 @@ pub enum Damage {
     Cut(usize),
     /// A bit of this byte is turned over.
     Flip(usize),
+    /// The link carries nothing more, until the one who asked has gone.
+    Stall(usize),
 }
 
 pub struct Meddler {
@@ -55,7 +57,7 @@ impl Meddler {
 fn carry_requests(mut from: TcpStream, mut to: TcpStream, asked: &AtomicBool) {
     let mut chunk = [0; 8192];
     while let Ok(read @ 1..) = from.read(&mut chunk) {
-        if chunk.starts_with(b"GET /snapshot") {
+        if chunk.starts_with(b"GET /snapshot") || chunk.starts_with(b"GET /backup") {
             asked.store(true, Ordering::SeqCst);
         }
         if to.write_all(&chunk[..read]).is_err() {
@@ -69,13 +71,14 @@ fn carry_answers(mut from: TcpStream, mut to: TcpStream, asked: &AtomicBool, pla
     let mut chunk = [0; 8192];
     let (mut damage, mut passed) = (None, 0);
     while let Ok(read @ 1..) = from.read(&mut chunk) {
-        if asked.swap(false, Ordering::SeqCst) {
+        // A first request is told what to sign for instead.
+        if asked.swap(false, Ordering::SeqCst) && chunk.starts_with(b"HTTP/1.1 200") {
             (damage, passed) = (plan.lock().unwrap().pop_front(), 0);
         }
         let here = |at: usize| at.checked_sub(passed).filter(|&at| at < read);
         let mut end = read;
         match damage {
-            Some(Damage::Cut(at)) => end = here(at).unwrap_or(read),
+            Some(Damage::Cut(at) | Damage::Stall(at)) => end = here(at).unwrap_or(read),
             Some(Damage::Flip(at)) => {
                 if let Some(at) = here(at) {
                     chunk[at] ^= 1;
@@ -84,7 +87,12 @@ fn carry_answers(mut from: TcpStream, mut to: TcpStream, asked: &AtomicBool, pla
             None => {}
         }
         passed += read;
-        if to.write_all(&chunk[..end]).is_err() || end < read {
+        let sent = to.write_all(&chunk[..end]);
+        if let (Ok(()), true, Some(Damage::Stall(_))) = (&sent, end < read, damage) {
+            // There is no other request on this connection: what comes is its end.
+            let _ = to.read(&mut chunk);
+        }
+        if sent.is_err() || end < read {
             break;
         }
     }

@@ -10,12 +10,14 @@
 //! | `rows` | what a data directory holds |
 //! | `scrape` | what a role serves to a scraper |
 //! | `redis`, `nginx` | the neighbours: a Redis server, nginx |
+//! | `collector` | a receiver of traces |
 //! | `browser` | headless Chromium |
 //! | `gate`, `meddler`, `slow`, `disk` | links that can be held, damage what they carry, or delay it; a failing disk |
 
 mod browser;
 mod client;
 mod cluster;
+mod collector;
 mod disk;
 mod events;
 mod gate;
@@ -30,15 +32,16 @@ mod visitor;
 
 pub use browser::{Browser, Look};
 pub use client::{Answer, Client, connect_from, raw, raw_from};
-pub use cluster::{Cluster, METRICS_TOKEN, Shape, TOKEN, start_nodes};
+pub use cluster::{Cluster, METRICS_TOKEN, Shape, TOKEN, Traces, start_nodes};
+pub use collector::{Collector, Mood, Span, tree};
 pub use disk::Disk;
 pub use events::{Event, Events, Unread};
 pub use gate::Gate;
 pub use meddler::{Damage, Meddler};
 pub use nginx::Nginx;
-pub use process::{Fed, Finished, Process, run, run_unread};
+pub use process::{Fed, Finished, Process, THIS, run, run_unread};
 pub use redis::RedisServer;
-pub use rows::{Rows, alter, oldest_record, rows};
+pub use rows::{Rows, alter, oldest_record, rows, schema};
 pub use scrape::{Scrape, scrape};
 pub use slow::{SlowLink, drip};
 pub use visitor::{Fields, Looked, Visitor};

@@ -22,6 +22,7 @@ const SHOWN_LINES: usize = 60;
 const ROLES: [&str; 3] = ["catalog", "order", "frontend"];
 
 pub struct Process {
+    program: PathBuf,
     name: String,
     args: Vec<String>,
     env: Vec<(String, String)>,
@@ -33,6 +34,17 @@ pub struct Process {
 impl Process {
     /// Starts `bazar args…` and waits until it is ready. `name` names its log in `dir`.
     pub fn start(dir: &Path, name: &str, args: &[&str], env: &[(&str, &str)]) -> Self {
+        Self::start_program(Path::new(THIS), dir, name, args, env)
+    }
+
+    /// The same of another build of `bazar`.
+    pub fn start_program(
+        program: &Path,
+        dir: &Path,
+        name: &str,
+        args: &[&str],
+        env: &[(&str, &str)],
+    ) -> Self {
         let mut args: Vec<String> = args.iter().map(|&arg| arg.into()).collect();
         if ROLES.contains(&args[0].as_str()) {
             for addr in listens(&mut args).filter(|addr| *addr == "127.0.0.1:0") {
@@ -41,8 +53,9 @@ impl Process {
         }
         let env: Vec<_> = env.iter().map(|&(name, value)| (name.into(), value.into())).collect();
         let log = dir.join(format!("{name}.log"));
-        let (child, urls) = spawn(name, &args, &env, &log);
-        Self { name: name.into(), args, env, child, log, urls }
+        let program = program.to_owned();
+        let (child, urls) = spawn(&program, name, &args, &env, &log);
+        Self { program, name: name.into(), args, env, child, log, urls }
     }
 
     /// Its first, public address.
@@ -74,12 +87,17 @@ impl Process {
         self.child.wait().unwrap();
     }
 
+    /// From its next start on it is this build of `bazar`.
+    pub fn exchange(&mut self, program: &Path) {
+        self.program = program.to_owned();
+    }
+
     /// Starts what was killed or stopped, at the address that it had.
     pub fn restart(&mut self) {
         for (addr, url) in listens(&mut self.args).zip(&self.urls) {
             *addr = url.trim_start_matches("http://").into();
         }
-        (self.child, self.urls) = spawn(&self.name, &self.args, &self.env, &self.log);
+        (self.child, self.urls) = spawn(&self.program, &self.name, &self.args, &self.env, &self.log);
     }
 
     /// SIGTERM; asserts that it ends well and in time.
@@ -140,6 +158,9 @@ impl Drop for Process {
     }
 }
 
+/// The build of `bazar` that is tested.
+pub const THIS: &str = env!("CARGO_BIN_EXE_bazar");
+
 /// The addresses among `args` to listen on.
 fn listens(args: &mut [String]) -> impl Iterator<Item = &mut String> {
     let mut args = args.iter_mut();
@@ -150,8 +171,8 @@ fn listens(args: &mut [String]) -> impl Iterator<Item = &mut String> {
 }
 
 /// `bazar`, with nothing of the surrounding environment that it would listen to.
-fn bazar() -> Command {
-    let mut command = Command::new(env!("CARGO_BIN_EXE_bazar"));
+fn bazar(program: &Path) -> Command {
+    let mut command = Command::new(program);
     for (name, _) in std::env::vars_os() {
         if name == "RUST_LOG" || name.to_string_lossy().starts_with("BAZAR_") {
             command.env_remove(name);
@@ -161,9 +182,15 @@ fn bazar() -> Command {
     command
 }
 
-fn spawn(name: &str, args: &[String], env: &[(String, String)], log: &Path) -> (Child, Vec<String>) {
+fn spawn(
+    program: &Path,
+    name: &str,
+    args: &[String],
+    env: &[(String, String)],
+    log: &Path,
+) -> (Child, Vec<String>) {
     let log_file = File::options().create(true).append(true).open(log).unwrap();
-    let mut child = bazar()
+    let mut child = bazar(program)
         .args(args)
         .envs(env.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::piped())
@@ -200,7 +227,7 @@ pub struct Finished {
 /// Runs `bazar args…` to its end.
 #[track_caller]
 pub fn run(args: &[&str], env: &[(&str, &str)]) -> Finished {
-    let child = bazar()
+    let child = bazar(Path::new(THIS))
         .args(args)
         .envs(env.iter().copied())
         .stdout(Stdio::piped())
@@ -223,7 +250,8 @@ pub fn run(args: &[&str], env: &[(&str, &str)]) -> Finished {
 /// Runs `bazar args…` for a reader that has gone before anything was printed.
 #[track_caller]
 pub fn run_unread(args: &[&str]) -> Finished {
-    let mut child = bazar().args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let mut child =
+        bazar(Path::new(THIS)).args(args).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
     drop(child.stdout.take());
     let stderr = child.stderr.take().unwrap();
     let stderr = std::thread::spawn(move || std::io::read_to_string(stderr).unwrap());
@@ -242,7 +270,7 @@ pub struct Fed(Killed);
 
 impl Fed {
     pub fn start(args: &[&str], env: &[(&str, &str)]) -> Self {
-        let mut command = bazar();
+        let mut command = bazar(Path::new(THIS));
         command.args(args).envs(env.iter().copied()).stdin(Stdio::piped()).stderr(Stdio::null());
         Self(Killed(command.spawn().unwrap()))
     }

@@ -75,29 +75,21 @@ impl RedisServer {
     /// Sends one command. Returns its reply: the bytes of a string, the digits of a number, `None` for
     /// nothing; an error fails the test.
     pub fn ask(&self, command: &[&[u8]]) -> Option<Vec<u8>> {
-        let mut stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
+        let stream = self.connect();
+        say(stream, command)
+    }
+
+    /// The same, of one that wants this password.
+    pub fn ask_as(&self, password: &str, command: &[&[u8]]) -> Option<Vec<u8>> {
+        let stream = self.connect();
+        say(stream.try_clone().unwrap(), &[b"AUTH", password.as_bytes()]);
+        say(stream, command)
+    }
+
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(("127.0.0.1", self.port)).unwrap();
         stream.set_read_timeout(Some(Duration::from_secs(5))).unwrap();
-        let mut bytes = format!("*{}\r\n", command.len()).into_bytes();
-        for word in command {
-            bytes.extend(format!("${}\r\n", word.len()).bytes());
-            bytes.extend(*word);
-            bytes.extend(b"\r\n");
-        }
-        stream.write_all(&bytes).unwrap();
-        let mut reader = BufReader::new(stream);
-        let mut line = String::new();
-        reader.read_line(&mut line).unwrap();
-        let (kind, rest) = line.trim_end().split_at(1);
-        match kind {
-            "+" | ":" => Some(rest.as_bytes().to_vec()),
-            "$" if rest == "-1" => None,
-            "$" => {
-                let mut value = vec![0; rest.parse().unwrap()];
-                reader.read_exact(&mut value).unwrap();
-                Some(value)
-            }
-            _ => panic!("Redis answered {line}"),
-        }
+        stream
     }
 
     pub fn get(&self, key: &str) -> Option<Vec<u8>> {
@@ -120,5 +112,30 @@ impl RedisServer {
 impl Drop for RedisServer {
     fn drop(&mut self) {
         self.kill();
+    }
+}
+
+/// Sends one command, and reads its reply.
+fn say(mut stream: TcpStream, command: &[&[u8]]) -> Option<Vec<u8>> {
+    let mut bytes = format!("*{}\r\n", command.len()).into_bytes();
+    for word in command {
+        bytes.extend(format!("${}\r\n", word.len()).bytes());
+        bytes.extend(*word);
+        bytes.extend(b"\r\n");
+    }
+    stream.write_all(&bytes).unwrap();
+    let mut reader = BufReader::new(stream);
+    let mut line = String::new();
+    reader.read_line(&mut line).unwrap();
+    let (kind, rest) = line.trim_end().split_at(1);
+    match kind {
+        "+" | ":" => Some(rest.as_bytes().to_vec()),
+        "$" if rest == "-1" => None,
+        "$" => {
+            let mut value = vec![0; rest.parse().unwrap()];
+            reader.read_exact(&mut value).unwrap();
+            Some(value)
+        }
+        _ => panic!("Redis answered {line}"),
     }
 }

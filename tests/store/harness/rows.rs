@@ -37,6 +37,18 @@ pub fn oldest_record(dir: &Path) -> i64 {
     })
 }
 
+/// The newest migration of a directory.
+pub fn schema(dir: &Path) -> i64 {
+    let file = bazar::store::current_file(dir).unwrap();
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+    runtime.block_on(async {
+        let options = SqliteConnectOptions::new().filename(file).read_only(true);
+        let mut connection = SqliteConnection::connect_with(&options).await.unwrap();
+        let newest = sqlx::query_scalar("SELECT max(version) FROM _sqlx_migrations");
+        newest.fetch_one(&mut connection).await.unwrap()
+    })
+}
+
 /// Of a directory that no process uses.
 pub fn rows(dir: &Path) -> Rows {
     let file = bazar::store::current_file(dir).unwrap();

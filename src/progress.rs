@@ -2,17 +2,17 @@
 
 use indicatif::{ProgressBar, ProgressStyle};
 use std::io::IsTerminal;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 /// Between two lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(5);
 
+/// Between two pictures of a bar, also while nothing is known to happen.
+const TICK: Duration = Duration::from_millis(200);
+
 pub struct Progress {
-    /// Of the input, in bytes, where that is known.
+    /// Of all there is to do, in bytes, where that is known.
     length: Option<u64>,
-    read: Arc<AtomicU64>,
     begun: Instant,
     shown: Shown,
 }
@@ -23,24 +23,23 @@ enum Shown {
 }
 
 impl Progress {
-    pub fn new(length: Option<u64>, read: Arc<AtomicU64>) -> Self {
+    /// Of something that has `length` bytes, or nobody knows how many.
+    pub fn new(length: Option<u64>) -> Self {
         let begun = Instant::now();
         let shown = match std::io::stderr().is_terminal() {
             true => Shown::Bar(bar(length)),
             false => Shown::Lines { next: begun + LINE_EVERY },
         };
-        Self { length, read, begun, shown }
+        Self { length, begun, shown }
     }
 
-    /// So many lines are done.
-    pub fn at(&mut self, lines: u64) {
-        let rate = lines as f64 / self.begun.elapsed().as_secs_f64().max(0.001);
-        let text = format!("{lines} lines, {rate:.0}/s");
-        let read = self.read.load(Ordering::Relaxed);
+    /// So many bytes are done, in words what `text` makes of the seconds that it took.
+    pub fn at(&mut self, bytes: u64, text: impl FnOnce(f64) -> String) {
+        let took = self.begun.elapsed().as_secs_f64();
         match &mut self.shown {
             Shown::Bar(bar) => {
-                bar.set_position(read);
-                bar.set_message(text);
+                bar.set_position(bytes);
+                bar.set_message(text(took.max(0.001)));
             }
             Shown::Lines { next } => {
                 let now = Instant::now();
@@ -48,10 +47,10 @@ impl Progress {
                     return;
                 }
                 *next = now + LINE_EVERY;
-                match self.length.filter(|_| read > 0) {
+                let text = text(took.max(0.001));
+                match self.length.filter(|_| bytes > 0) {
                     Some(length) => {
-                        let took = self.begun.elapsed().as_secs_f64();
-                        let left = took * (length.saturating_sub(read) as f64 / read as f64);
+                        let left = took * (length.saturating_sub(bytes) as f64 / bytes as f64);
                         eprintln!("{text}, {left:.0} s left");
                     }
                     None => eprintln!("{text}"),
@@ -82,5 +81,6 @@ fn bar(length: Option<u64>) -> ProgressBar {
     };
     // A constant that is well-formed; the default is as good.
     let style = ProgressStyle::with_template(template).unwrap_or_else(|_| ProgressStyle::default_bar());
+    bar.enable_steady_tick(TICK);
     bar.with_style(style)
 }

@@ -2,8 +2,11 @@
 //!
 //! `RUST_LOG` chooses levels (`info` by default, without the chatter of the HTTP server;
 //! `bazar=debug` shows every cache decision). Members that
-//! a line carries, such as `request_id`, follow the sentence as `name=value`.
+//! a line carries, such as `request_id`, follow the sentence as `name=value`. What is written while a request
+//! of a trace is worked on carries that trace's id, and the id of the span if there is one: where the request
+//! is not traced itself, its trace is only as far known as whoever sent it said.
 
+use super::trace;
 use env_logger::fmt::Formatter;
 use log::Record;
 use log::kv::{self, Key, Value, VisitSource};
@@ -22,6 +25,11 @@ pub enum LogFormat {
 pub fn init(format: LogFormat) {
     let mut builder =
         env_logger::Builder::from_env(env_logger::Env::default().default_filter_or("info,actix_server=warn"));
+    // Who sends what is no HTTP is told so. A line for each would let anybody fill the disk.
+    let asked_for = std::env::var("RUST_LOG").is_ok_and(|filter| filter.contains("actix_http"));
+    if !asked_for {
+        builder.filter_module("actix_http::h1::dispatcher", log::LevelFilter::Off);
+    }
     match format {
         LogFormat::Text => builder.format(text),
         LogFormat::Json => builder.format(json),
@@ -36,11 +44,9 @@ fn now() -> humantime::Rfc3339Timestamp {
 
 fn text(out: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {
     let target = record.target().strip_prefix("bazar::").unwrap_or(record.target());
-    let mut members = Members::default();
-    // Collecting into memory cannot fail.
-    let _ = record.key_values().visit(&mut members);
+    let members = members(record);
     let mut line = format!("{} {:5} {target}: {}", now(), record.level(), record.args());
-    for (name, value) in members.0 {
+    for (name, value) in members {
         let _ = match value {
             Json::String(text) => write!(line, " {name}={text}"),
             other => write!(line, " {name}={other}"),
@@ -50,17 +56,28 @@ fn text(out: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {
 }
 
 fn json(out: &mut Formatter, record: &Record<'_>) -> std::io::Result<()> {
-    let mut members = Members::default();
-    let _ = record.key_values().visit(&mut members);
     let mut line = Map::new();
     line.insert("time".into(), now().to_string().into());
     line.insert("level".into(), record.level().as_str().into());
     line.insert("target".into(), record.target().into());
     line.insert("message".into(), record.args().to_string().into());
-    for (name, value) in members.0 {
+    for (name, value) in members(record) {
         line.entry(name).or_insert(value);
     }
     writeln!(out, "{}", Json::Object(line))
+}
+
+/// What follows the sentence.
+fn members(record: &Record<'_>) -> Vec<(String, Json)> {
+    let mut members = Members::default();
+    // Collecting into memory cannot fail.
+    let _ = record.key_values().visit(&mut members);
+    let mut members = members.0;
+    if let Some((trace_id, span_id)) = trace::ids() {
+        members.push(("trace_id".into(), trace_id.into()));
+        members.extend(span_id.map(|span_id| ("span_id".into(), span_id.into())));
+    }
+    members
 }
 
 /// What came from outside may hold a line break: a forged log line would begin there.

@@ -1,0 +1,109 @@
+//! Whole copies of a node's file, made beside reads and writes, and sent: for a replica that is too far behind,
+//! and for safekeeping.
+//!
+//! Invariants: one is made at a time; what is announced of it is what is sent; its file is gone from the data
+//! directory when it has been sent, and when it has not.
+
+use super::reads::Reads;
+use crate::domain::Sha256Sum;
+use crate::store::{Store, sha256_of};
+use crate::wire::{ErrorCode, Problem, headers};
+use actix_web::HttpResponse;
+use std::io;
+use std::path::{Path, PathBuf};
+use tokio::fs::File;
+use tokio::io::AsyncReadExt;
+use tokio::sync::{Semaphore, SemaphorePermit};
+
+/// In the data directory, which has room for it if the disk has.
+const FILE: &str = "export.db";
+
+/// The unit in which a copy is sent.
+const CHUNK: usize = 64 << 10;
+
+/// A node's permission to make copies.
+pub struct Copies {
+    file: PathBuf,
+    /// Each reads the whole file, and writes as much.
+    one_at_a_time: Semaphore,
+}
+
+impl Copies {
+    pub fn new(data: &Path) -> Self {
+        Self { file: data.join(FILE), one_at_a_time: Semaphore::new(1) }
+    }
+
+    /// Refused while another one is made.
+    pub fn begin(&self) -> Result<Copying<'_>, Problem> {
+        let permit = self.one_at_a_time.try_acquire().map_err(|_| ErrorCode::Unavailable)?;
+        Ok(Copying { file: &self.file, _permit: permit })
+    }
+}
+
+/// The turn to make a copy.
+pub struct Copying<'a> {
+    file: &'a Path,
+    _permit: SemaphorePermit<'a>,
+}
+
+impl Copying<'_> {
+    /// A copy of what `store` holds now, which is what `reads` answer from.
+    pub async fn of(self, reads: &Reads, store: &Store) -> Result<Copy, Problem> {
+        let made = Made(self.file);
+        // What a process that was killed has left.
+        made.remove();
+        store.export(made.0).await.map_err(|error| reads.unavailable(&error))?;
+        let opened = async {
+            let file = File::open(made.0).await?;
+            let length = file.metadata().await?.len();
+            let sum = sha256_of(made.0.into()).await?;
+            Ok::<_, io::Error>(Copy { file, length, sum })
+        };
+        // From here on the name is not needed: what is being sent goes away with its reader.
+        opened.await.map_err(|error| {
+            log::error!("a copy cannot be read back: {error}");
+            ErrorCode::Unavailable.into()
+        })
+    }
+}
+
+/// A copy on this node's disk, without a name.
+pub struct Copy {
+    file: File,
+    length: u64,
+    sum: Sha256Sum,
+}
+
+impl Copy {
+    /// The answer that it is the body of.
+    pub fn send(self) -> HttpResponse {
+        let chunks = futures_util::stream::try_unfold(self.file, |mut file| async move {
+            let mut chunk = bytes::BytesMut::with_capacity(CHUNK);
+            let read = file.read_buf(&mut chunk).await?;
+            Ok::<_, io::Error>((read > 0).then(|| (chunk.freeze(), file)))
+        });
+        let mut answer = HttpResponse::Ok();
+        answer.insert_header((headers::BAZAR_SHA256, self.sum.to_string()));
+        answer.no_chunking(self.length).streaming(chunks)
+    }
+}
+
+/// A file that goes away with its owner, also when that is a request whose client has hung up.
+struct Made<'a>(&'a Path);
+
+impl Made<'_> {
+    fn remove(&self) {
+        match std::fs::remove_file(self.0) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                log::warn!("{} cannot be removed: {error}", self.0.display());
+            }
+            _ => {}
+        }
+    }
+}
+
+impl Drop for Made<'_> {
+    fn drop(&mut self) {
+        self.remove();
+    }
+}

@@ -1,0 +1,156 @@
+//! A receiver's side: its challenge, and which requests of which session it has seen.
+//!
+//! Invariant: a signature is admitted once, in whatever order, and however many senders there are: when the table of
+//! sessions is full it is emptied, and with it everything that was signed before loses its challenge.
+
+use super::request::{Authentic, Challenge, SessionId};
+use super::window::Window;
+use std::collections::HashMap;
+
+/// Senders that are remembered, each with a window of 8 KiB: 8 MiB at most. A store has some dozen members, and each
+/// command that an operator runs is one more.
+const MAX_SESSIONS: usize = 1024;
+
+pub struct Receiver {
+    challenge: Challenge,
+    sessions: HashMap<SessionId, Window>,
+}
+
+/// Why a signature with a right MAC is not admitted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Refused {
+    /// It was made for another receiver, or for this one in an earlier life.
+    OtherChallenge,
+    /// It came before, or so late that this cannot be told any more.
+    Seen,
+}
+
+impl Receiver {
+    /// `challenge` must be drawn at random.
+    pub fn new(challenge: Challenge) -> Self {
+        Self { challenge, sessions: HashMap::new() }
+    }
+
+    pub fn challenge(&self) -> Challenge {
+        self.challenge
+    }
+
+    /// Admits a signature that is for us and comes for the first time. `fresh`, drawn at random, is the next
+    /// challenge if one is needed.
+    pub fn admit(&mut self, signed: &Authentic, fresh: impl FnOnce() -> Challenge) -> Result<(), Refused> {
+        let signature = signed.signature();
+        if signature.to != self.challenge {
+            return Err(Refused::OtherChallenge);
+        }
+        if !self.sessions.contains_key(&signature.session) && self.sessions.len() >= MAX_SESSIONS {
+            self.sessions.clear();
+            self.challenge = fresh();
+            return Err(Refused::OtherChallenge);
+        }
+        let window = self.sessions.entry(signature.session).or_insert_with(Window::new);
+        if window.admit(signature.n) { Ok(()) } else { Err(Refused::Seen) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::challenge::Told;
+    use super::super::key::SigningKey;
+    use super::super::request::{Request, Signature};
+    use super::super::sender::Sender;
+    use super::super::sum::Sum;
+    use super::*;
+    use std::sync::Arc;
+
+    const REQUEST: Request<'static> = Request { method: "GET", target: "/", headers: [None; 3] };
+    const C1: Challenge = Challenge([1; 16]);
+    const C2: Challenge = Challenge([2; 16]);
+
+    fn key() -> Arc<SigningKey> {
+        Arc::new(SigningKey::of(b"token-of-the-tests"))
+    }
+
+    fn sender(number: u16) -> Sender {
+        let mut session = [0; 16];
+        session[..2].copy_from_slice(&number.to_be_bytes());
+        Sender::new(SessionId(session))
+    }
+
+    fn authentic(signature: Signature) -> Authentic {
+        signature.verify(&key(), &REQUEST).unwrap()
+    }
+
+    fn told(receiver: &Receiver) -> Told {
+        Told { challenge: receiver.challenge(), keys: vec![key().id()] }
+    }
+
+    #[test]
+    fn a_sender_learns_the_challenge_from_its_first_refusal_and_is_admitted_once_for_each_request() {
+        let (mut receiver, mut sender) = (Receiver::new(C1), sender(1));
+        let first = sender.sign(&key(), &REQUEST, Sum::EMPTY);
+        assert_eq!(receiver.admit(&authentic(first), || C2), Err(Refused::OtherChallenge));
+        assert!(told(&receiver).invites(&first, [key().id()]));
+        sender.learn(told(&receiver));
+        for _ in 0..3 {
+            let signature = sender.sign(&key(), &REQUEST, Sum::EMPTY);
+            assert_eq!(receiver.admit(&authentic(signature), || C2), Ok(()));
+            assert_eq!(receiver.admit(&authentic(signature), || C2), Err(Refused::Seen));
+            assert!(!told(&receiver).invites(&signature, [key().id()]), "it would be another request");
+        }
+    }
+
+    #[test]
+    fn who_has_started_again_admits_nothing_that_was_signed_before() {
+        let (mut before, mut sender) = (Receiver::new(C1), sender(1));
+        sender.learn(told(&before));
+        let signature = sender.sign(&key(), &REQUEST, Sum::EMPTY);
+        assert_eq!(before.admit(&authentic(signature), || C2), Ok(()));
+        let mut after = Receiver::new(C2);
+        assert_eq!(after.admit(&authentic(signature), || C1), Err(Refused::OtherChallenge));
+    }
+
+    #[test]
+    fn a_full_table_makes_nothing_acceptable_again() {
+        let mut receiver = Receiver::new(C1);
+        let mut signatures = Vec::new();
+        for number in 0..MAX_SESSIONS {
+            let mut sender = sender(u16::try_from(number).unwrap());
+            sender.learn(told(&receiver));
+            signatures.push(sender.sign(&key(), &REQUEST, Sum::EMPTY));
+            assert_eq!(receiver.admit(&authentic(signatures[number]), || C2), Ok(()));
+        }
+        let mut one_more = sender(u16::MAX);
+        one_more.learn(told(&receiver));
+        let refused = one_more.sign(&key(), &REQUEST, Sum::EMPTY);
+        assert_eq!(receiver.admit(&authentic(refused), || C2), Err(Refused::OtherChallenge));
+        assert_eq!(receiver.challenge(), C2);
+        for signature in signatures {
+            assert_eq!(receiver.admit(&authentic(signature), || C1), Err(Refused::OtherChallenge));
+        }
+        one_more.learn(told(&receiver));
+        let again = one_more.sign(&key(), &REQUEST, Sum::EMPTY);
+        assert_eq!(receiver.admit(&authentic(again), || C1), Ok(()));
+    }
+
+    #[test]
+    fn a_sender_with_two_keys_signs_with_the_first_that_the_receiver_has() {
+        let (new, old) = (Arc::new(SigningKey::of(b"the-new-secret-00")), key());
+        let keys = [Arc::clone(&new), Arc::clone(&old)];
+        let mut sender = sender(1);
+        assert_eq!(sender.choose(&keys).id(), new.id());
+        let refused = sender.sign(&new, &REQUEST, Sum::EMPTY);
+        let only_old = Told { challenge: C1, keys: vec![old.id()] };
+        assert!(only_old.invites(&refused, [new.id(), old.id()]));
+        sender.learn(only_old.clone());
+        assert_eq!(sender.choose(&keys).id(), old.id());
+        let signed = sender.sign(&old, &REQUEST, Sum::EMPTY);
+        assert!(!only_old.invites(&signed, [new.id(), old.id()]));
+        // It has the new one only, meanwhile.
+        sender.learn(Told { challenge: C1, keys: vec![new.id()] });
+        assert_eq!(sender.choose(&keys).id(), new.id());
+        assert!(
+            !Told { challenge: signed.to, keys: vec![] }.invites(&signed, [new.id(), old.id()]),
+            "no key helps"
+        );
+    }
+}
