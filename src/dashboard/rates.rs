@@ -130,7 +130,9 @@ impl Totals {
         };
         let mut purchases = BTreeMap::new();
         for series in figures().filter_map(|figures| figures.0.get(PURCHASES.name)).flatten() {
-            if let (Some(outcome), Some(count)) = (series.labels.get("outcome"), series.total) {
+            // Those that never were are counted all the same, as none.
+            let count = series.total.filter(|&count| count > 0.0);
+            if let (Some(outcome), Some(count)) = (series.labels.get("outcome"), count) {
                 *purchases.entry(outcome.clone()).or_default() += count as u64;
             }
         }
