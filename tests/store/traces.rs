@@ -204,7 +204,7 @@ fn purchases_that_are_committed_together_are_a_trace_of_their_own_with_links_bot
         let linked: BTreeSet<&str> =
             own.iter().flat_map(|span| &span.links).map(|(trace, _)| trace.as_str()).collect();
         let linked: Vec<&Span> = spans.iter().filter(|span| linked.contains(span.trace.as_str())).collect();
-        assert!(at_master(&own) || at_master(&linked), "{}", tree(&collector.trace(trace)));
+        assert!(at_master(&own) || at_master(&linked), "{}", tree(&collector.trace(&trace)));
     }
 }
 
