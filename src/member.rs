@@ -199,7 +199,7 @@ impl Signer {
         let held = self.token.held();
         let (key, (to, count)) = {
             let mut sender = self.sender.lock();
-            (Arc::clone(sender.choose(held.members())), sender.next())
+            (Arc::clone(sender.choose(held.members())), sender.count())
         };
         (Signature::make(&key, to, count, request, body), key)
     }

@@ -249,7 +249,7 @@ fn prove(
         _ => match body.try_into_bytes() {
             Ok(whole) => (Extent::Whole(Sum::of(&whole)), BoxBody::new(whole)),
             Err(body) if answer.headers().contains_key(headers::BAZAR_SHA256) => (Extent::InHead, body),
-            Err(body) => (Extent::AtEnd, Sealed::new(body, key, *asked)),
+            Err(body) => (Extent::AtEnd, Sealed::boxed(body, key, *asked)),
         },
     };
     let mut values = [None; PROVED_HEADERS.len()];
@@ -274,7 +274,7 @@ struct Sealed {
 }
 
 impl Sealed {
-    fn new(body: BoxBody, key: &Arc<SigningKey>, asked: [u8; 32]) -> BoxBody {
+    fn boxed(body: BoxBody, key: &Arc<SigningKey>, asked: [u8; 32]) -> BoxBody {
         BoxBody::new(Self { body, summing: Some(Summing::default()), key: Arc::clone(key), asked })
     }
 }

@@ -31,13 +31,13 @@ impl Sender {
 
     /// For which challenge, and as which request of which session, the next one is to be signed. It may be signed
     /// without this sender in hand: no other gets the number.
-    pub fn next(&mut self) -> (Challenge, (SessionId, u64)) {
+    pub fn count(&mut self) -> (Challenge, (SessionId, u64)) {
         self.n += 1;
         (self.to, (self.session, self.n))
     }
 
     pub fn sign(&mut self, key: &SigningKey, request: &Request<'_>, body: Sum) -> Signature {
-        let (to, count) = self.next();
+        let (to, count) = self.count();
         Signature::make(key, to, count, request, body)
     }
 

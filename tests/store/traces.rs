@@ -376,7 +376,8 @@ fn a_clean_stop_loses_no_span() {
     let mut up = Process::start(dir.path(), "up", &args, &env);
     let client = Client::new(up.url());
     // Its order nodes take turns.
-    (acquaint(&client), acquaint(&client));
+    acquaint(&client);
+    acquaint(&client);
     buy(&client, TRACE);
     up.stop();
     // In one process it is one service; the tree is that of the roles.
@@ -388,7 +389,8 @@ fn a_clean_stop_loses_no_span() {
     let found = tree(&collector.trace(TRACE));
     let mut found: Vec<&str> =
         found.lines().map(|line| line.trim().strip_prefix("bazar: ").unwrap()).collect();
-    (expected.sort_unstable(), found.sort_unstable());
+    expected.sort_unstable();
+    found.sort_unstable();
     assert_eq!(found, expected);
     let roles: BTreeSet<String> = collector
         .trace(TRACE)

@@ -58,7 +58,7 @@ pub struct Redis {
     connection: ArcSwapOption<MultiplexedConnection>,
     late: AtomicUsize,
     /// By name: the value, or nothing.
-    reads: Gatherer<(String, Carried), Result<Option<Vec<u8>>, NoReply>>,
+    reads: Gatherer<(String, Carried), Reply>,
     writes: mpsc::Sender<Write>,
     /// Writes that found no room.
     dropped: AtomicU64,
@@ -72,6 +72,9 @@ pub struct Redis {
 /// Redis said nothing that could be used.
 #[derive(Clone, Copy)]
 struct NoReply;
+
+/// The value, nothing, or no answer.
+type Reply = Result<Option<Vec<u8>>, NoReply>;
 
 /// What the log was told last.
 #[derive(Default)]
@@ -302,7 +305,7 @@ fn place(url: &str) -> Vec<KeyValue> {
 }
 
 /// One pipeline for all of `names`.
-async fn read(redis: Option<Arc<Redis>>, names: Vec<String>) -> Vec<Result<Option<Vec<u8>>, NoReply>> {
+async fn read(redis: Option<Arc<Redis>>, names: Vec<String>) -> Vec<Reply> {
     let Some(redis) = redis else { return Vec::new() };
     let attributes = || {
         let [system, name, size] = ["db.system.name", "db.operation.name", "db.operation.batch.size"];

@@ -37,7 +37,9 @@ pub enum Look {
 impl Process {
     /// Starts `program args…`. What it writes to standard error goes behind what `log` holds.
     pub fn start(program: &Path, args: &[String], env: &[(&str, String)], log: &Path) -> io::Result<Self> {
-        let mut command = Command::new(program);
+        // It dies with us, also when we are killed without a chance to clean up.
+        let mut command = Command::new("setpriv");
+        command.args(["--pdeathsig", "KILL", "--"]).arg(program);
         for (name, _) in std::env::vars_os() {
             if name == "RUST_LOG" || name.to_string_lossy().starts_with("BAZAR_") {
                 command.env_remove(name);
@@ -51,7 +53,6 @@ impl Process {
             .stderr(File::options().create(true).append(true).open(log)?)
             // The terminal's Ctrl-C is for the harness, which then ends everybody in order.
             .process_group(0);
-        dies_with_us(&mut command);
         let mut child = command.spawn()?;
         let (tell, ready) = mpsc::channel();
         if let Some(stdout) = child.stdout.take() {
@@ -154,18 +155,6 @@ pub fn tail(log: &PathBuf) -> String {
         Ok(String::from_utf8_lossy(&bytes).into_owned())
     };
     read().unwrap_or_else(|error| format!("{}: {error}", log.display()))
-}
-
-/// Also when the harness is killed without a chance to clean up.
-fn dies_with_us(command: &mut Command) {
-    let set =
-        || rustix::process::set_parent_process_death_signal(Some(Signal::KILL)).map_err(io::Error::from);
-    // SAFETY: between fork and exec only this one system call is made; it allocates nothing and locks
-    // nothing.
-    #[allow(unsafe_code)]
-    unsafe {
-        command.pre_exec(set);
-    }
 }
 
 #[cfg(test)]
