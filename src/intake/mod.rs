@@ -164,11 +164,19 @@ async fn send(masters: &Masters, part: Part) -> Result<(u64, Done), CallError> {
 
 /// Whether there is no use in trying again.
 fn is_final(error: &CallError) -> bool {
-    match error.code() {
-        None => false,
-        Some(
-            ErrorCode::OutOfOrder | ErrorCode::Unavailable | ErrorCode::NotMaster | ErrorCode::RequestTimeout,
+    match (error, error.code()) {
+        // A wrong token, which stays wrong while somebody waits; the same command goes on where it ended.
+        (CallError::Unproven { .. }, _) => true,
+        (_, None) => false,
+        (
+            _,
+            Some(
+                ErrorCode::OutOfOrder
+                | ErrorCode::Unavailable
+                | ErrorCode::NotMaster
+                | ErrorCode::RequestTimeout,
+            ),
         ) => false,
-        Some(_) => true,
+        (_, Some(_)) => true,
     }
 }

@@ -2,7 +2,7 @@
 
 use super::schema;
 use crate::domain::{Book, BookId, Cents, Invalid, Order, Quantity, Receipt};
-use serde::{Serialize, Serializer};
+use serde::{Deserialize, Serialize, Serializer};
 use serde_json::value::RawValue;
 use serde_json::{Value, json};
 use std::borrow::Cow;
@@ -184,29 +184,45 @@ pub struct PurchaseBody {
     pub offer: Option<Cents>,
 }
 
+/// What counts of a purchase's body. A member that stands there twice is refused: readers of JSON differ in which of
+/// the two they take.
+#[derive(Deserialize)]
+struct Members {
+    book_id: Option<Value>,
+    id: Option<Value>,
+    quantity: Option<Value>,
+    #[serde(rename = "orderCost")]
+    order_cost: Option<Value>,
+}
+
 impl PurchaseBody {
     /// From `{"book_id":9}` or `{"id":9,"orderCost":28}`, each with an optional `"quantity"`. Members
     /// that it does not know are ignored. The error is a sentence for the client.
     pub fn parse(body: &[u8]) -> Result<Self, Invalid> {
         let invalid = |sentence: &str| Invalid(sentence.into());
-        let value: Value =
-            serde_json::from_slice(body).map_err(|_| invalid("the body must be a JSON object"))?;
-        let Value::Object(members) = value else { return Err(invalid("the body must be a JSON object")) };
-        let whole = |name: &str, sentence: &str| match members.get(name) {
+        // An array would be taken for the members in order.
+        if !body.trim_ascii_start().starts_with(b"{") {
+            return Err(invalid("the body must be a JSON object"));
+        }
+        let members: Members = serde_json::from_slice(body).map_err(|error| match error.is_data() {
+            true => invalid("the body has a member twice"),
+            false => invalid("the body must be a JSON object"),
+        })?;
+        let whole = |value: &Option<Value>, sentence: &str| match value {
             None | Some(Value::Null) => Ok(None),
             Some(value) => whole_number(value).map(Some).ok_or_else(|| invalid(sentence)),
         };
         const BOOK_ID: &str = "a book id must be a positive whole number";
-        let book_id = match (whole("book_id", BOOK_ID)?, whole("id", BOOK_ID)?) {
+        let book_id = match (whole(&members.book_id, BOOK_ID)?, whole(&members.id, BOOK_ID)?) {
             (Some(a), Some(b)) if a != b => {
                 return Err(invalid("\"book_id\" and \"id\" name different books"));
             }
             (Some(id), _) | (None, Some(id)) => BookId::new(id)?,
             (None, None) => return Err(invalid("\"book_id\" or \"id\" must name the book")),
         };
-        let quantity = whole("quantity", "quantity must be a whole number between 1 and 100")?
+        let quantity = whole(&members.quantity, "quantity must be a whole number between 1 and 100")?
             .map_or(Ok(Quantity::ONE), Quantity::new)?;
-        let offer = match members.get("orderCost") {
+        let offer = match &members.order_cost {
             None | Some(Value::Null) => None,
             Some(value) => {
                 let dollars =
@@ -307,6 +323,8 @@ mod tests {
             r#"{"book_id":1180591620717411303424}"#,
             r#"{"book_id":9,"id":10}"#,
             r#"{"book_id":9,"quantity":0}"#,
+            r#"{"book_id":9,"quantity":1,"quantity":2}"#,
+            r#"[9,9]"#,
             r#"{"book_id":9,"quantity":101}"#,
             r#"{"book_id":9,"quantity":-1}"#,
             r#"{"book_id":9,"quantity":1.5}"#,

@@ -304,7 +304,8 @@ fn a_false_redis_can_say_what_it_likes_and_costs_neither_memory_nor_answers() {
             let ready = String::from_utf8_lossy(&client.get("/readyz").body).into_owned();
             ready.contains("lease: held") && ready.contains("redis: connected")
         });
-        // Until it was asked often enough to have had its say, by reads that miss.
+        // Until it was asked often enough to have had its say, by reads that miss. (Who breaks the connection is
+        // asked again a second later.)
         wait_until("the false Redis was asked", || {
             client.buy(9).ok();
             stock -= 1;
@@ -315,7 +316,7 @@ fn a_false_redis_can_say_what_it_likes_and_costs_neither_memory_nor_answers() {
             let read = client.info(9).ok();
             assert_eq!(read.stock(9), stock, "{says:?}");
             assert!(read.took.as_secs() < 2, "{says:?}: {:?}", read.took);
-            asked.load(Ordering::Relaxed) >= 5
+            asked.load(Ordering::Relaxed) >= 3
         });
         let peak = frontend.peak_memory();
         assert!(peak < MODEST, "{says:?}: {} MiB", peak >> 20);
