@@ -201,10 +201,9 @@ impl PurchaseBody {
     pub fn parse(body: &[u8]) -> Result<Self, Invalid> {
         let invalid = |sentence: &str| Invalid(sentence.into());
         // An array would be taken for the members in order.
-        if !body.trim_ascii_start().starts_with(b"{") {
-            return Err(invalid("the body must be a JSON object"));
-        }
-        let members: Members = serde_json::from_slice(body).map_err(|error| match error.is_data() {
+        let text = std::str::from_utf8(body).ok().filter(|text| text.trim_ascii_start().starts_with('{'));
+        let text = text.ok_or_else(|| invalid("the body must be a JSON object"))?;
+        let members: Members = serde_json::from_str(text).map_err(|error| match error.is_data() {
             true => invalid("the body has a member twice"),
             false => invalid("the body must be a JSON object"),
         })?;
