@@ -35,7 +35,8 @@ const CHECKS: &[(&str, &str)] = &[
     ("The disk is full", r#"[ "$(stock)" = 12 ]"#),
     (
         "Secrets",
-        r#"[ "$(stock)" = 11 ] && [ "$(wc -l < token)" = 1 ] && bazar catalog verify --master $master | grep -q ': equal'"#,
+        r#"[ "$(stock)" = 11 ] && [ "$(cat token metrics-token admin-token | wc -l)" = 3 ] && [ -s metrics.txt ] &&
+           ! keeps "$old" && grep -q orderId orders.json && bazar catalog verify --master $master | grep -q ': equal'"#,
     ),
 ];
 
