@@ -90,6 +90,7 @@ pub fn up(args: UpArgs) -> Result<Checked<up::Config>, Mistakes> {
     if args.admission.allowed_host.is_none() && config.listen.ip().is_loopback() {
         config.admission.hosts = Hosts::local();
     }
+    check.apart(config.admin.as_ref(), config.metrics.as_ref());
     if config.unsafe_coherence.is_some() {
         check.loopback("--listen", config.listen, "--unsafe-coherence");
     }
@@ -135,6 +136,7 @@ pub fn frontend(args: FrontendArgs) -> Result<Checked<frontend::Config>, Mistake
         unsafe_coherence: check.recipe(args.unsafe_coherence.as_deref()),
         workers: cores(),
     };
+    check.apart(config.admin.as_ref(), config.metrics.as_ref());
     if config.unsafe_coherence.is_some() {
         check.loopback("--listen", config.listen, "--unsafe-coherence");
         check.loopback("--internal-listen", config.internal_listen, "--unsafe-coherence");
@@ -632,8 +634,10 @@ impl Check {
                 self.mistake("give either --metrics-token-file or BAZAR_METRICS_TOKEN, not both");
                 return None;
             }
-            (Some(path), Err(_)) => MetricsTokens::read(path)
-                .map_err(|why| format!("--metrics-token-file: {}: {why}", path.display())),
+            (Some(path), Err(_)) => {
+                complain("--metrics-token-file", path);
+                MetricsTokens::read(path).map_err(|why| format!("--metrics-token-file: {why}"))
+            }
             (None, Ok(text)) => {
                 MetricsTokens::parse(&text).map_err(|why| format!("BAZAR_METRICS_TOKEN: {why}"))
             }
@@ -646,6 +650,13 @@ impl Check {
             _ => Ok(Some(tokens)),
         });
         self.or_note(checked, None)
+    }
+
+    /// A scraper is no keeper.
+    fn apart(&mut self, admin: Option<&AdminToken>, metrics: Option<&MetricsTokens>) {
+        if admin.zip(metrics).is_some_and(|(admin, metrics)| metrics.include_admin(admin)) {
+            self.mistake("the metrics token must be another than the admin token");
+        }
     }
 
     fn secret(&mut self, name: &str, path: PathBuf) -> Option<String> {

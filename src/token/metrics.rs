@@ -1,6 +1,7 @@
 //! What a scraper has: it reads the metrics with it, and can do nothing else.
 
-use super::{InternalToken, Secret};
+use super::{AdminToken, InternalToken, Secret};
+use crate::secret_file;
 use arc_swap::ArcSwap;
 use parking_lot::Mutex;
 use std::fmt;
@@ -30,10 +31,9 @@ impl MetricsTokens {
         parse(text).map(|accepted| Self::new(accepted, None))
     }
 
-    /// As they stand in a file, which is read again when it has changed. The error says why not, without its name.
+    /// As they stand in a file, which is read again when it has changed. The error is a sentence that names it.
     pub fn read(file: &Path) -> Result<Self, String> {
-        let text = std::fs::read_to_string(file).map_err(|error| format!("cannot be read: {error}"))?;
-        parse(&text).map(|accepted| Self::new(accepted, Some(file.into())))
+        of_file(file).map(|accepted| Self::new(accepted, Some(file.into())))
     }
 
     fn new(accepted: Vec<Secret>, file: Option<PathBuf>) -> Self {
@@ -56,6 +56,10 @@ impl MetricsTokens {
         token.held().secrets.iter().any(|secret| self.include(&secret.0))
     }
 
+    pub fn include_admin(&self, admin: &AdminToken) -> bool {
+        self.0.accepted.load().iter().any(|own| admin.is(&own.0))
+    }
+
     /// The variable that hands them to a process that we start ourselves.
     pub fn variable(&self) -> (&'static str, String) {
         match &self.0.file {
@@ -75,16 +79,19 @@ impl MetricsTokens {
             return;
         };
         *looked = Instant::now();
-        let read = std::fs::read_to_string(file).map_err(|error| format!("cannot be read: {error}"));
-        match read.and_then(|text| parse(&text)) {
+        match of_file(file) {
             Ok(accepted) if **self.0.accepted.load() != accepted => {
                 self.0.accepted.store(Arc::new(accepted));
                 log::info!("the metrics token was read again from {}", file.display());
             }
             Ok(_) => {}
-            Err(why) => log::warn!("{}: {why}: the metrics token stays as it was", file.display()),
+            Err(why) => log::warn!("{why}: the metrics token stays as it was"),
         }
     }
+}
+
+fn of_file(file: &Path) -> Result<Vec<Secret>, String> {
+    parse(&secret_file::read(file)?).map_err(|why| format!("{}: {why}", file.display()))
 }
 
 fn parse(text: &str) -> Result<Vec<Secret>, String> {

@@ -304,9 +304,11 @@ fn a_false_redis_can_say_what_it_likes_and_costs_neither_memory_nor_answers() {
             let ready = String::from_utf8_lossy(&client.get("/readyz").body).into_owned();
             ready.contains("lease: held") && ready.contains("redis: connected")
         });
-        // Until it was asked often enough to have had its say, by reads that miss. (Who breaks the connection is
-        // asked again a second later.)
+        // Until it has had its say often enough, by reads that miss. (Who breaks the connection is asked again a
+        // second later; who never ends its first answer does not hear the next question.)
+        let mut reads = 0;
         wait_until("the false Redis was asked", || {
+            reads += 1;
             client.buy(9).ok();
             stock -= 1;
             if stock == 0 {
@@ -316,7 +318,8 @@ fn a_false_redis_can_say_what_it_likes_and_costs_neither_memory_nor_answers() {
             let read = client.info(9).ok();
             assert_eq!(read.stock(9), stock, "{says:?}");
             assert!(read.took.as_secs() < 2, "{says:?}: {:?}", read.took);
-            asked.load(Ordering::Relaxed) >= 3
+            let asked = asked.load(Ordering::Relaxed);
+            asked >= 3 || asked >= 1 && reads >= 100
         });
         let peak = frontend.peak_memory();
         assert!(peak < MODEST, "{says:?}: {} MiB", peak >> 20);
