@@ -30,6 +30,15 @@ pub fn read(path: &Path) -> Result<String, String> {
     }
 }
 
+/// The same of a file that was read before. A pipe, which was good for once, is not waited for: nobody may ever write
+/// into it again.
+pub fn read_again(path: &Path) -> Result<String, String> {
+    match std::fs::metadata(path) {
+        Ok(metadata) if !metadata.is_file() => Err(format!("{} is not a regular file", path.display())),
+        _ => read(path),
+    }
+}
+
 /// What is to be said of the file although it can be used: that others can read what is ours. (What a container is
 /// handed by somebody else has to be readable.)
 pub fn complaint(path: &Path) -> Option<String> {
@@ -56,5 +65,15 @@ mod tests {
         assert!(read(&file).unwrap_err().contains("cannot be read"));
         fs::write(&file, "a secret\n").unwrap();
         assert_eq!(read(&file).unwrap(), "a secret\n");
+        assert_eq!(read_again(&file).unwrap(), "a secret\n");
+    }
+
+    #[test]
+    fn nobody_waits_for_a_pipe_that_nobody_writes_into() {
+        use rustix::fs::{CWD, FileType, Mode, mknodat};
+        let dir = tempfile::tempdir().unwrap();
+        let pipe = dir.path().join("pipe");
+        mknodat(CWD, &pipe, FileType::Fifo, Mode::RUSR | Mode::WUSR, 0).unwrap();
+        assert!(read_again(&pipe).unwrap_err().contains("not a regular file"));
     }
 }

@@ -181,7 +181,7 @@ impl InternalToken {
         loop {
             tokio::select! { () = tokio::time::sleep(LOOK) => {}, () = stop.cancelled() => return }
             let path = file.clone();
-            let text = tokio::task::spawn_blocking(move || secret_file::read(&path)).await;
+            let text = tokio::task::spawn_blocking(move || secret_file::read_again(&path)).await;
             let text = text.map_err(|error| error.to_string()).flatten();
             let text = text.map_err(|sentence| log::debug!("{sentence}")).ok();
             if before.text != text {

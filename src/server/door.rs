@@ -147,7 +147,7 @@ where
             link.inspect(|link| link.head_is_complete(has_body));
             return self.at_once(entered, response.map_body(|_, body| EitherBody::left(body)), origin);
         }
-        let traced = traced.or_else(|| Traced::followed(self.visitors, request.head()));
+        let traced = traced.or_else(|| Traced::followed(self.visitors, &request));
         let under_way = link.map(|link| link.has_begun(has_body));
         Answering::Routed {
             came_in: clock::now(),

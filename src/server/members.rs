@@ -5,6 +5,7 @@
 //! that nothing was carried out, and what to sign for; every answer to who was let in carries a proof.
 
 use super::ApiError;
+use super::traced::Traced;
 use crate::domain::Epoch;
 use crate::member::{Admitted, Member, NotAdmitted, Right};
 use crate::signing::{
@@ -57,7 +58,7 @@ pub async fn prove_to_members(
         return Ok(next.call(request).await?.map_into_boxed_body());
     };
     match admit(&member, &mut request) {
-        Ok(admitted) => Ok(prove(next.call(request).await?.map_into_boxed_body(), &member, &admitted)),
+        Ok(admitted) => Ok(prove(answer(request, next).await?, &member, &admitted)),
         Err(NotLetIn::Unsigned) => Ok(next.call(request).await?.map_into_boxed_body()),
         Err(_) => {
             let mut answer = next.call(request).await?.map_into_boxed_body();
@@ -97,7 +98,7 @@ async fn let_in(
     };
     match admit(&member, &mut request) {
         Ok(admitted) if rights.contains(&admitted.right) => {
-            Ok(prove(next.call(request).await?.map_into_boxed_body(), &member, &admitted))
+            Ok(prove(answer(request, next).await?, &member, &admitted))
         }
         Ok(admitted) => {
             let refusal = ApiError::from(ErrorCode::Forbidden).error_response();
@@ -112,6 +113,20 @@ async fn let_in(
             Ok(request.into_response(refusal))
         }
     }
+}
+
+/// What the routes answer to who was let in, as part of the trace that it has named: a stranger has none.
+async fn answer(
+    request: ServiceRequest,
+    next: Next<impl MessageBody + 'static>,
+) -> Result<ServiceResponse<BoxBody>, actix_web::Error> {
+    let traced = Traced::admitted(&request);
+    let answer = async move { next.call(request).await };
+    let answer = match traced {
+        Some(traced) => traced.by(answer).await?,
+        None => answer.await?,
+    };
+    Ok(answer.map_into_boxed_body())
 }
 
 /// Admits `request` if a member signed it, or a keeper. From then on its body ends in an error if it is not the one

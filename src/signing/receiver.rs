@@ -3,6 +3,7 @@
 //! Invariant: a signature is admitted once, in whatever order, and however many senders there are: when the table of
 //! sessions is full it is emptied, and with it everything that was signed before loses its challenge.
 
+use super::key::KeyId;
 use super::request::{Authentic, Challenge, SessionId};
 use super::window::Window;
 use std::collections::HashMap;
@@ -13,7 +14,9 @@ const MAX_SESSIONS: usize = 1024;
 
 pub struct Receiver {
     challenge: Challenge,
-    sessions: HashMap<SessionId, Window>,
+    /// Each under the key that it is signed with. A session's name can be read on the wire: under a single name, who
+    /// has a lesser key could count a member's session to its end, and nothing of that member would be admitted again.
+    sessions: HashMap<(KeyId, SessionId), Window>,
 }
 
 /// Why a signature with a right MAC is not admitted.
@@ -42,12 +45,13 @@ impl Receiver {
         if signature.to != self.challenge {
             return Err(Refused::OtherChallenge);
         }
-        if !self.sessions.contains_key(&signature.session) && self.sessions.len() >= MAX_SESSIONS {
+        let session = (signature.key, signature.session);
+        if !self.sessions.contains_key(&session) && self.sessions.len() >= MAX_SESSIONS {
             self.sessions.clear();
             self.challenge = fresh();
             return Err(Refused::OtherChallenge);
         }
-        let window = self.sessions.entry(signature.session).or_insert_with(Window::new);
+        let window = self.sessions.entry(session).or_insert_with(Window::new);
         if window.admit(signature.n) { Ok(()) } else { Err(Refused::Seen) }
     }
 }
@@ -107,6 +111,21 @@ mod tests {
         assert_eq!(before.admit(&authentic(signature), || C2), Ok(()));
         let mut after = Receiver::new(C2);
         assert_eq!(after.admit(&authentic(signature), || C1), Err(Refused::OtherChallenge));
+    }
+
+    #[test]
+    fn who_has_another_key_cannot_count_somebodys_session_to_its_end() {
+        let (mut receiver, mut member) = (Receiver::new(C1), sender(1));
+        member.learn(told(&receiver));
+        let keeper = SigningKey::of(b"token-of-a-keeper");
+        let signed = member.sign(&key(), &REQUEST, Sum::EMPTY);
+        let of_keeper = Signature::make(&keeper, C1, (signed.session, u64::MAX), &REQUEST, Sum::EMPTY);
+        assert_eq!(receiver.admit(&authentic(signed), || C2), Ok(()));
+        let of_keeper = of_keeper.verify(&keeper, &REQUEST).unwrap();
+        assert_eq!(receiver.admit(&of_keeper, || C2), Ok(()));
+        assert_eq!(receiver.admit(&of_keeper, || C2), Err(Refused::Seen));
+        let next = member.sign(&key(), &REQUEST, Sum::EMPTY);
+        assert_eq!(receiver.admit(&authentic(next), || C2), Ok(()));
     }
 
     #[test]

@@ -31,9 +31,11 @@ impl MetricsTokens {
         parse(text).map(|accepted| Self::new(accepted, None))
     }
 
-    /// As they stand in a file, which is read again when it has changed. The error is a sentence that names it.
+    /// As they stand in a file, which is read again when it has changed, unless it is a pipe. The error is a sentence
+    /// that names it.
     pub fn read(file: &Path) -> Result<Self, String> {
-        of_file(file).map(|accepted| Self::new(accepted, Some(file.into())))
+        let accepted = of_file(file, &secret_file::read(file)?)?;
+        Ok(Self::new(accepted, file.is_file().then(|| file.into())))
     }
 
     fn new(accepted: Vec<Secret>, file: Option<PathBuf>) -> Self {
@@ -79,7 +81,7 @@ impl MetricsTokens {
             return;
         };
         *looked = Instant::now();
-        match of_file(file) {
+        match secret_file::read_again(file).and_then(|text| of_file(file, &text)) {
             Ok(accepted) if **self.0.accepted.load() != accepted => {
                 self.0.accepted.store(Arc::new(accepted));
                 log::info!("the metrics token was read again from {}", file.display());
@@ -90,8 +92,8 @@ impl MetricsTokens {
     }
 }
 
-fn of_file(file: &Path) -> Result<Vec<Secret>, String> {
-    parse(&secret_file::read(file)?).map_err(|why| format!("{}: {why}", file.display()))
+fn of_file(file: &Path, text: &str) -> Result<Vec<Secret>, String> {
+    parse(text).map_err(|why| format!("{}: {why}", file.display()))
 }
 
 fn parse(text: &str) -> Result<Vec<Secret>, String> {
