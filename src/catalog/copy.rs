@@ -1,7 +1,7 @@
 //! Whole copies of a node's file, made beside reads and writes, and sent: for a replica that is too far behind,
 //! and for safekeeping.
 //!
-//! Invariants: one is made at a time; what is announced of it is what is sent; its file is gone from the data
+//! Invariants: one is made at a time, and few are on their way; what is announced of it is what is sent; its file is gone from the data
 //! directory when it has been sent, and when it has not.
 
 use super::reads::Reads;
@@ -11,9 +11,10 @@ use crate::wire::{ErrorCode, Problem, headers};
 use actix_web::HttpResponse;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use tokio::fs::File;
 use tokio::io::AsyncReadExt;
-use tokio::sync::{Semaphore, SemaphorePermit};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, SemaphorePermit};
 
 /// In the data directory, which has room for it if the disk has.
 const FILE: &str = "export.db";
@@ -21,28 +22,36 @@ const FILE: &str = "export.db";
 /// The unit in which a copy is sent.
 const CHUNK: usize = 64 << 10;
 
+/// Copies on their way at once: each holds as much of the disk as the file until its reader has it, and a reader may be
+/// slow.
+const UNDER_WAY: usize = 3;
+
 /// A node's permission to make copies.
 pub struct Copies {
     file: PathBuf,
     /// Each reads the whole file, and writes as much.
     one_at_a_time: Semaphore,
+    under_way: Arc<Semaphore>,
 }
 
 impl Copies {
     pub fn new(data: &Path) -> Self {
-        Self { file: data.join(FILE), one_at_a_time: Semaphore::new(1) }
+        let (one_at_a_time, under_way) = (Semaphore::new(1), Arc::new(Semaphore::new(UNDER_WAY)));
+        Self { file: data.join(FILE), one_at_a_time, under_way }
     }
 
-    /// Refused while another one is made.
+    /// Refused while another one is made, or too many are being sent.
     pub fn begin(&self) -> Result<Copying<'_>, Problem> {
         let permit = self.one_at_a_time.try_acquire().map_err(|_| ErrorCode::Unavailable)?;
-        Ok(Copying { file: &self.file, _permit: permit })
+        let room = Arc::clone(&self.under_way).try_acquire_owned().map_err(|_| ErrorCode::Unavailable)?;
+        Ok(Copying { file: &self.file, room, _permit: permit })
     }
 }
 
 /// The turn to make a copy.
 pub struct Copying<'a> {
     file: &'a Path,
+    room: OwnedSemaphorePermit,
     _permit: SemaphorePermit<'a>,
 }
 
@@ -57,7 +66,7 @@ impl Copying<'_> {
             let file = File::open(made.0).await?;
             let length = file.metadata().await?.len();
             let sum = sha256_of(made.0.into()).await?;
-            Ok::<_, io::Error>(Copy { file, length, sum })
+            Ok::<_, io::Error>(Copy { file, length, sum, room: self.room })
         };
         // From here on the name is not needed: what is being sent goes away with its reader.
         opened.await.map_err(|error| {
@@ -72,16 +81,19 @@ pub struct Copy {
     file: File,
     length: u64,
     sum: Sha256Sum,
+    /// Given back when its reader has it, or has gone.
+    room: OwnedSemaphorePermit,
 }
 
 impl Copy {
     /// The answer that it is the body of.
     pub fn send(self) -> HttpResponse {
-        let chunks = futures_util::stream::try_unfold(self.file, |mut file| async move {
-            let mut chunk = bytes::BytesMut::with_capacity(CHUNK);
-            let read = file.read_buf(&mut chunk).await?;
-            Ok::<_, io::Error>((read > 0).then(|| (chunk.freeze(), file)))
-        });
+        let chunks =
+            futures_util::stream::try_unfold((self.file, self.room), |(mut file, room)| async move {
+                let mut chunk = bytes::BytesMut::with_capacity(CHUNK);
+                let read = file.read_buf(&mut chunk).await?;
+                Ok::<_, io::Error>((read > 0).then(|| (chunk.freeze(), (file, room))))
+            });
         let mut answer = HttpResponse::Ok();
         answer.insert_header((headers::BAZAR_SHA256, self.sum.to_string()));
         answer.no_chunking(self.length).streaming(chunks)

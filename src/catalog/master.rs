@@ -64,6 +64,9 @@ impl Opened {
     }
 }
 
+/// By how much more than a start by force at most one from a backup is ahead.
+const RESTORED_LEAD: u64 = 1_000_000;
+
 /// Locks and opens the data, and says whether it may start as a master.
 pub async fn open(data: &Path, config: MasterConfig, member: &Member) -> Result<Opened, CatalogError> {
     let dir = DataDir::lock(data, "catalog master")?;
@@ -76,8 +79,13 @@ pub async fn open(data: &Path, config: MasterConfig, member: &Member) -> Result<
         deposed_by,
         fresh: !has_start,
     };
-    let forced = config.force || dir.may_go_on();
-    let permission = may_start(&past, dir.node(), forced, member.met())?;
+    let restored = dir.may_go_on();
+    let forced = config.force || restored;
+    let mut permission = may_start(&past, dir.node(), forced, member.met())?;
+    if restored {
+        // A version as clients know it has no identity: two lives from one backup should not even share numbers.
+        permission.above = permission.above.saturating_add(rand::random_range(0..RESTORED_LEAD));
+    }
     let same = past.last_master == Some(dir.node()) && past.sealed_for.is_none();
     Ok(Opened { dir, store, writer, permission, same, forced })
 }

@@ -40,8 +40,13 @@ pub fn address(peer: IpAddr, headers: &HeaderMap, proxies: &Networks) -> IpAddr 
     let addresses = lines.iter().rev().flat_map(|line| line.rsplit(','));
     for text in addresses.take(MAX_PROXIES) {
         // What is no address was not written by a proxy of ours.
-        let Some(address) = parse(text.trim()) else { break };
-        nearest = address.to_canonical();
+        // And the loopback is where a proxy is, not who comes to one: it is not to be claimed by who has found a way
+        // around the proxy.
+        let Some(address) = parse(text.trim()).map(|address| address.to_canonical()) else { break };
+        if address.is_loopback() && !nearest.is_loopback() {
+            break;
+        }
+        nearest = address;
         if !proxies.contains(nearest) {
             break;
         }
@@ -94,6 +99,7 @@ mod tests {
             assert_eq!(seen(peer, lines, "10.0.0.0/8"), client, "{peer} {lines:?}");
         }
         assert_eq!(seen("127.0.0.1", &["198.51.100.1"], "none"), "127.0.0.1");
+        assert_eq!(seen("10.0.0.1", &["127.0.0.1"], "private"), "10.0.0.1", "claimed by who is not there");
     }
 
     #[test]
