@@ -370,6 +370,8 @@ pub struct AdmissionArgs {
     /// [default: any, but local for "up" on the loopback]
     #[arg(long, help_heading = ADMISSION, value_name = "NAME[,...]", env = "BAZAR_ALLOWED_HOST")]
     pub allowed_host: Option<String>,
+    // A help text, which shows the address as it is typed.
+    #[allow(rustdoc::bare_urls)]
     /// Origins such as https://shop.example whose pages may use the API [default: none]
     #[arg(long, help_heading = ADMISSION, value_name = "ORIGIN[,...]", env = "BAZAR_CORS_ORIGIN")]
     pub cors_origin: Option<String>,

@@ -45,7 +45,7 @@ impl MacKey {
         mac.finalize().into_bytes().into()
     }
 
-    /// Whether `given` is the MAC of the concatenation of `parts`, or its first [`MacKey::SHORTEST`] bytes or more;
+    /// Whether `given` is the MAC of the concatenation of `parts`, or its first 16 bytes or more;
     /// in time that does not depend on how much of it is right.
     pub fn is_mac(&self, parts: &[&[u8]], given: &[u8]) -> bool {
         let mac = self.mac(parts);
