@@ -64,8 +64,10 @@ pub struct Admitted {
 /// Why a request is not admitted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum NotAdmitted {
-    /// It was made for another life of ours, or another member, or with another token.
+    /// It was made for another life of ours, or another member.
     SignAgain,
+    /// It was made with another token.
+    OtherKey,
     /// Who made it does not know the key that it names, or something was altered on its way.
     Forged,
     /// It came before, or too late to know.
@@ -162,7 +164,7 @@ impl Member {
         let held = self.0.token.held();
         let members = held.members().iter().map(|key| (Right::Member, key));
         let mut keys = members.chain(held.keepers().iter().map(|key| (Right::Keeper, key)));
-        let (right, key) = keys.find(|(_, key)| key.id() == signature.key).ok_or(NotAdmitted::SignAgain)?;
+        let (right, key) = keys.find(|(_, key)| key.id() == signature.key).ok_or(NotAdmitted::OtherKey)?;
         let authentic: Authentic = signature.verify(key, request).ok_or(NotAdmitted::Forged)?;
         let admitted = self.0.receiver.lock().admit(&authentic, || Challenge(rand::random()));
         match admitted {

@@ -1,8 +1,8 @@
 //! Calls from one role to another: how many, to whom, for what, how they ended and how long they took.
 
-use super::families::{PEER_DURATION, PEER_IN_FLIGHT};
+use super::families::{INTERNAL_REFUSED, PEER_DURATION, PEER_IN_FLIGHT};
 use super::label::label;
-use super::{COUNTED, Registry, Sheet};
+use super::{COUNTED, Registry, Sheet, Tally};
 use crate::wire::{ErrorCode, catalog, frontend, status};
 use prometheus::HistogramVec;
 use std::sync::Arc;
@@ -21,6 +21,21 @@ label! {
         Frontend = "frontend",
         /// Whoever it is: the dashboard asks them all.
         Node = "node",
+    }
+}
+
+label! {
+    /// Why a request at an internal listener was not let in. (One that was signed for another challenge is not
+    /// refused: it is told what to sign for.)
+    pub enum Stranger {
+        /// It has no signature.
+        Unsigned = "unsigned",
+        /// It is signed with a token that this node does not have.
+        OtherKey = "other_key",
+        /// Its signature is not one of a member of this store over this request.
+        Forged = "forged",
+        /// It came before, or too late to know.
+        Replayed = "replayed",
     }
 }
 
@@ -105,12 +120,14 @@ pub struct Calls(Arc<Counts>);
 struct Counts {
     durations: HistogramVec,
     in_flight: [AtomicUsize; PeerRole::VALUES.len()],
+    refused: Tally<Stranger>,
 }
 
 impl Calls {
     pub fn new(registry: &Registry) -> Self {
         let durations = registry.histograms(&PEER_DURATION);
-        Self(Arc::new(Counts { durations, in_flight: Default::default() }))
+        let refused = registry.tally(&INTERNAL_REFUSED);
+        Self(Arc::new(Counts { durations, in_flight: Default::default(), refused }))
     }
 
     /// A call begins, to this path and query.
@@ -121,6 +138,11 @@ impl Calls {
         self.0.in_flight[peer as usize].fetch_add(1, Ordering::Relaxed);
         let counts = Arc::clone(&self.0);
         Some(Call { counts, peer, route: route(path), begun: Instant::now(), outcome: Outcome::Abandoned })
+    }
+
+    /// Somebody who is no member came to an internal listener.
+    pub fn refused(&self, stranger: Stranger) {
+        self.0.refused.inc(stranger);
     }
 
     pub fn read(&self, sheet: &mut Sheet) {

@@ -1,6 +1,6 @@
 //! Every family that is served, and nothing else is: docs/metrics.md is this list.
 
-use super::calls::{Outcome, PeerRole, ROUTES};
+use super::calls::{Outcome, PeerRole, ROUTES, Stranger};
 use super::doors::{Attempt, Limit, Way};
 use super::family::Values::{Of, Told};
 use super::family::{Family, RoleName};
@@ -81,6 +81,9 @@ families! {
     ]);
     PEER_IN_FLIGHT = Family::gauge("bazar_peer_requests_in_flight", ALL, "Calls to other roles that have not ended.")
         .by(&[("peer", Of(PeerRole::VALUES))]);
+
+    INTERNAL_REFUSED = Family::counter("bazar_internal_refused_total", ALL, "Requests at the internal listener that no member of the store had signed.")
+        .by(&[("reason", Of(Stranger::VALUES))]);
 
     QUEUE_LENGTH = Family::gauge("bazar_queue_length", ALL, "What waits in a queue.")
         .by(&[("queue", Of(QueueName::VALUES))]);

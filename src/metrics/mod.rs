@@ -38,7 +38,7 @@ mod reads;
 mod sheet;
 mod writes;
 
-pub use calls::{Call, Calls, Outcome, PeerRole};
+pub use calls::{Call, Calls, Outcome, PeerRole, Stranger};
 pub use counting::{COUNTED, Counter, Observed, Tally, ThreadsObserved};
 pub use doors::{Attempt, Doors, Limit, Way};
 pub use family::{Family, Kind, RoleName, Values};

@@ -8,6 +8,7 @@ use super::ApiError;
 use super::traced::Traced;
 use crate::domain::Epoch;
 use crate::member::{Admitted, Member, NotAdmitted, Right};
+use crate::metrics::Stranger;
 use crate::signing::{
     self, Answer, Extent, PROVED_HEADERS, Proof, Request, SEAL_BYTES, SIGNED_HEADERS, Signature, SigningKey,
     Sum, Summing, seal,
@@ -76,10 +77,21 @@ enum NotLetIn {
 }
 
 impl NotLetIn {
+    /// As whom it is counted, unless it may come again at once.
+    fn stranger(self) -> Option<Stranger> {
+        match self {
+            NotLetIn::Unsigned => Some(Stranger::Unsigned),
+            NotLetIn::NotAdmitted(NotAdmitted::SignAgain) => None,
+            NotLetIn::NotAdmitted(NotAdmitted::OtherKey) => Some(Stranger::OtherKey),
+            NotLetIn::NotAdmitted(NotAdmitted::Forged) => Some(Stranger::Forged),
+            NotLetIn::NotAdmitted(NotAdmitted::Seen) => Some(Stranger::Replayed),
+        }
+    }
+
     fn sentence(self) -> &'static str {
         match self {
             NotLetIn::Unsigned => "this route wants a signature of a member of this store",
-            NotLetIn::NotAdmitted(NotAdmitted::SignAgain) => {
+            NotLetIn::NotAdmitted(NotAdmitted::SignAgain | NotAdmitted::OtherKey) => {
                 "sign for this challenge, with one of these keys"
             }
             NotLetIn::NotAdmitted(NotAdmitted::Forged) => "the signature is not one of this request",
@@ -105,6 +117,9 @@ async fn let_in(
             Ok(prove(request.into_response(refusal), &member, &admitted))
         }
         Err(why) => {
+            if let (Some(calls), Some(stranger)) = (member.calls(), why.stranger()) {
+                calls.refused(stranger);
+            }
             let problem = Problem::new(ErrorCode::Unauthorized, why.sentence());
             let mut refusal = ApiError(problem).error_response();
             let wanted = HeaderValue::from_static("Bazar-Signature");

@@ -1,7 +1,7 @@
 //! What is served to a scraper: by whom, to whom, all that is documented, and that it moves.
 
 use crate::harness::{
-    Client, Cluster, Finished, METRICS_TOKEN, Process, Scrape, Shape, TOKEN, in_company, run, scrape,
+    Client, Cluster, Finished, METRICS_TOKEN, Process, Scrape, Shape, TOKEN, in_company, raw, run, scrape,
     start_nodes, wait_until,
 };
 use serde_json::json;
@@ -167,6 +167,30 @@ fn a_metrics_token_that_opens_more_or_could_be_guessed_is_a_mistake() {
     let both = [("BAZAR_INTERNAL_TOKEN", TOKEN), ("BAZAR_METRICS_TOKEN", METRICS_TOKEN)];
     let Finished { code, stderr, .. } = run(&args, &both);
     assert!(code == Some(2) && stderr.contains("not both"), "{stderr}");
+}
+
+#[test]
+fn who_is_no_member_is_counted_by_what_was_wrong_and_who_is_one_is_not() {
+    let _company = in_company();
+    let cluster = Cluster::start(Shape { frontends: 0, replicas: 0, ..Shape::default() });
+    let url = cluster.master.url();
+    let refused =
+        |reason: &str| scrape(url).value(&format!("bazar_internal_refused_total{{reason=\"{reason}\"}}"));
+    Client::new(url).get("/status").problem(401, "unauthorized");
+    assert_eq!(refused("unsigned"), 1.0);
+    let another = Client::signing(url, "a-token-of-another-store");
+    another.send("GET", "/status", &[], None).unwrap().problem(401, "unauthorized");
+    assert!(refused("other_key") >= 1.0);
+    let captured = Client::internal(url).capture("GET", "/status", &[], None);
+    assert!(raw(url, &captured).starts_with("HTTP/1.1 200"));
+    assert!(raw(url, &captured).starts_with("HTTP/1.1 401"));
+    assert_eq!(refused("replayed"), 1.0);
+    let altered = String::from_utf8(captured).unwrap().replace("/status", "/statuS");
+    assert!(raw(url, altered.as_bytes()).starts_with("HTTP/1.1 401"));
+    assert_eq!(refused("forged"), 1.0);
+    Client::new(url).get("/healthz").ok();
+    Client::internal(url).send("GET", "/status", &[], None).unwrap().ok();
+    assert_eq!((refused("unsigned"), refused("forged"), refused("replayed")), (1.0, 1.0, 1.0));
 }
 
 #[test]
