@@ -4,11 +4,12 @@
 //! can read it. The internal token, which would let a stranger join the store, is nowhere on disk.
 
 use crate::client::BaseUrl;
+use crate::published::PublishedFile;
 use crate::token::InternalToken;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Beside the directories of the catalog nodes.
 const FILE: &str = "ACCESS";
@@ -24,7 +25,7 @@ impl Access {
     /// Writes the file; it goes away with what is returned.
     pub fn publish(&self, data: &Path) -> io::Result<Published> {
         self.write(data)?;
-        Ok(Published(data.join(FILE)))
+        Ok(Published(PublishedFile::of(data.join(FILE))))
     }
 
     fn write(&self, data: &Path) -> io::Result<()> {
@@ -60,9 +61,9 @@ impl Access {
     }
 }
 
-/// The file, for as long as the store runs. One that a killed store has left names nobody, and is replaced.
+/// The file, for as long as the store runs.
 #[derive(Debug)]
-pub struct Published(PathBuf);
+pub struct Published(PublishedFile);
 
 impl Published {
     /// Writes it anew whenever `token` changes, whose keeper it is for. Never ends; the file goes away with it.
@@ -70,20 +71,12 @@ impl Published {
         let mut changes = token.changes();
         while changes.changed().await.is_ok() {
             let access = Access { master: master.clone(), keeper: token.keeper() };
-            let written = self.0.parent().map_or(Ok(()), |data| access.write(data));
+            let written = self.0.path().parent().map_or(Ok(()), |data| access.write(data));
             if let Err(error) = written {
-                log::warn!("{} cannot be written anew: {error}", self.0.display());
+                log::warn!("{} cannot be written anew: {error}", self.0.path().display());
             }
         }
         std::future::pending().await
-    }
-}
-
-impl Drop for Published {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.0) {
-            log::warn!("{} cannot be removed: {error}", self.0.display());
-        }
     }
 }
 

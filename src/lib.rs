@@ -10,7 +10,7 @@
 //!                              experiment start ends with them
 //! terminal, load               the store from outside: a customer's commands, the load generator; shopper: what
 //!                              both speak to it through
-//! import, export, generate     a keeper's commands; access: how they find the store of `up`, targets: how Prometheus does;
+//! import, export, generate     a keeper's commands; access: how they find the store of `up`, targets: how Prometheus does; published: their files;
 //!                              progress: how far they are
 //! handover, verify, call,      an operator's
 //! backup, restore
@@ -55,6 +55,7 @@ pub mod metrics;
 pub mod order;
 pub mod pages;
 pub mod progress;
+pub mod published;
 pub mod recipe;
 pub mod restore;
 pub mod secret_file;

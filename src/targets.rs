@@ -4,11 +4,12 @@
 //! Invariant: the file is there, and whole, for as long as the store runs. It holds addresses only, so anybody
 //! may read it: what opens them is the metrics token.
 
+use crate::published::PublishedFile;
 use serde::Serialize;
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 /// Beside the directories of the catalog nodes; `deploy/observability/prometheus-up.yml` looks for it there.
 const FILE: &str = "TARGETS.json";
@@ -45,24 +46,12 @@ impl Targets {
     }
 
     /// Writes the file; it goes away with what is returned.
-    pub fn publish(&self, data: &Path) -> io::Result<Published> {
+    pub fn publish(&self, data: &Path) -> io::Result<PublishedFile> {
         let (path, new) = (data.join(FILE), data.join(format!("{FILE}.new")));
         fs::write(&new, serde_json::to_vec_pretty(&self.0)?)?;
         // Prometheus reads it whenever it changes: never a half.
         fs::rename(&new, &path)?;
-        Ok(Published(path))
-    }
-}
-
-/// The file, for as long as the store runs. One that a killed store has left is replaced.
-#[derive(Debug)]
-pub struct Published(PathBuf);
-
-impl Drop for Published {
-    fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.0) {
-            log::warn!("{} cannot be removed: {error}", self.0.display());
-        }
+        Ok(PublishedFile::of(path))
     }
 }
 

@@ -6,9 +6,10 @@ use crate::catalog::{self, Ack, CatalogError, Keep, Kind, MasterConfig, ReplicaC
 use crate::client::BaseUrl;
 use crate::frontend::{self, Admission, FrontendError, Policy, Warm};
 use crate::order;
+use crate::published::PublishedFile;
 use crate::recipe::Recipe;
 use crate::shutdown::Shutdown;
-use crate::targets::{self, Service, Targets};
+use crate::targets::{Service, Targets};
 use crate::token::{AdminToken, InternalToken, MetricsTokens};
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -59,7 +60,7 @@ pub struct App {
     /// How `bazar import` finds it, and what it is made of.
     access: Published,
     /// How Prometheus does, if anybody may scrape it.
-    targets: Option<targets::Published>,
+    targets: Option<PublishedFile>,
     token: InternalToken,
 }
 
