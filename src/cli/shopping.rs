@@ -1,10 +1,8 @@
 //! The commands that use a store from outside: a customer's, the load generator, the experiments.
 
+use crate::shopper;
 use clap::Args;
 use std::path::PathBuf;
-
-/// Where `bazar up` listens unless told otherwise.
-pub const URL: &str = "http://127.0.0.1:8083";
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 not reachable, failed, or (buy) outcome unknown; 2 wrong usage; 3 not \
                           found; 4 refused (buy: sold out, underpaid, the key was used for another purchase).";
@@ -12,7 +10,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 not reachable, failed, or (buy) 
 #[derive(Debug, Args)]
 pub struct Store {
     /// Public address of the store
-    #[arg(long, value_name = "URL", default_value = URL, env = "BAZAR_URL")]
+    #[arg(long, value_name = "URL", default_value = shopper::NEXT_DOOR, env = "BAZAR_URL")]
     pub url: String,
     /// Print the answer as it came
     #[arg(long, env = "BAZAR_JSON")]
