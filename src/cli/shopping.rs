@@ -90,7 +90,8 @@ pub struct OrdersArgs {
                         loop (--rate): requests are due at fixed times, and their latency counts from then, so that a \
                         store that stalls is not spared the requests that it held up.\n\nIt really buys. While it \
                         loads it checks every answer: no stock rises, none is above what a purchase or a read that \
-                        was answered before proved, and at the end every acknowledged order is looked up.\n\n\
+                        was answered before proved, and at the end the acknowledged orders are looked \
+                        up (all, or a random sample of 10,000).\n\n\
                         Examples:\n  bazar load http://127.0.0.1:8083\n  bazar load http://127.0.0.1:8083 --rate 5000 \
                         --buy 0.02 --duration 1m\n  bazar load http://127.0.0.1:8083,http://127.0.0.1:8084 \\\n    --buy 0.2 --json > load.json\n\nExit codes: 0 clean; 1 a promise was broken, an order could not be \
                         looked up, or nothing was answered; 2 wrong usage."
