@@ -215,7 +215,7 @@ fn both_signals_let_a_purchase_that_is_under_way_finish() {
 
 #[test]
 fn a_store_in_one_process_stops_well_on_either_signal() {
-    let _company = in_company();
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let args = ["up", "--listen", "127.0.0.1:0", "--data", data.to_str().unwrap()];
@@ -223,7 +223,7 @@ fn a_store_in_one_process_stops_well_on_either_signal() {
     for signal in [Signal::INT, Signal::TERM] {
         Client::new(up.url()).buy(9).ok();
         up.signal(signal);
-        up.ends_well();
+        up.ends_in_time();
         up.restart();
     }
     assert_eq!(Client::new(up.url()).info(9).stock(9), 13);
@@ -254,7 +254,7 @@ fn a_stop_under_load_cuts_no_purchase_off() {
         }
         wait_until("the store is busy", || answered.load(Ordering::SeqCst) > 40);
         up.signal(Signal::TERM);
-        up.ends_well();
+        up.ends_in_time();
     });
     // An answer for each outcome that was stored: nobody is left in doubt.
     let (master, replica) = (rows(&data.join("master")), rows(&data.join("replica-1")));

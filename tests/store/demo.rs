@@ -3,6 +3,7 @@
 use crate::harness::{
     Answer, Browser, Client, Look, Process, alone, in_company, run, start_nodes, wait_until,
 };
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -290,7 +291,8 @@ fn a_stop_is_in_time_and_clean_whoever_is_paused() {
         wait_until("it hangs", || demo.state(role) == "paused");
     }
     let pids = demo.pids();
-    demo.up.stop();
+    demo.up.signal(Signal::TERM);
+    demo.up.ends_in_time();
     assert!(pids.into_iter().all(is_gone));
     assert!(!demo.up.log().contains("and is killed"), "{}", demo.up.log());
 }
