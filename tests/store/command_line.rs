@@ -253,6 +253,8 @@ fn a_stop_under_load_cuts_no_purchase_off() {
             });
         }
         wait_until("the store is busy", || answered.load(Ordering::SeqCst) > 40);
+        // What one has that is not in sync, the other need not have at the end.
+        up.in_sync(1);
         up.signal(Signal::TERM);
         up.ends_in_time();
     });

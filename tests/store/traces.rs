@@ -385,6 +385,7 @@ fn a_clean_stop_loses_no_span() {
     let env = [("BAZAR_OTLP_ENDPOINT", collector.url()), ("BAZAR_TRACE_SAMPLING", "1")];
     let mut up = Process::start(dir.path(), "up", &args, &env);
     let client = Client::new(up.url());
+    up.in_sync(2);
     // Its order nodes take turns.
     acquaint(&client);
     acquaint(&client);

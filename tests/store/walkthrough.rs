@@ -22,7 +22,9 @@ fn the_walkthrough_through_one_process() {
     let mut up = Process::start(dir.path(), "up", &args, &[]);
     assert_eq!(up.urls().len(), 2, "{:?}", up.urls());
     let clients: Vec<Client> = up.urls().iter().map(|url| Client::new(url)).collect();
+    up.in_sync(1);
     walk(&clients[0], &clients);
+    up.in_sync(1);
     up.stop();
     assert_one_sale(&rows(&data.join("master")));
     assert_eq!(rows(&data.join("master")), rows(&data.join("replica-1")));

@@ -1,7 +1,7 @@
 //! One process of the store. It does not outlive its [`Process`], and what it wrote to standard error is
 //! shown when the test fails.
 
-use super::{PATIENCE, free_port, wait_at_most, wait_until};
+use super::{Client, PATIENCE, free_port, wait_at_most, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -69,6 +69,21 @@ impl Process {
     /// All that the ready line named.
     pub fn urls(&self) -> &[String] {
         &self.urls
+    }
+
+    /// Of `up`: where its catalog node of that name is in this life.
+    #[track_caller]
+    pub fn url_of(&self, node: &str) -> String {
+        let log = self.log();
+        let line = log.lines().rfind(|line| line.contains(&format!("{node} is ready at ")));
+        line.unwrap_or_else(|| panic!("{log}")).rsplit(' ').next().unwrap().to_owned()
+    }
+
+    /// Of `up`, which is ready before they are: waits until so many of its replicas are in the in-sync set.
+    #[track_caller]
+    pub fn in_sync(&self, count: usize) {
+        let master = Client::new(&self.url_of("catalog master"));
+        wait_until("the replicas are in sync", || master.get("/readyz").json()["in_sync"] == count);
     }
 
     pub fn signal(&self, signal: Signal) {
