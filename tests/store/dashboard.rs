@@ -71,7 +71,7 @@ fn texts(view: &Value, list: &str) -> String {
 
 #[test]
 fn what_was_done_adds_up_whichever_frontend_did_it_and_whoever_answered() {
-    let _company = in_company();
+    let _alone = alone();
     let cluster = Cluster::start(Shape { redis: true, ..Shape::default() });
     let clients = cluster.clients();
     let mut viewer = Viewer::of(&cluster.frontends[0]);

@@ -476,7 +476,7 @@ fn the_secret_is_changed_under_load_without_one_failed_request() {
     });
     Client::signing(url, OLD).get("/status").problem(401, "unauthorized");
     Client::signing(url, NEW).get("/status").ok();
-    assert_eq!(Client::new(url).get("/readyz").json()["in_sync"], 1);
+    wait_until("the replica is in sync", || Client::new(url).get("/readyz").json()["in_sync"] == 1);
     let sold = 1_000_000 - stock(&Client::signing(url, NEW));
     assert_eq!(sold, bought.load(Ordering::SeqCst) as u64);
     for role in roles_of(&master, &replica, &order, &frontends) {
