@@ -470,7 +470,7 @@ fn answers_that_may_be_stale_are_told_apart_by_who_wanted_them() {
 
 #[test]
 fn whatever_somebody_else_has_put_into_redis_is_counted_as_foreign() {
-    let _company = in_company();
+    let _alone = alone();
     let cluster = Cluster::start(Shape { redis: true, frontends: 1, ..Shape::default() });
     let (client, url) = (cluster.client(0), internal(&cluster.frontends[0]));
     let redis = cluster.redis.as_ref().unwrap();
