@@ -86,20 +86,20 @@ fn what_was_done_adds_up_whichever_frontend_did_it_and_whoever_answered() {
     clients[0].buy_with_key(9, "again").ok();
     clients[1].buy_with_key(9, "again").ok();
     clients[0].buy(4711).problem(404, "book_not_found");
-    let view = viewer.wait_for("everything is counted", |view| {
-        let reads = view["totals"]["reads"].as_object().unwrap();
+    let told = json!({ "bought": 4, "replayed": 1, "book_not_found": 1 });
+    // The other frontend's part may come a round later.
+    let view = viewer.wait_for("everything is counted, and nothing twice", |view| {
+        let totals = &view["totals"];
+        let reads = totals["reads"].as_object().unwrap();
         let reads: u64 = reads.values().map(|count| count.as_u64().unwrap()).sum();
-        reads == 60 && view["totals"]["purchases"]["book_not_found"] == 1
+        let sales = view["sales"].as_array().unwrap();
+        (reads, sales.len()) == (60, 4) && totals["requests"] == 66 && totals["purchases"] == told
     });
     let totals = &view["totals"];
-    assert_eq!(totals["requests"], 66, "{totals}");
-    let told = json!({ "bought": 4, "replayed": 1, "book_not_found": 1 });
-    assert_eq!(totals["purchases"], told);
     assert!(totals["reads"]["memory"].as_u64().unwrap() >= 56, "{totals}");
     assert_eq!(totals["stale"], 0);
     // The latest first.
     let sales = view["sales"].as_array().unwrap();
-    assert_eq!(sales.len(), 4);
     for (sale, left) in sales.iter().zip([11, 12, 13, 14]) {
         assert_eq!((&sale["book"], &sale["quantity"], &sale["left"]), (&json!(9), &json!(1), &json!(left)));
     }
@@ -122,7 +122,8 @@ fn a_replica_that_is_killed_is_shown_as_gone_and_comes_back_in_sync() {
     assert!(texts(&view, "summary").contains("Replica 1 cannot be reached."), "{view}");
     let view = viewer.wait_for("it is out of the balance", |view| {
         let reads = |link: &&Value| link["kind"] == "reads" && link["to"] == node(view, "replica 1")["id"];
-        view["links"].as_array().unwrap().iter().filter(reads).all(|link| link["well"] == false)
+        let mut links = view["links"].as_array().unwrap().iter().filter(reads).peekable();
+        links.peek().is_some() && links.all(|link| link["well"] == false)
     });
     assert_eq!(view["store"]["master"], node(&view, "master")["id"]);
     // The master learns it by the first purchase, which waits for it.
