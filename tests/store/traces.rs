@@ -431,10 +431,11 @@ fn a_collector_that_is_ill_costs_spans_which_are_counted_and_nothing_else() {
     ];
     let mut up = Process::start(dir.path(), "up", &args, &[]);
     let client = Client::new(up.url());
+    // Who waits for a collector that hangs waits two seconds.
     let quick = |what: &str| {
         for _ in 0..5 {
             let took = client.buy(1).took;
-            assert!(took < Duration::from_secs(1), "{what}: {took:?}");
+            assert!(took < Duration::from_millis(1500), "{what}: {took:?}");
         }
     };
     quick("nobody is there");

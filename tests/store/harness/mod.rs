@@ -73,6 +73,13 @@ fn wait_at_most(patience: Duration, what: &str, mut holds: impl FnMut() -> bool)
     }
 }
 
+/// The middle one: what holds up one or two of five on a busy machine does not move it.
+pub fn median(took: impl IntoIterator<Item = Duration>) -> Duration {
+    let mut took: Vec<Duration> = took.into_iter().collect();
+    took.sort();
+    took[took.len() / 2]
+}
+
 static MACHINE: RwLock<()> = RwLock::new(());
 
 /// For a test that loads the machine or measures time: no other runs meanwhile.
