@@ -47,7 +47,7 @@ pub use slow::{SlowLink, drip};
 pub use visitor::{Fields, Looked, Visitor};
 
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
@@ -78,6 +78,15 @@ pub fn median(took: impl IntoIterator<Item = Duration>) -> Duration {
     let mut took: Vec<Duration> = took.into_iter().collect();
     took.sort();
     took[took.len() / 2]
+}
+
+/// Says so when it is dropped: however a test ends, its threads must end too.
+pub struct Over<'a>(pub &'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }
 
 static MACHINE: RwLock<()> = RwLock::new(());
