@@ -238,7 +238,7 @@ fn a_stop_does_not_wait_for_who_looks() {
 
 #[test]
 fn a_replica_leaves_the_page_and_returns_to_it_in_a_browser() {
-    let _company = in_company();
+    let _alone = alone();
     let mut cluster = Cluster::start(Shape { redis: true, ..Shape::default() });
     let browser = Browser::start(Look::default());
     browser.goto(&format!("{}/dashboard", cluster.frontends[0].url()));
@@ -262,7 +262,7 @@ fn a_replica_leaves_the_page_and_returns_to_it_in_a_browser() {
 
 #[test]
 fn the_page_fits_into_windows_from_a_phone_to_a_wall() {
-    let _company = in_company();
+    let _alone = alone();
     let cluster = Cluster::start(Shape { replicas: 2, redis: true, ..Shape::default() });
     for (width, dark) in [(360, true), (1440, false), (3840, true)] {
         let browser = Browser::start(Look { width, dark, ..Look::default() });
