@@ -81,13 +81,9 @@ impl Config {
             () = stop.cancelled() => return Err(BackupError::Stopped),
         };
         target.publish(self.force)?;
-        let Taken { node, contents: Contents { version, books, orders }, length } = taken;
+        let Taken { node, contents, length } = taken;
         let (path, size) = (self.output.display(), ByteSize::b(length));
-        Ok(format!(
-            "{path}: {books} books and {orders} orders as of {} (epoch {}), {size} from {node}",
-            version.public(),
-            version.epoch,
-        ))
+        Ok(format!("{path}: {}, {size} from {node}", contents.told()))
     }
 
     /// From the first node that gives one.

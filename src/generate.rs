@@ -3,11 +3,11 @@
 //! Invariants: the same number of books and seed give the same bytes, on every machine; memory does not grow
 //! with the number of books; no two of the first [`TITLES`] books of a topic have the same title.
 
-use crate::cli::GenerateArgs;
 use std::error::Error;
 use std::fmt::Write as _;
 use std::fs::File;
 use std::io::{self, BufWriter, Write};
+use std::path::Path;
 
 /// What was asked for, checked.
 #[derive(Debug, Clone, Copy)]
@@ -168,11 +168,9 @@ pub const TITLES: u64 = (ADJECTIVES.len() * PLACES.len() * SUBTITLES.len() * PAT
 /// nothing in common.
 const STRIDE: u64 = 648_055;
 
-/// Writes what `args` ask for to where they say.
-pub fn write(args: &GenerateArgs) -> Result<(), Box<dyn Error>> {
-    let &GenerateArgs { books, seed, first_id, .. } = args;
-    let config = Config { books, seed, first_id };
-    let written = match &args.output {
+/// Writes the catalog to `output`, or to standard output.
+pub fn write(config: Config, output: Option<&Path>) -> Result<(), Box<dyn Error>> {
+    let written = match output {
         Some(path) => File::create(path).and_then(|file| run(config, &mut BufWriter::new(file))),
         None => run(config, &mut BufWriter::new(io::stdout().lock())),
     };

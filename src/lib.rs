@@ -9,9 +9,9 @@
 //! demo                         the whole store in processes of their own, to be broken; leash: what demo and
 //!                              experiment start ends with them
 //! terminal, load               the store from outside: a customer's commands, the load generator; shopper: what
-//!                              both speak to it through
-//! import, export, generate     a keeper's commands; access: how they find the store of `up`, targets: how Prometheus does; published: their files;
-//!                              progress: how far they are
+//!                              these two and experiment speak to it through
+//! import, export, generate     a keeper's commands; access: how they find the store of `up`, targets: how
+//!                              Prometheus does; published: their files; progress: how far they are
 //! handover, verify, call,      an operator's
 //! backup, restore
 //! frontend · catalog · order   the roles: siblings that talk over HTTP and never import each other
@@ -19,9 +19,11 @@
 //! pages                        the look of every HTML page; intake: many books from outside, into parts
 //! server, client, store        listeners, typed calls to peers, SQLite; member: token, epoch, signatures
 //! signing                      how messages between members are signed and proved, without I/O
-//! secret_file                  files with a token in them
+//! token                        the secrets: the internal, the admin, the metrics token; secret_file: files with one
 //! recipe                       --unsafe-coherence: what is compared with the protocol
 //! telemetry                    log lines, traces
+//! shutdown                     from a signal to a clean stop
+//! clock                        the clocks: for deadlines of the protocol, for people's eyes
 //! wire                         what travels: bodies, headers, error codes
 //! coherence                    the protocol's rules, without I/O
 //! domain                       books, orders, versions, the ledger

@@ -1,7 +1,7 @@
 //! Parse, check, run, exit code.
 
 use bazar::catalog::CatalogError;
-use bazar::cli::{CatalogArgs, CatalogCommand, Command, help};
+use bazar::cli::{CatalogArgs, CatalogCommand, Command, GenerateArgs, help};
 use bazar::client::BaseUrl;
 use bazar::config::{self, Checked, Mistakes};
 use bazar::demo::DemoError;
@@ -100,7 +100,9 @@ fn main() -> ExitCode {
         Command::Restore(args) => {
             judge(config::restore(args), async |config, stop| Ok((config.run(stop).await?, None)))
         }
-        Command::Generate(args) => exit_code(generate::write(&args)),
+        Command::Generate(GenerateArgs { books, seed, first_id, output }) => {
+            exit_code(generate::write(generate::Config { books, seed, first_id }, output.as_deref()))
+        }
         Command::Healthcheck { url } => {
             exit_code(actix_web::rt::System::new().block_on(bazar::client::healthcheck(&url)))
         }

@@ -8,8 +8,7 @@ use crate::coherence::Met;
 use crate::domain::Epoch;
 use crate::metrics::Calls;
 use crate::signing::{
-    Authentic, Challenge, KeyId, Receiver, Refused, Request, Sender, SessionId, Signature, SigningKey, Sum,
-    Told,
+    Authentic, Challenge, Receiver, Refused, Request, Sender, SessionId, Signature, SigningKey, Sum, Told,
 };
 use crate::token::InternalToken;
 use parking_lot::Mutex;
@@ -201,17 +200,17 @@ impl Signer {
         let held = self.token.held();
         let (key, (to, count)) = {
             let mut sender = self.sender.lock();
-            (Arc::clone(sender.choose(held.members())), sender.count())
+            (Arc::clone(sender.choose(held.members(), held.number())), sender.count())
         };
         (Signature::make(&key, to, count, request, body), key)
     }
 
     /// The receiver told what to sign for. Whether another signature could be accepted where `refused` was not.
     pub fn learn(&self, told: Told, refused: &Signature) -> bool {
-        let own: Vec<KeyId> = self.token.held().members().iter().map(|key| key.id()).collect();
-        let invited = told.invites(refused, own);
+        let held = self.token.held();
+        let invited = told.invites(refused, held.members().iter().map(|key| key.id()));
         if invited {
-            self.sender.lock().learn(told);
+            self.sender.lock().learn(told, held.number());
         }
         invited
     }

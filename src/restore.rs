@@ -65,7 +65,6 @@ impl Config {
             restored = self.fill(source, restoring) => restored?,
             () = stop.cancelled() => return Err(RestoreError::Stopped),
         };
-        let Contents { version, books, orders } = restored;
         let next = match self.as_master {
             true => format!(
                 "what was acknowledged after that is lost as soon as it starts: \
@@ -77,12 +76,7 @@ impl Config {
                 self.data.display()
             ),
         };
-        Ok(format!(
-            "{}: node {node}, {books} books and {orders} orders as of {} (epoch {}); {next}",
-            self.data.display(),
-            version.public(),
-            version.epoch,
-        ))
+        Ok(format!("{}: node {node}, {}; {next}", self.data.display(), restored.told()))
     }
 
     async fn fill(&self, source: Source, restoring: Restoring) -> Result<Contents, RestoreError> {

@@ -102,6 +102,11 @@ impl Held {
         lines.into_iter().map(|line| Secret::parse(line, "the internal token")).collect()
     }
 
+    /// Which change made it: the first is 0.
+    pub fn number(&self) -> u64 {
+        self.number
+    }
+
     pub fn members(&self) -> &[Arc<SigningKey>] {
         &self.members
     }

@@ -1,10 +1,8 @@
 //! The commands that use a store from outside: a customer's, the load generator, the experiments.
 
+use crate::shopper;
 use clap::Args;
 use std::path::PathBuf;
-
-/// Where `bazar up` listens unless told otherwise.
-pub const URL: &str = "http://127.0.0.1:8083";
 
 const EXIT_CODES: &str = "Exit codes: 0 done; 1 not reachable, failed, or (buy) outcome unknown; 2 wrong usage; 3 not \
                           found; 4 refused (buy: sold out, underpaid, the key was used for another purchase).";
@@ -12,7 +10,7 @@ const EXIT_CODES: &str = "Exit codes: 0 done; 1 not reachable, failed, or (buy) 
 #[derive(Debug, Args)]
 pub struct Store {
     /// Public address of the store
-    #[arg(long, value_name = "URL", default_value = URL, env = "BAZAR_URL")]
+    #[arg(long, value_name = "URL", default_value = shopper::NEXT_DOOR, env = "BAZAR_URL")]
     pub url: String,
     /// Print the answer as it came
     #[arg(long, env = "BAZAR_JSON")]
@@ -92,7 +90,8 @@ pub struct OrdersArgs {
                         loop (--rate): requests are due at fixed times, and their latency counts from then, so that a \
                         store that stalls is not spared the requests that it held up.\n\nIt really buys. While it \
                         loads it checks every answer: no stock rises, none is above what a purchase or a read that \
-                        was answered before proved, and at the end every acknowledged order is looked up.\n\n\
+                        was answered before proved, and at the end the acknowledged orders are looked \
+                        up (all, or a random sample of 10,000).\n\n\
                         Examples:\n  bazar load http://127.0.0.1:8083\n  bazar load http://127.0.0.1:8083 --rate 5000 \
                         --buy 0.02 --duration 1m\n  bazar load http://127.0.0.1:8083,http://127.0.0.1:8084 \\\n    --buy 0.2 --json > load.json\n\nExit codes: 0 clean; 1 a promise was broken, an order could not be \
                         looked up, or nothing was answered; 2 wrong usage."

@@ -120,7 +120,7 @@ fn weight(error: &CallError) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::tests::{DEADLINE, answering};
+    use super::super::peer::tests::{DEADLINE, answering};
     use super::*;
 
     fn refusing(code: ErrorCode) -> BaseUrl {

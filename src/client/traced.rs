@@ -37,8 +37,8 @@ fn span(method: &'static str, path: &str, to: &BaseUrl) -> Option<Context> {
     span.span().set_attributes([
         KeyValue::new("http.request.method", method),
         KeyValue::new("url.template", template),
-        KeyValue::new("server.address", to.host.clone()),
-        KeyValue::new("server.port", i64::from(to.port)),
+        KeyValue::new("server.address", to.host().to_owned()),
+        KeyValue::new("server.port", i64::from(to.port())),
     ]);
     Some(span)
 }

@@ -19,6 +19,9 @@ use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 /// What a path segment or a value of a query may hold as it is (RFC 3986, unreserved).
 const ESCAPED: &AsciiSet = &NON_ALPHANUMERIC.remove(b'-').remove(b'.').remove(b'_').remove(b'~');
 
+/// Where `bazar up` listens unless told otherwise.
+pub const NEXT_DOOR: &str = "http://127.0.0.1:8083";
+
 pub const TOPICS: &str = "/catalog-service/topics";
 pub const PURCHASE: &str = "/order-service/purchase";
 

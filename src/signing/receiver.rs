@@ -94,7 +94,7 @@ mod tests {
         let first = sender.sign(&key(), &REQUEST, Sum::EMPTY);
         assert_eq!(receiver.admit(&authentic(first), || C2), Err(Refused::OtherChallenge));
         assert!(told(&receiver).invites(&first, [key().id()]));
-        sender.learn(told(&receiver));
+        sender.learn(told(&receiver), 0);
         for _ in 0..3 {
             let signature = sender.sign(&key(), &REQUEST, Sum::EMPTY);
             assert_eq!(receiver.admit(&authentic(signature), || C2), Ok(()));
@@ -106,7 +106,7 @@ mod tests {
     #[test]
     fn who_has_started_again_admits_nothing_that_was_signed_before() {
         let (mut before, mut sender) = (Receiver::new(C1), sender(1));
-        sender.learn(told(&before));
+        sender.learn(told(&before), 0);
         let signature = sender.sign(&key(), &REQUEST, Sum::EMPTY);
         assert_eq!(before.admit(&authentic(signature), || C2), Ok(()));
         let mut after = Receiver::new(C2);
@@ -116,7 +116,7 @@ mod tests {
     #[test]
     fn who_has_another_key_cannot_count_somebodys_session_to_its_end() {
         let (mut receiver, mut member) = (Receiver::new(C1), sender(1));
-        member.learn(told(&receiver));
+        member.learn(told(&receiver), 0);
         let keeper = SigningKey::of(b"token-of-a-keeper");
         let signed = member.sign(&key(), &REQUEST, Sum::EMPTY);
         let of_keeper = Signature::make(&keeper, C1, (signed.session, u64::MAX), &REQUEST, Sum::EMPTY);
@@ -134,19 +134,19 @@ mod tests {
         let mut signatures = Vec::new();
         for number in 0..MAX_SESSIONS {
             let mut sender = sender(u16::try_from(number).unwrap());
-            sender.learn(told(&receiver));
+            sender.learn(told(&receiver), 0);
             signatures.push(sender.sign(&key(), &REQUEST, Sum::EMPTY));
             assert_eq!(receiver.admit(&authentic(signatures[number]), || C2), Ok(()));
         }
         let mut one_more = sender(u16::MAX);
-        one_more.learn(told(&receiver));
+        one_more.learn(told(&receiver), 0);
         let refused = one_more.sign(&key(), &REQUEST, Sum::EMPTY);
         assert_eq!(receiver.admit(&authentic(refused), || C2), Err(Refused::OtherChallenge));
         assert_eq!(receiver.challenge(), C2);
         for signature in signatures {
             assert_eq!(receiver.admit(&authentic(signature), || C1), Err(Refused::OtherChallenge));
         }
-        one_more.learn(told(&receiver));
+        one_more.learn(told(&receiver), 0);
         let again = one_more.sign(&key(), &REQUEST, Sum::EMPTY);
         assert_eq!(receiver.admit(&authentic(again), || C1), Ok(()));
     }
@@ -156,17 +156,18 @@ mod tests {
         let (new, old) = (Arc::new(SigningKey::of(b"the-new-secret-00")), key());
         let keys = [Arc::clone(&new), Arc::clone(&old)];
         let mut sender = sender(1);
-        assert_eq!(sender.choose(&keys).id(), new.id());
+        assert_eq!(sender.choose(&keys, 0).id(), new.id());
         let refused = sender.sign(&new, &REQUEST, Sum::EMPTY);
         let only_old = Told { challenge: C1, keys: vec![old.id()] };
         assert!(only_old.invites(&refused, [new.id(), old.id()]));
-        sender.learn(only_old.clone());
-        assert_eq!(sender.choose(&keys).id(), old.id());
+        sender.learn(only_old.clone(), 0);
+        assert_eq!(sender.choose(&keys, 0).id(), old.id());
         let signed = sender.sign(&old, &REQUEST, Sum::EMPTY);
         assert!(!only_old.invites(&signed, [new.id(), old.id()]));
+        assert_eq!(sender.choose(&keys, 1).id(), new.id(), "what it told was before we changed our keys");
         // It has the new one only, meanwhile.
-        sender.learn(Told { challenge: C1, keys: vec![new.id()] });
-        assert_eq!(sender.choose(&keys).id(), new.id());
+        sender.learn(Told { challenge: C1, keys: vec![new.id()] }, 0);
+        assert_eq!(sender.choose(&keys, 0).id(), new.id());
         assert!(
             !Told { challenge: signed.to, keys: vec![] }.invites(&signed, [new.id(), old.id()]),
             "no key helps"

@@ -6,6 +6,7 @@ use super::challenge::Told;
 use super::key::{KeyId, SigningKey};
 use super::request::{Challenge, Request, SessionId, Signature};
 use super::sum::Sum;
+use std::sync::Arc;
 
 #[derive(Debug)]
 pub struct Sender {
@@ -15,18 +16,22 @@ pub struct Sender {
     to: Challenge,
     /// Which keys the receiver has; empty before it has told.
     known: Vec<KeyId>,
+    /// Which change of our own keys it was told under.
+    under: u64,
 }
 
 impl Sender {
     /// `session` must be drawn at random, anew for each receiver.
     pub fn new(session: SessionId) -> Self {
-        Self { session, n: 0, to: Challenge::default(), known: Vec::new() }
+        Self { session, n: 0, to: Challenge::default(), known: Vec::new(), under: 0 }
     }
 
-    /// Which of `keys` is to sign: the first, unless the receiver has told that it knows a later one only. `keys`
+    /// Which of `keys`, of our change number `change`, is to sign: the first, unless the receiver has told since that
+    /// it knows a later one only. (What it told before says nothing of now: it changes its keys when we do.) `keys`
     /// must not be empty.
-    pub fn choose<'k>(&self, keys: &'k [std::sync::Arc<SigningKey>]) -> &'k std::sync::Arc<SigningKey> {
-        keys.iter().find(|key| self.known.contains(&key.id())).unwrap_or(&keys[0])
+    pub fn choose<'k>(&self, keys: &'k [Arc<SigningKey>], change: u64) -> &'k Arc<SigningKey> {
+        let known = |key: &&Arc<SigningKey>| self.under == change && self.known.contains(&key.id());
+        keys.iter().find(known).unwrap_or(&keys[0])
     }
 
     /// For which challenge, and as which request of which session, the next one is to be signed. It may be signed
@@ -41,9 +46,10 @@ impl Sender {
         Signature::make(key, to, count, request, body)
     }
 
-    /// The receiver said what to sign for.
-    pub fn learn(&mut self, told: Told) {
+    /// The receiver said what to sign for, while our keys are those of change number `change`.
+    pub fn learn(&mut self, told: Told, change: u64) {
         self.to = told.challenge;
         self.known = told.keys;
+        self.under = change;
     }
 }

@@ -38,6 +38,14 @@ pub struct Contents {
 }
 
 impl Contents {
+    /// For an operator: `11 books and 1 order as of 1.2 (epoch 1:2f0c9a6e41b7d508)`.
+    pub fn told(&self) -> String {
+        let Self { version, books, orders } = self;
+        let books = if *books == 1 { "1 book".to_owned() } else { format!("{books} books") };
+        let orders = if *orders == 1 { "1 order".to_owned() } else { format!("{orders} orders") };
+        format!("{books} and {orders} as of {} (epoch {})", version.public(), version.epoch)
+    }
+
     /// Of the copy at `path`, after every page and row of it was checked.
     pub async fn check(path: &Path) -> Result<Self, OpenError> {
         schema::inspect(path, Inspection::Thorough).await?;

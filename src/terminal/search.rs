@@ -83,7 +83,7 @@ impl Pages {
         }
         command.push_str(&format!(" --after {}", quoted(&after)));
         let store = connection.store().to_string();
-        if store != crate::cli::shopping::URL {
+        if store != crate::shopper::NEXT_DOOR {
             command.push_str(&format!(" --url {store}"));
         }
         eprintln!("There are more: {command}   (or --all)");

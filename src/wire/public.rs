@@ -310,6 +310,15 @@ mod tests {
     }
 
     #[test]
+    fn a_member_that_nobody_knows_is_ignored_however_deep_it_is() {
+        let deep = |name: &str| {
+            format!("{{\"book_id\":9,\"{name}\":{}1{}}}", "[".repeat(30_000), "]".repeat(30_000))
+        };
+        assert_eq!(parse(&deep("x")).unwrap().book_id.get(), 9);
+        assert!(parse(&deep("quantity")).is_err());
+    }
+
+    #[test]
     fn a_body_that_is_no_purchase_is_refused() {
         for body in [
             "",

@@ -33,7 +33,7 @@ fn a_purchase_that_is_not_right_is_refused_with_its_code() {
         r#"{"book_id":"9"}"#,
         r#"{"book_id":1180591620717411303424}"#,
         r#"{"book_id":9,"id":10}"#,
-        &format!("{{\"book_id\":9,\"x\":{}1{}}}", "[".repeat(1500), "]".repeat(1500)),
+        &format!("{{\"book_id\":9,\"quantity\":{}1{}}}", "[".repeat(1500), "]".repeat(1500)),
     ] {
         purchase(&client, body).problem(400, "invalid_request");
     }

@@ -21,7 +21,7 @@ const CHECKS: &[(&str, &str)] = &[
         r#"grep -q 'lease: held' said && grep -q '"role":"master"' said && grep -q fences status.json"#,
     ),
     ("Verify regularly", "grep -q ': equal' said"),
-    ("Back up", "grep -q '11 books and 1 orders' said && [ \"$(stat -c %a shop-1.bazar)\" = 600 ]"),
+    ("Back up", "grep -q '11 books and 1 order as of' said && [ \"$(stat -c %a shop-1.bazar)\" = 600 ]"),
     ("Try the backup", "grep -q 14 said && [ ! -e drill ] && [ \"$(stock)\" = 14 ]"),
     ("Add and remove a replica", r#"[ "$(stock)" = 13 ] && [ ! -e data-c ]"#),
     ("Add and remove a frontend or an order node", r#"[ "$(stock)" = 12 ]"#),
@@ -33,6 +33,7 @@ const CHECKS: &[(&str, &str)] = &[
     ("Change the lease", r#"[ "$(stock)" = 12 ]"#),
     ("Move a node to another machine", "bazar catalog verify --master $master | grep -q ': equal'"),
     ("The disk is full", r#"[ "$(stock)" = 12 ]"#),
+    ("Redis", r#"[ "$(grep -c 'redis: connected' said)" = 2 ] && grep -qx OK said && [ "$(stock)" = 12 ]"#),
     (
         "Secrets",
         r#"[ "$(stock)" = 11 ] && [ "$(cat token metrics-token admin-token | wc -l)" = 3 ] && [ -s metrics.txt ] &&
@@ -71,7 +72,7 @@ fn script() -> String {
         writeln!(script, "if ! {{ {check}; }}; then echo 'not so: {title}'; exit 1; fi").unwrap();
         writeln!(script, "echo 'done: {title}'").unwrap();
     }
-    for port in ["3000", "3001", "3002", "3005", "3006", "3007", "3008", "3105", "3108"] {
+    for port in ["3000", "3001", "3002", "3005", "3006", "3007", "3008", "3105", "3108", "6379"] {
         script = script.replace(&format!("127.0.0.1:{port}"), &format!("127.0.0.1:{}", free_port()));
     }
     script

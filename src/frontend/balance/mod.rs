@@ -1,7 +1,7 @@
 //! Pools of nodes that can stand in for one another.
 //!
 //! A configured URL is a candidate: its host name stands for all its addresses, looked up again every
-//! few seconds, so that scaling a service needs no restart.
+//! second, so that scaling a service needs no restart.
 //!
 //! | file | what it does |
 //! |---|---|

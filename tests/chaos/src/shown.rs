@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use std::fmt;
 use std::hash::{DefaultHasher, Hash, Hasher};
 
-/// Books on a page unless a `limit` says otherwise: CONTRACT, section 2.
+/// Books on a page unless a `limit` says otherwise, as the description of the API promises (`bazar openapi`).
 pub const DEFAULT_LIMIT: u32 = 100;
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
