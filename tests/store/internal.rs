@@ -1,6 +1,6 @@
 //! What nodes say to each other, nobody else can say.
 
-use crate::harness::{Client, Cluster, Shape, TOKEN, in_company};
+use crate::harness::{Client, Cluster, Shape, TOKEN, alone, in_company, wait_until};
 use serde_json::{Value, json};
 
 /// The version of a file that no master has written to.
@@ -114,11 +114,10 @@ fn reads_that_travel_together_each_get_their_own_answer() {
 
 #[test]
 fn a_forged_invalidation_or_sync_write_changes_nothing() {
-    let _company = in_company();
+    let _alone = alone();
     let cluster = Cluster::start(Shape { frontends: 1, ..Shape::default() });
     let client = cluster.client(0);
-    client.info(9).ok();
-    assert!(client.info(9).ok().cached());
+    wait_until("the answer is cached", || client.info(9).ok().cached());
 
     let fenced = &cluster.frontends[0].urls()[1];
     let (internal, stranger) = (Client::internal(fenced), Client::signing(fenced, STRANGER));
