@@ -1,8 +1,8 @@
 //! Backups: whole, checked, with everything acknowledged before they began; and stores that go on from one.
 
 use crate::harness::{
-    Client, Cluster, Damage, Disk, Fed, Finished, Meddler, NOBODY, Process, Shape, TOKEN, alter, in_company,
-    rows, run, start_nodes, wait_until,
+    Client, Cluster, Damage, Disk, Fed, Finished, Meddler, NOBODY, Over, Process, Shape, TOKEN, alter,
+    in_company, rows, run, start_nodes, wait_until,
 };
 use rustix::io::Errno;
 use serde_json::{Value, json};
@@ -130,15 +130,6 @@ fn a_backup_under_load_is_whole_and_has_every_order_that_was_acknowledged_before
 fn order_of(row: &str) -> String {
     let row: Value = serde_json::from_str(row).unwrap();
     row[0].as_str().unwrap().to_owned()
-}
-
-/// However a test ends, its threads must end too.
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
 }
 
 #[test]

@@ -100,11 +100,11 @@ fn with_one_node_that_hangs_and_one_that_is_slow_customers_are_served_under_each
 
 #[test]
 fn a_replica_that_is_slow_beside_its_peers_is_sent_away_and_returns_when_it_is_not() {
-    let _company = in_company();
+    let _alone = alone();
     let cluster = Cluster::start(Shape { replicas: 2, frontends: 0, ..Shape::default() });
-    // So slow that a busy machine does not hide it, and half of what a probe may take: the first request to a node
-    // is signed twice.
-    let slow = SlowLink::before(cluster.replicas[1].url(), SLOW * 10);
+    // So slow that a busy machine does not hide it, and less than half of what a probe may take: the first request to
+    // a node is signed twice.
+    let slow = SlowLink::before(cluster.replicas[1].url(), SLOW * 5);
     let frontend = frontend(
         &cluster,
         "round-robin",
@@ -113,18 +113,20 @@ fn a_replica_that_is_slow_beside_its_peers_is_sent_away_and_returns_when_it_is_n
     );
     let client = Client::new(frontend.url());
     let reads = || (1..=11).for_each(|book| drop(client.info(book).ok()));
+    // It was sent away in the last of these rounds, or right before it.
+    let mut begun = Instant::now();
     wait_until("the slow one is out", || {
+        begun = Instant::now();
         reads();
         says(&client, "catalog: 2 of 3")
     });
     assert!(frontend.log().contains("far longer than its peers"), "{}", frontend.log());
-    let begun = Instant::now();
     slow.delays(Duration::ZERO);
     wait_until("it is back", || {
         reads();
         says(&client, "catalog: 3 of 3")
     });
-    assert!(begun.elapsed() > Duration::from_secs(3), "it was out for five seconds");
+    assert!(begun.elapsed() > Duration::from_secs(4), "it was out for five seconds");
 }
 
 #[test]

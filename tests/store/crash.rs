@@ -1,7 +1,7 @@
 //! `kill -9` of each role in turn, while customers buy: what was acknowledged stays, and nothing is sold
 //! twice.
 
-use crate::harness::{Answer, Client, Cluster, Process, Shape, alone, wait_until};
+use crate::harness::{Answer, Client, Cluster, Over, Process, Shape, alone, wait_until};
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -32,8 +32,7 @@ fn every_acknowledged_order_survives_kill_9_of_every_role_in_turn() {
             let (clients, sales) = (cluster.clients(), &sales);
             scope.spawn(move || sales.buy(number, &clients));
         }
-        // However this ends, the buyers must end too.
-        let _over = Over(&sales);
+        let _over = Over(&sales.over);
         sales.go_on("before any blow");
         blow(&sales, &mut cluster.frontends[0], "frontend");
         blow(&sales, &mut cluster.orders[0], "first order node");
@@ -71,14 +70,6 @@ fn blow(sales: &Sales, role: &mut Process, name: &str) {
     sales.go_on(&format!("without the {name}"));
     role.restart();
     sales.go_on(&format!("with the {name} again"));
-}
-
-struct Over<'a>(&'a Sales);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.over.store(true, Ordering::SeqCst);
-    }
 }
 
 impl Sales {

@@ -71,7 +71,7 @@ fn texts(view: &Value, list: &str) -> String {
 
 #[test]
 fn what_was_done_adds_up_whichever_frontend_did_it_and_whoever_answered() {
-    let _company = in_company();
+    let _alone = alone();
     let cluster = Cluster::start(Shape { redis: true, ..Shape::default() });
     let clients = cluster.clients();
     let mut viewer = Viewer::of(&cluster.frontends[0]);
@@ -86,20 +86,20 @@ fn what_was_done_adds_up_whichever_frontend_did_it_and_whoever_answered() {
     clients[0].buy_with_key(9, "again").ok();
     clients[1].buy_with_key(9, "again").ok();
     clients[0].buy(4711).problem(404, "book_not_found");
-    let view = viewer.wait_for("everything is counted", |view| {
-        let reads = view["totals"]["reads"].as_object().unwrap();
+    let told = json!({ "bought": 4, "replayed": 1, "book_not_found": 1 });
+    // The other frontend's part may come a round later.
+    let view = viewer.wait_for("everything is counted, and nothing twice", |view| {
+        let totals = &view["totals"];
+        let reads = totals["reads"].as_object().unwrap();
         let reads: u64 = reads.values().map(|count| count.as_u64().unwrap()).sum();
-        reads == 60 && view["totals"]["purchases"]["book_not_found"] == 1
+        let sales = view["sales"].as_array().unwrap();
+        (reads, sales.len()) == (60, 4) && totals["requests"] == 66 && totals["purchases"] == told
     });
     let totals = &view["totals"];
-    assert_eq!(totals["requests"], 66, "{totals}");
-    let told = json!({ "bought": 4, "replayed": 1, "book_not_found": 1 });
-    assert_eq!(totals["purchases"], told);
     assert!(totals["reads"]["memory"].as_u64().unwrap() >= 56, "{totals}");
     assert_eq!(totals["stale"], 0);
     // The latest first.
     let sales = view["sales"].as_array().unwrap();
-    assert_eq!(sales.len(), 4);
     for (sale, left) in sales.iter().zip([11, 12, 13, 14]) {
         assert_eq!((&sale["book"], &sale["quantity"], &sale["left"]), (&json!(9), &json!(1), &json!(left)));
     }
@@ -122,7 +122,8 @@ fn a_replica_that_is_killed_is_shown_as_gone_and_comes_back_in_sync() {
     assert!(texts(&view, "summary").contains("Replica 1 cannot be reached."), "{view}");
     let view = viewer.wait_for("it is out of the balance", |view| {
         let reads = |link: &&Value| link["kind"] == "reads" && link["to"] == node(view, "replica 1")["id"];
-        view["links"].as_array().unwrap().iter().filter(reads).all(|link| link["well"] == false)
+        let mut links = view["links"].as_array().unwrap().iter().filter(reads).peekable();
+        links.peek().is_some() && links.all(|link| link["well"] == false)
     });
     assert_eq!(view["store"]["master"], node(&view, "master")["id"]);
     // The master learns it by the first purchase, which waits for it.
@@ -200,9 +201,13 @@ fn the_page_is_whole_without_a_script() {
     let cluster = Cluster::start(Shape::default());
     let client = cluster.client(0);
     client.buy(9).ok();
-    let page = client.get("/dashboard").ok();
+    let mut page = client.get("/dashboard").ok();
+    wait_until("all is well", || {
+        page = client.get("/dashboard").ok();
+        page.text().contains("All 5 nodes are well.")
+    });
     let text = page.text();
-    for shown in ["All 5 nodes are well.", "frontend 2", "replica 1", "in sync", "book 9", "Load it again"] {
+    for shown in ["frontend 2", "replica 1", "in sync", "book 9", "Load it again"] {
         assert!(text.contains(shown), "{shown}: {text}");
     }
     assert!(!text.contains(" style="), "the policy forbids it");
@@ -237,7 +242,7 @@ fn a_stop_does_not_wait_for_who_looks() {
 
 #[test]
 fn a_replica_leaves_the_page_and_returns_to_it_in_a_browser() {
-    let _company = in_company();
+    let _alone = alone();
     let mut cluster = Cluster::start(Shape { redis: true, ..Shape::default() });
     let browser = Browser::start(Look::default());
     browser.goto(&format!("{}/dashboard", cluster.frontends[0].url()));
@@ -261,7 +266,7 @@ fn a_replica_leaves_the_page_and_returns_to_it_in_a_browser() {
 
 #[test]
 fn the_page_fits_into_windows_from_a_phone_to_a_wall() {
-    let _company = in_company();
+    let _alone = alone();
     let cluster = Cluster::start(Shape { replicas: 2, redis: true, ..Shape::default() });
     for (width, dark) in [(360, true), (1440, false), (3840, true)] {
         let browser = Browser::start(Look { width, dark, ..Look::default() });

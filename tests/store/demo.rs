@@ -3,6 +3,7 @@
 use crate::harness::{
     Answer, Browser, Client, Look, Process, alone, in_company, run, start_nodes, wait_until,
 };
+use rustix::process::Signal;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
@@ -55,11 +56,11 @@ impl Demo {
         self.view()["load"][count].as_u64().unwrap()
     }
 
-    /// Does that to `role`, and waits until it is over and customers buy again.
+    /// Does that to `role`, for long enough to be seen, and waits until it is over and customers buy again.
     #[track_caller]
     fn breaks(&self, role: &str, kind: &str) {
         let restarts = self.process(role)["restarts"].as_u64().unwrap();
-        self.press("faults", json!({ "role": role, "kind": kind, "seconds": 1 })).ok();
+        self.press("faults", json!({ "role": role, "kind": kind, "seconds": 3 })).ok();
         match kind {
             "kill" => wait_until("it is back", || {
                 let process = self.process(role);
@@ -159,7 +160,7 @@ fn a_frontend_that_dies_or_hangs_is_not_noticed_while_there_is_another() {
 
 #[test]
 fn without_any_frontend_purchases_get_their_key_and_people_a_page() {
-    let _company = in_company();
+    let _alone = alone();
     let demo = Demo::start(&["--frontends", "1"]);
     demo.press("faults", json!({ "role": "frontend-1", "kind": "kill" })).ok();
     let client = demo.client();
@@ -290,7 +291,8 @@ fn a_stop_is_in_time_and_clean_whoever_is_paused() {
         wait_until("it hangs", || demo.state(role) == "paused");
     }
     let pids = demo.pids();
-    demo.up.stop();
+    demo.up.signal(Signal::TERM);
+    demo.up.ends_in_time();
     assert!(pids.into_iter().all(is_gone));
     assert!(!demo.up.log().contains("and is killed"), "{}", demo.up.log());
 }

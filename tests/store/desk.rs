@@ -1,7 +1,7 @@
 //! The administration's pages, in a real browser and out of the hands of strangers.
 
 use crate::admin::ADMIN;
-use crate::harness::{Answer, Browser, Client, Cluster, Look, Shape, in_company};
+use crate::harness::{Answer, Browser, Client, Cluster, Look, Shape, alone, in_company};
 use serde_json::json;
 
 fn shop() -> Cluster {
@@ -27,7 +27,7 @@ fn elsewhere(client: &Client, method: &str, path: &str, body: &serde_json::Value
 
 #[test]
 fn a_keeper_edits_in_a_browser_meets_a_conflict_and_sees_everything_at_once() {
-    let _company = in_company();
+    let _alone = alone();
     let cluster = shop();
     let customer = cluster.client(0);
     let browser = Browser::start(Look::default());
@@ -120,7 +120,7 @@ fn a_keeper_edits_in_a_browser_meets_a_conflict_and_sees_everything_at_once() {
 
 #[test]
 fn the_pages_fit_a_telephone_whatever_a_book_is_called() {
-    let _company = in_company();
+    let _alone = alone();
     let cluster = shop();
     let long =
         json!({"title": "x".repeat(300), "topic": "y".repeat(100), "stock": 0, "price": 1_000_000_000});

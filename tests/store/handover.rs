@@ -1,6 +1,6 @@
 //! Who is master: handed over without loss, taken by force, given up by an old one that comes back.
 
-use crate::harness::{Client, Cluster, Finished, Process, Shape, TOKEN, in_company, run, wait_until};
+use crate::harness::{Client, Cluster, Finished, Over, Process, Shape, TOKEN, in_company, run, wait_until};
 use serde_json::json;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 
@@ -37,6 +37,7 @@ fn a_handover_under_load_loses_nothing_and_the_old_master_follows_the_new_one() 
                 }
             });
         }
+        let _over = Over(&over);
         wait_until("purchases flow", || bought.load(Ordering::SeqCst) > 20);
         let answer = hand_over(&cluster.replicas[0]);
         assert_eq!(answer.code, Some(0), "{}", answer.stderr);
@@ -47,7 +48,6 @@ fn a_handover_under_load_loses_nothing_and_the_old_master_follows_the_new_one() 
         cluster.demote();
         let at_once = bought.load(Ordering::SeqCst);
         wait_until("purchases flow again", || bought.load(Ordering::SeqCst) > at_once + 20);
-        over.store(true, Ordering::SeqCst);
     });
     cluster.in_sync(1);
     assert!(!cluster.replicas[0].log().contains("snapshot"), "{}", cluster.replicas[0].log());

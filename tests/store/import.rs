@@ -2,7 +2,7 @@
 //! writing one.
 
 use crate::harness::{
-    Client, Cluster, Fed, Finished, Process, Shape, TOKEN, in_company, run, run_unread, wait_until,
+    Client, Cluster, Fed, Finished, Over, Process, Shape, TOKEN, in_company, run, run_unread, wait_until,
 };
 use serde_json::{Value, json};
 use std::fmt::Write as _;
@@ -98,6 +98,7 @@ fn readers_see_whole_parts_and_no_step_back_and_buyers_are_served_meanwhile() {
     let done = AtomicBool::new(false);
     std::thread::scope(|scope| {
         let (cluster, done) = (&cluster, &done);
+        let over = Over(done);
         let readers: Vec<_> = (0..2)
             .map(|frontend| {
                 scope.spawn(move || {
@@ -124,7 +125,7 @@ fn readers_see_whole_parts_and_no_step_back_and_buyers_are_served_meanwhile() {
         import(cluster, &[file.to_str().unwrap()]);
         // Acknowledged: whoever reads from now on sees all of it, through every frontend.
         let seen: Vec<usize> = cluster.clients().iter().map(|client| count(client, "bulk")).collect();
-        done.store(true, Ordering::SeqCst);
+        drop(over);
         assert_eq!(seen, [books, books]);
         readers.into_iter().for_each(|reader| reader.join().unwrap());
         assert!(buyer.join().unwrap() > 0);

@@ -1,6 +1,6 @@
 //! What nodes say to each other, nobody else can say.
 
-use crate::harness::{Client, Cluster, Shape, TOKEN, in_company};
+use crate::harness::{Client, Cluster, Shape, TOKEN, alone, in_company, wait_until};
 use bazar::wire::catalog::{
     BACKUP, BOOKS, CHANGES, EDITS, EXPORT, GUARDED_EDITS, HANDOVER, IMPORTS, LEASES, LOG, NODE, ORDERS,
     PURCHASES, QUERY, RELEASE, REPLICAS, SEARCH, SHELF, SNAPSHOT, SYNC_WRITE, TOPICS, VERIFY, VERSIONS,
@@ -167,11 +167,10 @@ fn reads_that_travel_together_each_get_their_own_answer() {
 
 #[test]
 fn a_forged_invalidation_or_sync_write_changes_nothing() {
-    let _company = in_company();
+    let _alone = alone();
     let cluster = Cluster::start(Shape { frontends: 1, ..Shape::default() });
     let client = cluster.client(0);
-    client.info(9).ok();
-    assert!(client.info(9).ok().cached());
+    wait_until("the answer is cached", || client.info(9).ok().cached());
 
     let fenced = &cluster.frontends[0].urls()[1];
     let (internal, stranger) = (Client::internal(fenced), Client::signing(fenced, STRANGER));

@@ -1,8 +1,8 @@
 //! What is served to a scraper: by whom, to whom, all that is documented, and that it moves.
 
 use crate::harness::{
-    Client, Cluster, Finished, METRICS_TOKEN, Process, Scrape, Shape, TOKEN, in_company, raw, run, scrape,
-    start_nodes, wait_until,
+    Client, Cluster, Finished, METRICS_TOKEN, Process, Scrape, Shape, TOKEN, alone, in_company, raw, run,
+    scrape, start_nodes, wait_until,
 };
 use serde_json::json;
 use std::collections::{BTreeMap, BTreeSet};
@@ -284,7 +284,7 @@ fn each_reason_for_a_miss_is_counted_as_what_it_is() {
 
 #[test]
 fn a_replica_that_is_killed_leaves_the_set_and_is_missed() {
-    let _company = in_company();
+    let _alone = alone();
     let mut cluster = Cluster::start(Shape { replicas: 2, frontends: 1, ..Shape::default() });
     let master = cluster.master.url().to_owned();
     let seen = || scrape(&master);
@@ -312,7 +312,7 @@ fn a_replica_that_is_killed_leaves_the_set_and_is_missed() {
 
 #[test]
 fn a_replica_that_stands_still_falls_behind_by_records_and_seconds() {
-    let _company = in_company();
+    let _alone = alone();
     let cluster = Cluster::start(Shape { frontends: 1, ..Shape::default() });
     let (master, replica) = (cluster.master.url(), &cluster.replicas[0]);
     let name = replica.url().trim_start_matches("http://");
@@ -389,7 +389,7 @@ fn how_many_books_are_out_of_stock_is_known_again_after_a_restart() {
 
 #[test]
 fn a_frontend_that_hangs_misses_a_fence_and_its_lease_lapses() {
-    let _company = in_company();
+    let _alone = alone();
     let cluster = Cluster::start(Shape::default());
     let master = cluster.master.url();
     let hangs = &cluster.frontends[1];
@@ -424,7 +424,7 @@ fn a_frontend_that_hangs_misses_a_fence_and_its_lease_lapses() {
 
 #[test]
 fn a_frontend_that_stops_gives_its_lease_back_and_that_is_no_lapse() {
-    let _company = in_company();
+    let _alone = alone();
     let mut cluster = Cluster::start(Shape::default());
     cluster.frontends[1].stop();
     let scraped = scrape(cluster.master.url());
@@ -470,7 +470,7 @@ fn answers_that_may_be_stale_are_told_apart_by_who_wanted_them() {
 
 #[test]
 fn whatever_somebody_else_has_put_into_redis_is_counted_as_foreign() {
-    let _company = in_company();
+    let _alone = alone();
     let cluster = Cluster::start(Shape { redis: true, frontends: 1, ..Shape::default() });
     let (client, url) = (cluster.client(0), internal(&cluster.frontends[0]));
     let redis = cluster.redis.as_ref().unwrap();

@@ -1,7 +1,7 @@
 //! Roles of the release before among roles of this one, as a rolling update has them: everything is sold once and
 //! shown at once, whoever is of which release. `scripts/test-mixed` builds the one before and runs these.
 
-use crate::harness::{Client, Cluster, Process, Shape, THIS, TOKEN, alone, run, schema, wait_until};
+use crate::harness::{Client, Cluster, Over, Process, Shape, THIS, TOKEN, alone, run, schema, wait_until};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 
@@ -155,14 +155,6 @@ fn while_selling(shop: &mut Shop, walk: impl FnOnce(&mut Shop)) -> i64 {
         walk(shop);
     });
     sold.into_inner()
-}
-
-struct Over<'a>(&'a AtomicBool);
-
-impl Drop for Over<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
 }
 
 /// Whether the release before opens what this one has opened: not where the schema is a newer one.

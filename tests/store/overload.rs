@@ -1,7 +1,7 @@
 //! More buyers than the store can serve: what is accepted is answered in time, the rest at once, memory
 //! stays bounded, and when they have gone it is as if they had never been there.
 
-use crate::harness::{Client, Cluster, Process, Shape, alone};
+use crate::harness::{Client, Cluster, Process, Shape, alone, median};
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -18,7 +18,7 @@ const BOUND: Duration = Duration::from_secs(10);
 const MEMORY: u64 = 200 << 20;
 
 /// How soon the store is well again.
-const RECOVERED: Duration = Duration::from_secs(1);
+const RECOVERED: Duration = Duration::from_secs(5);
 
 #[derive(Default)]
 struct Seen {
@@ -63,9 +63,7 @@ const LOOKS: u32 = 9;
 
 /// What a purchase takes.
 fn usual(client: &Client) -> Duration {
-    let mut took: Vec<Duration> = (0..LOOKS).map(|_| client.buy(BOOK).ok().took).collect();
-    took.sort();
-    took[took.len() / 2]
+    median((0..LOOKS).map(|_| client.buy(BOOK).ok().took))
 }
 
 /// Raises the limit of open files to what the system allows; the roles inherit it.

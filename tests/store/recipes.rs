@@ -103,12 +103,8 @@ fn a_store_that_runs_a_recipe_says_so_in_every_answer_in_its_log_and_when_asked_
         assert!(client.get("/readyz").text().contains(&format!("UNSAFE coherence: {recipe}")));
         let log = up.log();
         assert!(log.contains(&format!("UNSAFE: --unsafe-coherence {recipe}")), "{log}");
-        let url = |role: &str| {
-            let line = log.lines().find(|line| line.contains(&format!("{role} is ready at "))).unwrap();
-            line.rsplit(' ').next().unwrap().to_owned()
-        };
         for role in ["catalog master", "catalog replica"] {
-            let node = Client::new(&url(role));
+            let node = Client::new(&up.url_of(role));
             for path in ["/readyz", "/books/9", "/nothing", "/healthz"] {
                 assert_eq!(node.get(path).header("bazar-unsafe-coherence"), recipe, "{role} {path}");
             }

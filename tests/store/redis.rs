@@ -1,6 +1,6 @@
 //! Redis is shared by the frontends and never trusted: whatever it does costs speed and nothing else.
 
-use crate::harness::{Client, Cluster, Process, RedisServer, Shape, TOKEN, alone, in_company, wait_until};
+use crate::harness::{Client, Cluster, Process, RedisServer, Shape, TOKEN, alone, wait_until};
 use std::time::{Duration, Instant};
 
 /// No read may take longer, whatever Redis does. (A request waits 50 ms for it.)
@@ -25,7 +25,7 @@ const WITH_REDIS: Shape = Shape {
 
 #[test]
 fn a_second_frontend_finds_in_redis_what_the_first_one_read() {
-    let _company = in_company();
+    let _alone = alone();
     let cluster = Cluster::start(WITH_REDIS);
     let redis = cluster.redis.as_ref().unwrap();
     let clients = cluster.clients();
@@ -49,7 +49,7 @@ fn a_second_frontend_finds_in_redis_what_the_first_one_read() {
 
 #[test]
 fn what_no_frontend_wrote_and_what_is_old_is_not_served() {
-    let _company = in_company();
+    let _alone = alone();
     let cluster = Cluster::start(WITH_REDIS);
     let redis = cluster.redis.as_ref().unwrap();
     let clients = cluster.clients();
@@ -150,7 +150,7 @@ fn a_redis_that_comes_and_goes_costs_speed_and_one_line_in_the_log() {
 
 #[test]
 fn a_redis_that_was_never_there_is_used_as_soon_as_it_comes() {
-    let _company = in_company();
+    let _alone = alone();
     let cluster = Cluster::start(Shape { frontends: 0, ..WITH_REDIS });
     let dir = tempfile::tempdir().unwrap();
     let mut redis = RedisServer::absent(dir.path());

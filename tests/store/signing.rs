@@ -2,7 +2,8 @@
 //! nobody is believed who cannot prove what he answers.
 
 use crate::harness::{
-    Client, Cluster, Finished, NOBODY, Process, Shape, TOKEN, in_company, raw, run, start_nodes, wait_until,
+    Client, Cluster, Finished, NOBODY, Over, Process, Shape, TOKEN, in_company, raw, run, start_nodes,
+    wait_until,
 };
 use bazar::signing::{Answer, Extent, Proof, Signature, SigningKey, Sum};
 use bazar::wire::order::PURCHASES;
@@ -467,8 +468,7 @@ fn the_secret_is_changed_under_load_without_one_failed_request() {
                 }
             });
         }
-        // Also when an assertion fails here.
-        let _stop = Stop(&over);
+        let _over = Over(&over);
         let roles = [&replica, &frontends[0], &master, &order, &frontends[1]];
         // Each role by itself, so that all neighbours differ in between.
         for (step, text) in
@@ -483,7 +483,7 @@ fn the_secret_is_changed_under_load_without_one_failed_request() {
     });
     Client::signing(url, OLD).get("/status").problem(401, "unauthorized");
     Client::signing(url, NEW).get("/status").ok();
-    assert_eq!(Client::new(url).get("/readyz").json()["in_sync"], 1);
+    wait_until("the replica is in sync", || Client::new(url).get("/readyz").json()["in_sync"] == 1);
     let sold = 1_000_000 - stock(&Client::signing(url, NEW));
     assert_eq!(sold, bought.load(Ordering::SeqCst) as u64);
     for role in roles_of(&master, &replica, &order, &frontends) {
@@ -498,14 +498,6 @@ fn roles_of<'a>(
     frontends: &'a [Kept; 2],
 ) -> [&'a Kept; 5] {
     [master, replica, order, &frontends[0], &frontends[1]]
-}
-
-struct Stop<'a>(&'a AtomicBool);
-
-impl Drop for Stop<'_> {
-    fn drop(&mut self) {
-        self.0.store(true, Ordering::SeqCst);
-    }
 }
 
 #[test]

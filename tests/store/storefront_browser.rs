@@ -1,6 +1,6 @@
 //! The shop in a real browser: what somebody sees and does, in one window and in two.
 
-use crate::harness::{Browser, Cluster, Look, Process, Shape, in_company, wait_until};
+use crate::harness::{Browser, Cluster, Look, Process, Shape, alone, in_company, wait_until};
 use serde_json::json;
 
 const BOOK: i64 = 9;
@@ -26,7 +26,7 @@ fn no_complaints(browser: &Browser) {
 
 #[test]
 fn somebody_browses_searches_and_buys() {
-    let _company = in_company();
+    let _alone = alone();
     let cluster = small();
     for scripts in [true, false] {
         let left = stock(&cluster);
@@ -67,7 +67,7 @@ fn somebody_browses_searches_and_buys() {
 
 #[test]
 fn a_double_click_and_a_way_back_and_forth_buy_once() {
-    let _company = in_company();
+    let _alone = alone();
     let cluster = small();
     let browser = Browser::start(Look::default());
     browser.goto(&address(&cluster, "/books/9"));
@@ -88,7 +88,7 @@ fn a_double_click_and_a_way_back_and_forth_buy_once() {
 
 #[test]
 fn stock_goes_down_live_in_another_window_until_it_is_sold_out() {
-    let _company = in_company();
+    let _alone = alone();
     let cluster = small();
     cluster.set_stock(BOOK, 5);
     let browser = Browser::start(Look::default());

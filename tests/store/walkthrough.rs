@@ -1,6 +1,6 @@
 //! The first thing that anybody does with the store: look, look again, buy, look again.
 
-use crate::harness::{Client, Cluster, Nginx, Process, Rows, Shape, in_company, rows, wait_until};
+use crate::harness::{Client, Cluster, Nginx, Process, Rows, Shape, alone, in_company, rows, wait_until};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 
@@ -15,14 +15,16 @@ const PREFIXES: [&str; 2] = ["/catalog-service", ""];
 
 #[test]
 fn the_walkthrough_through_one_process() {
-    let _company = in_company();
+    let _alone = alone();
     let dir = tempfile::tempdir().unwrap();
     let data = dir.path().join("data");
     let args = ["up", "--listen", "127.0.0.1:0", "--frontends", "2", "--data", data.to_str().unwrap()];
     let mut up = Process::start(dir.path(), "up", &args, &[]);
     assert_eq!(up.urls().len(), 2, "{:?}", up.urls());
     let clients: Vec<Client> = up.urls().iter().map(|url| Client::new(url)).collect();
+    up.in_sync(1);
     walk(&clients[0], &clients);
+    up.in_sync(1);
     up.stop();
     assert_one_sale(&rows(&data.join("master")));
     assert_eq!(rows(&data.join("master")), rows(&data.join("replica-1")));
@@ -30,7 +32,7 @@ fn the_walkthrough_through_one_process() {
 
 #[test]
 fn the_walkthrough_through_nginx_and_every_role_as_a_process() {
-    let _company = in_company();
+    let _alone = alone();
     let shape = Shape { frontends: 1, orders: 2, redis: true, ..Shape::default() };
     let cluster = Cluster::start(shape);
     let nginx = Nginx::start(cluster.dir(), &[cluster.frontends[0].url()]);
@@ -42,7 +44,7 @@ fn the_walkthrough_through_nginx_and_every_role_as_a_process() {
 
 #[test]
 fn what_was_sold_through_one_frontend_is_gone_on_every_other() {
-    let _company = in_company();
+    let _alone = alone();
     let cluster = Cluster::start(Shape { orders: 2, redis: true, ..Shape::default() });
     let clients = cluster.clients();
     walk(&clients[0], &clients);

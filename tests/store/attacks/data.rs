@@ -2,7 +2,7 @@
 //! file that is said to be a copy of the store: a stolen backup that comes back changed, a false master.
 
 use crate::harness::{
-    Client, Cluster, Finished, NOBODY, Process, Shape, TOKEN, alter, in_company, run, wait_until,
+    Client, Cluster, Finished, NOBODY, Process, Shape, THIS, TOKEN, alter, in_company, run, wait_until,
 };
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -11,20 +11,28 @@ use std::process::Command;
 
 const WITH_TOKEN: [(&str, &str); 1] = [("BAZAR_INTERNAL_TOKEN", TOKEN)];
 
-fn mode(path: &Path) -> u32 {
-    fs::symlink_metadata(path).unwrap().permissions().mode() & 0o777
-}
-
-/// All files and directories below `dir`, and it.
+/// All files and directories below `dir`, and it, but for what goes meanwhile.
 fn tree(dir: &Path) -> Vec<PathBuf> {
     let mut all = vec![dir.to_owned()];
-    for entry in fs::read_dir(dir).unwrap().map(Result::unwrap) {
+    for entry in fs::read_dir(dir).into_iter().flatten().map_while(Result::ok) {
         match entry.file_type().unwrap().is_dir() {
             true => all.extend(tree(&entry.path())),
             false => all.push(entry.path()),
         }
     }
     all
+}
+
+/// A node that runs removes files while this looks at them.
+#[track_caller]
+fn is_for_its_owner_only(data: &Path) {
+    let paths = tree(data);
+    assert!(paths.iter().any(|path| path.ends_with("bazar.db")), "{paths:?}");
+    for path in &paths {
+        let Ok(found) = fs::symlink_metadata(path) else { continue };
+        let mode = found.permissions().mode() & 0o777;
+        assert_eq!(mode & 0o077, 0, "{}: {mode:o}", path.display());
+    }
 }
 
 #[test]
@@ -34,23 +42,15 @@ fn what_a_node_writes_is_for_its_owner_only_whatever_the_umask() {
     cluster.client(0).buy(9).ok();
     // A replica that takes its file from the master: a snapshot is on two disks on its way.
     for name in ["master", "replica-1"] {
-        for path in tree(&cluster.data(name)) {
-            assert_eq!(mode(&path) & 0o077, 0, "{}: {:o}", path.display(), mode(&path));
-        }
+        is_for_its_owner_only(&cluster.data(name));
     }
     // The harness's own umask is the usual one; with none at all nothing changes.
-    let data = cluster.dir().join("generous");
-    let bazar = env!("CARGO_BIN_EXE_bazar");
-    let script = format!("umask 000; exec {bazar} up --listen 127.0.0.1:0 --data {}", data.display());
-    let mut up = Command::new("sh").args(["-c", &script]).spawn().unwrap();
-    wait_until("the store has published where it is", || data.join("ACCESS").exists());
-    let paths = tree(&data);
-    up.kill().unwrap();
-    up.wait().unwrap();
-    assert!(paths.iter().any(|path| path.ends_with("bazar.db")), "{paths:?}");
-    for path in paths.iter().filter(|path| path.exists()) {
-        assert_eq!(mode(path) & 0o077, 0, "{}: {:o}", path.display(), mode(path));
-    }
+    let data = cluster.dir().join("generous-data");
+    let args = ["-c", "umask 000; exec \"$0\" \"$@\"", THIS, "up", "--listen", "127.0.0.1:0", "--data"];
+    let args = [&args[..], &[data.to_str().unwrap()]].concat();
+    let _up = Process::start_program(Path::new("sh"), cluster.dir(), "generous", &args, &[]);
+    assert!(data.join("ACCESS").exists(), "the store has published where it is");
+    is_for_its_owner_only(&data);
 }
 
 #[test]

@@ -13,9 +13,13 @@ use std::future::Future;
 use std::net::TcpStream;
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, Stdio};
+use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
 use tokio::runtime::Runtime;
 use url::{ParseError, Url};
+
+/// For Chromium to start, which beside another test's store takes the most of all.
+const STARTING: Duration = Duration::from_secs(90);
 
 /// For the browser to close when the test is over; then it is killed.
 const CLOSING: Duration = Duration::from_secs(5);
@@ -47,6 +51,9 @@ struct Driver(Child);
 
 impl Browser {
     pub fn start(look: Look) -> Self {
+        // One at a time, so that each has what there is of the machine.
+        static START: Mutex<()> = Mutex::new(());
+        let _start = START.lock().unwrap_or_else(PoisonError::into_inner);
         let port = free_port();
         let driver = Command::new("chromedriver")
             .arg(format!("--port={port}"))
@@ -83,7 +90,7 @@ impl Browser {
         let mut builder = ClientBuilder::new(HttpConnector::new());
         builder.capabilities(capabilities);
         let url = format!("http://127.0.0.1:{port}");
-        let client = runtime.block_on(within(builder.connect(&url))).unwrap();
+        let client = runtime.block_on(within(STARTING, builder.connect(&url))).unwrap();
         let browser = Self { runtime, client: Some(client), _driver: driver };
         // The window's size is not the page's, and Chromium has no window narrower than 500.
         browser.devtools(
@@ -105,7 +112,7 @@ impl Browser {
 
     #[track_caller]
     fn wait<T>(&self, command: impl Future<Output = Result<T, CmdError>>) -> T {
-        self.runtime.block_on(within(command)).unwrap()
+        self.runtime.block_on(within(PATIENCE, command)).unwrap()
     }
 
     #[track_caller]
@@ -133,19 +140,23 @@ impl Browser {
         self.wait(self.client().current_url()).into()
     }
 
+    fn find(&self, css: &str) -> Result<Element, CmdError> {
+        self.runtime.block_on(within(PATIENCE, self.client().find(Locator::Css(css))))
+    }
+
     /// The element, as soon as there is one.
     #[track_caller]
     fn element(&self, css: &str) -> Element {
         let mut found = None;
         wait_until(&format!("there is {css}"), || {
-            found = self.runtime.block_on(within(self.client().find(Locator::Css(css)))).ok();
+            found = self.find(css).ok();
             found.is_some()
         });
         found.unwrap()
     }
 
     pub fn has(&self, css: &str) -> bool {
-        self.runtime.block_on(within(self.client().find(Locator::Css(css)))).is_ok()
+        self.find(css).is_ok()
     }
 
     #[track_caller]
@@ -156,7 +167,7 @@ impl Browser {
     /// What a reader sees of it now; nothing if it is not there, or the page is just changing.
     pub fn text(&self, css: &str) -> Option<String> {
         self.runtime
-            .block_on(within(async { self.client().find(Locator::Css(css)).await?.text().await }))
+            .block_on(within(PATIENCE, async { self.client().find(Locator::Css(css)).await?.text().await }))
             .ok()
     }
 
@@ -279,8 +290,8 @@ impl Drop for Driver {
     }
 }
 
-async fn within<T>(command: impl Future<Output = T>) -> T {
-    tokio::time::timeout(PATIENCE, command).await.expect("the browser answers in time")
+async fn within<T>(patience: Duration, command: impl Future<Output = T>) -> T {
+    tokio::time::timeout(patience, command).await.expect("the browser answers in time")
 }
 
 /// A command of chromedriver's own.

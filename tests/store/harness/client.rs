@@ -181,6 +181,7 @@ impl Member {
     fn is_told(&self, answer: &Answer, signature: &Signature) -> bool {
         let told = Told::parse(answer.header(signing::CHALLENGE).as_bytes());
         let Some(told) = told.filter(|told| told.invites(signature, [self.key.id()])) else { return false };
+        // It has one key, which never changes.
         self.sender.lock().unwrap().learn(told, 0);
         true
     }

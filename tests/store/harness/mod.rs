@@ -47,23 +47,45 @@ pub use slow::{SlowLink, drip};
 pub use visitor::{Fields, Looked, Visitor};
 
 use std::net::TcpListener;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard};
 use std::time::{Duration, Instant};
 
-/// For what takes milliseconds on an idle machine.
-pub const PATIENCE: Duration = Duration::from_secs(20);
+/// For what takes milliseconds on an idle machine, or what `up` gives its own roles to start: half a minute.
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 /// Between two looks at something that is waited for.
 const LOOK: Duration = Duration::from_millis(10);
 
 /// Returns when `holds` does; fails the test when that takes longer than [`PATIENCE`].
 #[track_caller]
-pub fn wait_until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+pub fn wait_until(what: &str, holds: impl FnMut() -> bool) {
+    wait_at_most(PATIENCE, what, holds);
+}
+
+/// The same with another patience.
+#[track_caller]
+fn wait_at_most(patience: Duration, what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = Instant::now() + patience;
     while !holds() {
-        assert!(Instant::now() < deadline, "not within {PATIENCE:?}: {what}");
+        assert!(Instant::now() < deadline, "not within {patience:?}: {what}");
         std::thread::sleep(LOOK);
+    }
+}
+
+/// The middle one: what holds up one or two of five on a busy machine does not move it.
+pub fn median(took: impl IntoIterator<Item = Duration>) -> Duration {
+    let mut took: Vec<Duration> = took.into_iter().collect();
+    took.sort();
+    took[took.len() / 2]
+}
+
+/// Says so when it is dropped: however a test ends, its threads must end too.
+pub struct Over<'a>(pub &'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
     }
 }
 

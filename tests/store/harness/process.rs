@@ -1,7 +1,7 @@
 //! One process of the store. It does not outlive its [`Process`], and what it wrote to standard error is
 //! shown when the test fails.
 
-use super::{PATIENCE, free_port, wait_until};
+use super::{Client, PATIENCE, free_port, wait_at_most, wait_until};
 use rustix::process::{Pid, Signal, kill_process};
 use std::fs::File;
 use std::io::{BufRead, BufReader, Write};
@@ -10,8 +10,11 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc;
 use std::time::{Duration, Instant};
 
-/// What CONTRACT promises for a clean stop.
+/// What docs/operations.md promises for a clean stop, on a machine that has nothing else to do.
 const STOP: Duration = Duration::from_secs(5);
+
+/// For a command of which the work is to be done: experiments that start stores, an import of many books.
+const COMMAND: Duration = Duration::from_secs(180);
 
 /// How much of a log is shown when a test fails.
 const SHOWN_LINES: usize = 60;
@@ -68,6 +71,21 @@ impl Process {
         &self.urls
     }
 
+    /// Of `up`: where its catalog node of that name is in this life.
+    #[track_caller]
+    pub fn url_of(&self, node: &str) -> String {
+        let log = self.log();
+        let line = log.lines().rfind(|line| line.contains(&format!("{node} is ready at ")));
+        line.unwrap_or_else(|| panic!("{log}")).rsplit(' ').next().unwrap().to_owned()
+    }
+
+    /// Of `up`, which is ready before they are: waits until so many of its replicas are in the in-sync set.
+    #[track_caller]
+    pub fn in_sync(&self, count: usize) {
+        let master = Client::new(&self.url_of("catalog master"));
+        wait_until("the replicas are in sync", || master.get("/readyz").json()["in_sync"] == count);
+    }
+
     pub fn signal(&self, signal: Signal) {
         kill_process(Pid::from_child(&self.child), signal).unwrap();
     }
@@ -100,7 +118,7 @@ impl Process {
         (self.child, self.urls) = spawn(&self.program, &self.name, &self.args, &self.env, &self.log);
     }
 
-    /// SIGTERM; asserts that it ends well and in time.
+    /// SIGTERM; asserts that it ends well.
     #[track_caller]
     pub fn stop(&mut self) {
         self.signal(Signal::TERM);
@@ -109,10 +127,16 @@ impl Process {
 
     #[track_caller]
     pub fn ends_well(&mut self) {
-        let begun = Instant::now();
         let status = self.wait();
-        let took = begun.elapsed();
         assert!(status.success(), "{} ended with {status}", self.name);
+    }
+
+    /// The same, and in time: for a test that runs alone.
+    #[track_caller]
+    pub fn ends_in_time(&mut self) {
+        let begun = Instant::now();
+        self.ends_well();
+        let took = begun.elapsed();
         assert!(took <= STOP, "{} took {took:?} to stop", self.name);
     }
 
@@ -238,13 +262,9 @@ pub fn run(args: &[&str], env: &[(&str, &str)]) -> Finished {
     let (stdout, stderr) = (child.0.stdout.take().unwrap(), child.0.stderr.take().unwrap());
     let stdout = std::thread::spawn(move || std::io::read_to_string(stdout).unwrap());
     let stderr = std::thread::spawn(move || std::io::read_to_string(stderr).unwrap());
-    let mut status = None;
-    wait_until("the command ends", || {
-        status = child.0.try_wait().unwrap();
-        status.is_some()
-    });
+    let code = child.code();
     let (stdout, stderr) = (stdout.join().unwrap(), stderr.join().unwrap());
-    Finished { code: status.and_then(|status| status.code()), stdout, stderr }
+    Finished { code, stdout, stderr }
 }
 
 /// Runs `bazar args…` for a reader that has gone before anything was printed.
@@ -256,12 +276,7 @@ pub fn run_unread(args: &[&str]) -> Finished {
     let stderr = child.stderr.take().unwrap();
     let stderr = std::thread::spawn(move || std::io::read_to_string(stderr).unwrap());
     let mut child = Killed(child);
-    let mut status = None;
-    wait_until("the command ends", || {
-        status = child.0.try_wait().unwrap();
-        status.is_some()
-    });
-    let code = status.and_then(|status| status.code());
+    let code = child.code();
     Finished { code, stdout: String::new(), stderr: stderr.join().unwrap() }
 }
 
@@ -297,17 +312,25 @@ impl Fed {
     /// Ends its input, and gives its exit code.
     pub fn end(mut self) -> Option<i32> {
         drop(self.0.0.stdin.take());
-        let mut status = None;
-        wait_until("the command ends", || {
-            status = self.0.0.try_wait().unwrap();
-            status.is_some()
-        });
-        status.and_then(|status| status.code())
+        self.0.code()
     }
 }
 
 /// A child that does not outlive this value.
 struct Killed(Child);
+
+impl Killed {
+    /// Waits for its end, and gives its exit code.
+    #[track_caller]
+    fn code(&mut self) -> Option<i32> {
+        let mut status = None;
+        wait_at_most(COMMAND, "the command ends", || {
+            status = self.0.try_wait().unwrap();
+            status.is_some()
+        });
+        status.and_then(|status| status.code())
+    }
+}
 
 impl Drop for Killed {
     fn drop(&mut self) {
