@@ -38,11 +38,16 @@ pub struct Answer {
 
 impl Client {
     pub fn new(base: &str) -> Self {
+        Self::within(base, DEADLINE)
+    }
+
+    /// Somebody who waits for an answer for as long as `deadline`.
+    pub fn within(base: &str, deadline: Duration) -> Self {
         let config = ureq::Agent::config_builder()
             .http_status_as_error(false)
             .allow_non_standard_methods(true)
             .max_redirects(0)
-            .timeout_global(Some(DEADLINE))
+            .timeout_global(Some(deadline))
             .build();
         Self { agent: config.into(), base: base.into(), member: None }
     }
