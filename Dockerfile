@@ -5,6 +5,9 @@
 #   docker build -t bazar --build-arg BINARY=prebuilt \
 #       --build-arg RUST_IMAGE=debian:bookworm-slim CONTEXT          takes CONTEXT/prebuilt/bazar, built outside
 #
+# To either, --build-arg REVISION=$(git rev-parse --short HEAD) says which commit it is; the second takes a binary that
+# was told by BAZAR_REVISION when it was built.
+#
 # Without arguments a container is the whole store: docker run -p 8083:8083 bazar
 
 ARG RUST_IMAGE=rust:1.95-bookworm
@@ -12,6 +15,8 @@ ARG DEBIAN_IMAGE=debian:bookworm-slim
 # compiled or prebuilt. What they do is said with ONBUILD because the classic builder runs every stage of the file:
 # like this only the steps of the one that is chosen are run.
 ARG BINARY=compiled
+# What `bazar_build_info` and the label of the image say.
+ARG REVISION=unknown
 
 FROM ${RUST_IMAGE} AS compiled
 ONBUILD WORKDIR /build
@@ -23,8 +28,10 @@ ONBUILD COPY tests ./tests
 ONBUILD RUN mkdir src && echo 'fn main() {}' >src/main.rs && touch src/lib.rs \
  && cargo build --release --locked --bin bazar && rm -r src
 ONBUILD COPY . .
+# Only here: what is above is the same at every commit.
+ONBUILD ARG REVISION
 # Cargo goes by the time of the files, and these may be older than the stubs.
-ONBUILD RUN touch src/main.rs src/lib.rs && cargo build --release --locked --bin bazar \
+ONBUILD RUN touch src/main.rs src/lib.rs && BAZAR_REVISION="$REVISION" cargo build --release --locked --bin bazar \
  && install -D target/release/bazar /out/bazar
 
 FROM ${DEBIAN_IMAGE} AS prebuilt
@@ -58,7 +65,7 @@ RUN set -eu; cd /rootfs; \
 
 FROM scratch AS runtime
 ARG VERSION=0.1.0
-ARG REVISION=unknown
+ARG REVISION
 LABEL org.opencontainers.image.title="bazar" \
       org.opencontainers.image.description="A distributed bookstore whose reads come from a cache and are never stale" \
       org.opencontainers.image.licenses="MIT OR Apache-2.0" \

@@ -54,11 +54,11 @@ ATTACKS = {
     "bazar_admin_attempts_total": "BazarAdminAttack",
 }
 
-begun = time.monotonic()
+started = time.monotonic()
 
 
 def say(sentence):
-    print(f"{time.monotonic() - begun:5.1f} s  {sentence}", flush=True)
+    print(f"{time.monotonic() - started:5.1f} s  {sentence}", flush=True)
 
 
 class Watch:
@@ -75,17 +75,18 @@ class Watch:
         return firing
 
     def expect(self, cause, *names, seconds=PATIENCE_S, meanwhile=lambda: None):
-        since = time.monotonic()
+        # What fired before has another cause.
+        since, missing = time.monotonic(), set(names)
 
         def attempt():
             meanwhile()
-            self.look()
-            return not set(names) - set(self.seen)
+            missing.difference_update(self.look())
+            return not missing
 
         try:
-            until(f"{cause}: {set(names) - set(self.seen)}", seconds, attempt, pause=0.3)
+            until(cause, seconds, attempt, pause=0.3)
         except AssertionError:
-            raise AssertionError(f"{cause}: not within {seconds} s: {sorted(set(names) - set(self.seen))}; firing: {sorted(self.look())}") from None
+            raise AssertionError(f"{cause}: not within {seconds} s: {sorted(missing)}; firing: {sorted(self.look())}") from None
         say(f"{cause}: {', '.join(names)} (within {time.monotonic() - since:.1f} s)")
 
 
@@ -115,6 +116,18 @@ def everything_is_there(prometheus):
     return missing
 
 
+def of_the_moment(prometheus):
+    """The alerts that look at the moment alone. One that looks back at minutes remembers a hiccup for as long."""
+    rules = [rule for group in prometheus.ask("rules")["groups"] for rule in group["rules"] if rule["type"] == "alerting"]
+    return {rule["name"] for rule in rules if not re.search(r"\[\d|:(ratio_)?rate\d", rule["query"])}
+
+
+def begun(watch, prometheus):
+    """What fires, or will if it goes on like this."""
+    watch.look()
+    return {alert["labels"]["alertname"] for alert in prometheus.active()}
+
+
 def well_and_watched(store, prometheus, watch):
     until("all targets are up", PATIENCE_S, lambda: {s["value"][1] for s in prometheus.query('up{job="bazar"}')} == {"1"} and len(prometheus.query('up{job="bazar"}')) == len(store.roles))
     until("the replica is in sync", PATIENCE_S, lambda: prometheus.query("bazar_in_sync_replicas == 1"))
@@ -133,8 +146,21 @@ def well_and_watched(store, prometheus, watch):
         raise AssertionError("no data:\n" + "\n".join(missing)) from None
     failed = [rule for group in prometheus.ask("rules")["groups"] for rule in group["rules"] if rule["health"] != "ok"]
     assert not failed, failed
-    firing = set(watch.look()) - OF_THE_MACHINE
-    assert firing == {"BazarWatchdog"}, f"a store that is well sets off {sorted(firing)}"
+    # With the durations that are shipped nothing fires. What a moment's hiccup has begun ends again, while what is wrong for
+    # good stays, and would fire in the end.
+    staying = of_the_moment(prometheus) - OF_THE_MACHINE - {"BazarWatchdog"}
+    assert staying
+
+    def nothing_stays():
+        staying.intersection_update(begun(watch, prometheus))
+        return not staying
+
+    try:
+        until("nothing stays", PATIENCE_S, nothing_stays)
+    except AssertionError:
+        raise AssertionError(f"a store that is well sets off {sorted(staying)}") from None
+    fired = set(watch.seen) - OF_THE_MACHINE
+    assert fired == {"BazarWatchdog"}, f"a store that is well has set off {sorted(fired)}"
     say(f"a store that is well sets off nothing; every series of the rules and every query of the dashboards has data")
 
 
@@ -160,7 +186,7 @@ def the_doors(store, prometheus, watch):
         ("bazar_rate_limited_total", "a flood from one client", flood),
     ]:
         assert prometheus.query(family), family
-        watch.expect(cause, ATTACKS[family], meanwhile=attack, seconds=40)
+        watch.expect(cause, ATTACKS[family], meanwhile=attack, seconds=90)
 
 
 def redis_lies_and_goes(store, watch):
@@ -185,21 +211,33 @@ def stock(store, books, copies):
     assert imported.returncode == 0, imported.stderr
 
 
+def buy(frontend, book):
+    body = json.dumps({"book_id": book}).encode()
+    http("POST", f"{frontend.url}/order-service/purchase", body, {"Content-Type": "application/json"})
+
+
 def sold_out(store, watch):
     stock(store, SINGLE, 1)
 
-    def buy():
+    def buy_all():
         for book in SINGLE:
-            body = json.dumps({"book_id": book}).encode()
-            http("POST", f"{store.frontends[0].url}/order-service/purchase", body, {"Content-Type": "application/json"})
+            buy(store.frontends[0], book)
 
-    watch.expect("last copies sold", "BazarStockOuts", meanwhile=buy)
+    watch.expect("last copies sold", "BazarStockOuts", meanwhile=buy_all)
 
 
 def order_nodes_die(store, watch):
     for node in store.orders:
         node.kill()
     watch.expect("both order nodes killed", "BazarPoolEmpty", "BazarServiceDown", "BazarTargetDown", "BazarNodeOutOfBalance")
+
+    def fail():
+        for book in MANY:
+            for frontend in store.frontends:
+                buy(frontend, book)
+
+    # More than one in seventy of all that there were.
+    watch.expect("purchases that fail", "BazarErrorBudgetBurnsFast", meanwhile=fail, seconds=90)
     for node in store.orders:
         node.start()
 
@@ -264,7 +302,7 @@ def the_master_dies(store, prometheus, watch):
 
     if store.master.child.poll() is None:
         store.master.kill()
-    watch.expect("the master killed", "BazarNoMaster", "BazarStaleAnswers", "BazarFrontendWithoutLease", "BazarReplicaNotFollowing", "BazarErrorBudgetBurnsFast", seconds=40, meanwhile=read)
+    watch.expect("the master killed", "BazarNoMaster", "BazarStaleAnswers", "BazarFrontendWithoutLease", "BazarReplicaNotFollowing", seconds=40, meanwhile=read)
     store.master.start()
 
     def again():
@@ -290,7 +328,7 @@ def two_masters(store, watch):
 def prometheus_is_told_nonsense(prometheus, watch):
     broken = {"groups": [{"name": "broken", "rules": [{"record": "broken", "expr": 'up * on (job) up'}]}]}
     (prometheus.rules / "broken.yml").write_text(yaml.safe_dump(broken))
-    assert http("POST", f"{prometheus.url}/-/reload")[0] == 200
+    prometheus.reload()
     watch.expect("a rule that cannot be evaluated", "BazarRulesFail")
 
 
@@ -304,6 +342,7 @@ def main(binary):
         load = Process("load", [binary, "load", ",".join(f.url for f in store.frontends), "--connections", "16", "--rate", "100", "--buy", "0.2", "--searches", "0.3", "--zipf", "0", "--duration", "10m", "--warm-up", "0s", "--allow-restock"], directory / "load.log", store.env)
         load.spawn()
         well_and_watched(store, prometheus, watch)
+        prometheus.lose_patience()
         another_protocol(store, watch)
         redis_lies_and_goes(store, watch)
         sold_out(store, watch)

@@ -187,15 +187,14 @@ class Store:
 
 
 class Prometheus(Process):
-    """Debian's, with the rules and the configuration of deploy/observability; only its patience is taken away: it scrapes
-    and evaluates every second, and what lasts that long counts as lasting."""
+    """Debian's, with the rules and the configuration of deploy/observability; only it scrapes and evaluates every second.
+    `lose_patience` takes the rest of its patience away: what lasts a second counts as lasting from then on."""
 
     def __init__(self, store):
         rules = store.dir / "rules"
         rules.mkdir()
-        for file in (HERE / "rules").glob("*.yml"):
-            text = re.sub(r"^(\s+)(for|interval): \w+$", r"\1\2: 1s", file.read_text(), flags=re.M)
-            (rules / file.name).write_text(text)
+        self.rules = rules
+        self.write_rules("interval")
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         config = (HERE / "prometheus-up.yml").read_text()
@@ -210,9 +209,22 @@ class Prometheus(Process):
         file.write_text(config)
         super().__init__("prometheus", ["prometheus", f"--config.file={file}", f"--storage.tsdb.path={store.dir / 'tsdb'}",
                                         f"--web.listen-address=127.0.0.1:{port}", "--web.enable-lifecycle", "--log.level=warn"], store.dir / "prometheus.log")
-        self.rules = rules
         self.spawn()
         until("Prometheus answers", PATIENCE_S, lambda: http("GET", f"{self.url}/-/ready")[0] == 200)
+
+    def write_rules(self, *hurried):
+        """As they are shipped, but for these durations, which are a second."""
+        for file in (HERE / "rules").glob("*.yml"):
+            text = re.sub(rf"^(\s+)({'|'.join(hurried)}): \w+$", r"\1\2: 1s", file.read_text(), flags=re.M)
+            (self.rules / file.name).write_text(text)
+
+    def lose_patience(self):
+        self.write_rules("for", "interval")
+        self.reload()
+
+    def reload(self):
+        status, text = http("POST", f"{self.url}/-/reload")
+        assert status == 200, text
 
     def ask(self, path, **parameters):
         status, text = http("GET", f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(parameters)}")
@@ -222,9 +234,13 @@ class Prometheus(Process):
     def query(self, expr):
         return self.ask("query", query=expr)["result"]
 
+    def active(self):
+        """Alerts that fire, or will if it goes on like this."""
+        return self.ask("alerts")["alerts"]
+
     def firing(self):
         """Alerts that fire, by name."""
-        return {alert["labels"]["alertname"]: alert for alert in self.ask("alerts")["alerts"] if alert["state"] == "firing"}
+        return {alert["labels"]["alertname"]: alert for alert in self.active() if alert["state"] == "firing"}
 
 
 def temporary(name):

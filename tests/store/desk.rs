@@ -106,8 +106,9 @@ fn a_keeper_edits_in_a_browser_meets_a_conflict_and_sees_everything_at_once() {
     browser.click(".sieve button");
     browser.wait_for_text("main", "There are none");
     let complaints = browser.complaints();
-    let expected =
-        |complaint: &String| ["401", "404", "409", "422"].iter().any(|status| complaint.contains(status));
+    let expected = |complaint: &String| {
+        ["401", "404", "409", "422"].iter().any(|status| complaint.contains(&format!("status of {status}")))
+    };
     assert!(complaints.iter().all(expected), "{complaints:#?}");
 
     browser.click(".desk .last button");

@@ -124,6 +124,9 @@ fn who_takes_no_answers_is_not_waited_for() {
 const ADDRESSES: usize = 40;
 const EACH: usize = 250;
 
+/// What a process has open besides.
+const OTHER_FILES: usize = 500;
+
 /// What a frontend may take for ten thousand connections: some 20 KiB for the buffers of each.
 const MEMORY: u64 = 400 << 20;
 
@@ -140,10 +143,13 @@ fn ten_thousand_idle_connections_leave_room_for_everybody_else() {
     use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
     let _alone = alone();
     let Rlimit { maximum, .. } = getrlimit(Resource::Nofile);
+    let needed = (ADDRESSES * EACH + OTHER_FILES) as u64;
+    let allowed = maximum.unwrap_or(u64::MAX);
+    assert!(
+        allowed >= needed,
+        "a process may have {allowed} files here: `ulimit -Hn` must be {needed} or more"
+    );
     setrlimit(Resource::Nofile, Rlimit { current: maximum, maximum }).unwrap();
-    // Where a process may not have as many, as many as it may.
-    let allowed = maximum.unwrap_or(u64::MAX).saturating_sub(500);
-    let each = usize::try_from(allowed / ADDRESSES as u64).unwrap().min(EACH);
     let cluster = Cluster::start(Shape {
         replicas: 0,
         frontends: 1,
@@ -157,7 +163,7 @@ fn ten_thousand_idle_connections_leave_room_for_everybody_else() {
     let mut idle = Vec::new();
     let mut took = Vec::new();
     for address in 0..ADDRESSES {
-        for _ in 0..each {
+        for _ in 0..EACH {
             let mut stream = connect_from(&format!("127.0.1.{}", address + 1), frontend.url());
             stream.write_all(request).unwrap();
             idle.push(stream);
@@ -180,7 +186,7 @@ fn ten_thousand_idle_connections_leave_room_for_everybody_else() {
         };
         more.iter().filter(is_told).count()
     };
-    let too_many = (each + 20).saturating_sub(256);
+    let too_many = (EACH + 20).saturating_sub(256);
     wait_until("who is one too many is turned away", || turned_away() == too_many);
     client.buy(9).ok();
     is_prompt((0..20).map(|_| client.info(9).ok().took));

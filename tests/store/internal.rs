@@ -1,7 +1,15 @@
 //! What nodes say to each other, nobody else can say.
 
 use crate::harness::{Client, Cluster, Shape, TOKEN, alone, in_company, wait_until};
+use bazar::wire::catalog::{
+    BACKUP, BOOKS, CHANGES, EDITS, EXPORT, GUARDED_EDITS, HANDOVER, IMPORTS, LEASES, LOG, NODE, ORDERS,
+    PURCHASES, QUERY, RELEASE, REPLICAS, SEARCH, SHELF, SNAPSHOT, SYNC_WRITE, TOPICS, VERIFY, VERSIONS,
+};
+use bazar::wire::frontend::{HOLDER, INVALIDATE};
+use bazar::wire::order;
+use bazar::wire::status::STATUS;
 use serde_json::{Value, json};
+use std::collections::BTreeSet;
 
 /// The version of a file that no master has written to.
 const GENESIS: &str = "0:0000000000000000.0";
@@ -9,38 +17,83 @@ const GENESIS: &str = "0:0000000000000000.0";
 /// Not the secret of the store of tests.
 const STRANGER: &str = "secret-of-another-store";
 
-const ROUTES_OF_CATALOG: [(&str, &str); 14] = [
-    ("GET", "/books/9"),
-    ("GET", "/books?ids=9,10"),
-    ("GET", "/search?topic=education&limit=10"),
-    ("GET", "/topics"),
-    ("GET", "/orders/0123456789abcdef0123456789abcdef"),
-    ("POST", "/purchases"),
-    ("POST", "/edits"),
-    ("POST", "/leases"),
-    ("POST", "/leases/release"),
-    ("POST", "/replicas"),
-    ("GET", "/log"),
-    ("GET", "/snapshot"),
-    ("POST", "/verify"),
-    ("GET", "/versions/1.1"),
+/// A method, a route, and what stands behind it in the path.
+type Route = (&'static str, &'static str, &'static str);
+
+const ROUTES_OF_CATALOG: [Route; 25] = [
+    ("GET", BOOKS, "/9"),
+    ("GET", BOOKS, "?ids=9,10"),
+    ("GET", SEARCH, "?topic=education&limit=10"),
+    ("GET", QUERY, "?q=the&limit=10"),
+    ("GET", TOPICS, ""),
+    ("GET", CHANGES, ""),
+    ("GET", VERSIONS, "/1.1"),
+    ("GET", SHELF, "?limit=10"),
+    ("GET", ORDERS, "?limit=10"),
+    ("GET", ORDERS, "/0123456789abcdef0123456789abcdef"),
+    ("GET", EXPORT, ""),
+    ("GET", BACKUP, ""),
+    ("GET", NODE, ""),
+    ("GET", STATUS, ""),
+    ("POST", PURCHASES, ""),
+    ("POST", EDITS, ""),
+    ("POST", GUARDED_EDITS, ""),
+    ("POST", IMPORTS, ""),
+    ("POST", LEASES, ""),
+    ("POST", RELEASE, ""),
+    ("POST", REPLICAS, ""),
+    ("GET", LOG, ""),
+    ("GET", SNAPSHOT, ""),
+    ("POST", VERIFY, ""),
+    ("POST", HANDOVER, ""),
 ];
+const ROUTES_OF_REPLICA: [Route; 1] = [("POST", SYNC_WRITE, "")];
+const ROUTES_OF_ORDER: [Route; 2] = [("POST", order::PURCHASES, ""), ("GET", STATUS, "")];
+const ROUTES_OF_FRONTEND: [Route; 3] = [("POST", INVALIDATE, ""), ("GET", HOLDER, ""), ("GET", STATUS, "")];
+
+/// The routes that a file of `wire` names. Those of `status` are one for members, and one for who scrapes.
+fn named_in(wire: &str) -> BTreeSet<&str> {
+    let constants =
+        wire.lines().filter_map(|line| line.strip_prefix("pub const ")?.split_once(": &str = \""));
+    constants
+        .filter_map(|(_, value)| value.strip_suffix("\";"))
+        .filter(|value| value.starts_with('/'))
+        .collect()
+}
+
+#[test]
+fn no_internal_route_is_missing_among_those_that_are_tried() {
+    for (routes, wire) in [
+        ([&ROUTES_OF_CATALOG[..], &ROUTES_OF_REPLICA].concat(), include_str!("../../src/wire/catalog.rs")),
+        (ROUTES_OF_ORDER.to_vec(), include_str!("../../src/wire/order.rs")),
+        (ROUTES_OF_FRONTEND.to_vec(), include_str!("../../src/wire/frontend.rs")),
+    ] {
+        let mut named = named_in(wire);
+        assert!(!named.is_empty());
+        named.insert(STATUS);
+        assert_eq!(routes.iter().map(|(_, route, _)| *route).collect::<BTreeSet<_>>(), named);
+    }
+}
 
 #[test]
 fn without_a_signature_of_the_store_every_internal_route_is_401() {
     let _company = in_company();
     let cluster = Cluster::start(Shape { frontends: 1, ..Shape::default() });
-    let with_sync_write = [&ROUTES_OF_CATALOG[..], &[("POST", "/sync-write")]].concat();
-    let nodes: [(&str, &[(&str, &str)]); 4] = [
+    let routes_of_replica = [&ROUTES_OF_CATALOG[..], &ROUTES_OF_REPLICA].concat();
+    let nodes: [(&str, &[Route]); 4] = [
         (cluster.master.url(), &ROUTES_OF_CATALOG),
-        (cluster.replicas[0].url(), &with_sync_write),
-        (cluster.orders[0].url(), &[("POST", "/purchase")]),
-        (&cluster.frontends[0].urls()[1], &[("POST", "/cache/invalidate"), ("GET", "/holder")]),
+        (cluster.replicas[0].url(), &routes_of_replica),
+        (cluster.orders[0].url(), &ROUTES_OF_ORDER),
+        (&cluster.frontends[0].urls()[1], &ROUTES_OF_FRONTEND),
     ];
     for (url, routes) in nodes {
         let client = Client::new(url);
-        for &(method, path) in routes {
+        for &(method, route, rest) in routes {
+            let path = &format!("{route}{rest}");
             let body = (method == "POST").then_some("{}");
+            // What is not there is a 401 to strangers as well: a member is told the difference.
+            let member = Client::internal(url).send(method, path, &[], body).unwrap();
+            assert!(!matches!(member.status, 401 | 404), "{method} {path}: {}", member.status);
             let bearer = format!("Bearer {TOKEN}");
             let nonsense = format!("v1 key={TOKEN}");
             for header in [

@@ -6,6 +6,7 @@ use crate::harness::{
     wait_until,
 };
 use bazar::signing::{Answer, Extent, Proof, Signature, SigningKey, Sum};
+use bazar::wire::order::PURCHASES;
 use serde_json::{Value, json};
 use std::fs;
 use std::io::{Read, Write};
@@ -76,10 +77,12 @@ fn a_captured_request_is_worth_nothing_at_another_node() {
     let captured = Client::internal(one).capture("GET", "/holder", &[], None);
     assert_eq!(status(&raw(other, &captured)), "HTTP/1.1 401");
     let order = json!({ "purchases": [] }).to_string();
-    let captured = Client::internal(cluster.orders[0].url()).capture("POST", "/purchase", &[], Some(&order));
+    let here = cluster.orders[0].url();
+    let captured = Client::internal(here).capture("POST", PURCHASES, &[], Some(&order));
     for elsewhere in [cluster.orders[1].url(), cluster.master.url(), one, other] {
         assert_eq!(status(&raw(elsewhere, &captured)), "HTTP/1.1 401");
     }
+    assert_eq!(status(&raw(here, &captured)), "HTTP/1.1 200");
 }
 
 #[test]
@@ -141,9 +144,13 @@ fn who_signs_with_a_token_for_something_else_or_of_another_store_is_a_stranger()
     let internal = [
         (cluster.master.url(), "POST", "/edits"),
         (cluster.replicas[0].url(), "POST", "/sync-write"),
-        (cluster.orders[0].url(), "POST", "/purchase"),
+        (cluster.orders[0].url(), "POST", PURCHASES),
         (&cluster.frontends[0].urls()[1], "POST", "/cache/invalidate"),
     ];
+    for (url, method, path) in internal {
+        // A member is let in, and told that this is no body.
+        Client::internal(url).send(method, path, &[], Some("{}")).unwrap().problem(400, "invalid_request");
+    }
     for stolen in [ADMIN, STRANGER] {
         let bearer = format!("Bearer {stolen}");
         for (url, method, path) in internal {

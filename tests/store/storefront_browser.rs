@@ -164,6 +164,28 @@ fn a_purchase_without_an_answer_is_repeated_with_one_click() {
     assert_eq!(stock(&cluster), 14);
 }
 
+/// What the browser loads again here was no page that it asked for, but a form that it sent.
+#[test]
+fn a_purchase_without_an_answer_is_repeated_by_loading_the_page_again_and_buys_once() {
+    let _company = in_company();
+    let mut cluster = small();
+    let browser = Browser::start(Look::default());
+    browser.goto(&address(&cluster, "/books/9"));
+    cluster.master.kill();
+    browser.click(".buy button");
+    browser.wait_for_text("h1", "We do not know yet whether you bought it");
+    browser.reload();
+    browser.wait_for_text("h1", "We do not know yet whether you bought it");
+    cluster.master.restart();
+    cluster.settled();
+    browser.reload();
+    browser.wait_for_text("h1", "Thank you");
+    assert_eq!(stock(&cluster), 14);
+    browser.reload();
+    browser.wait_for_text("h1", "Thank you");
+    assert_eq!(stock(&cluster), 14);
+}
+
 #[test]
 fn no_page_is_wider_than_the_narrowest_window_and_each_can_be_used_with_the_keyboard() {
     let _company = in_company();

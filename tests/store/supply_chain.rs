@@ -99,6 +99,33 @@ fn sources() -> Vec<(String, String)> {
     found
 }
 
+/// Whether `text` has a test of this name, and not one that is left out.
+fn has_test(text: &str, name: &str) -> bool {
+    let defined = format!("fn {name}(");
+    let lines: Vec<&str> = text.lines().map(str::trim).collect();
+    let definitions = lines
+        .iter()
+        .enumerate()
+        .filter(|(_, line)| line.strip_prefix("async ").unwrap_or(line).starts_with(&defined));
+    definitions.into_iter().any(|(at, _)| {
+        let above =
+            lines[..at].iter().rev().take_while(|line| line.starts_with("#[") || line.starts_with("//"));
+        let attributes: Vec<&str> = above.filter_map(|line| line.strip_prefix("#[")).collect();
+        let is_test = |attribute: &&str| {
+            ["test]", "tokio::test", "actix_web::test"].iter().any(|test| attribute.starts_with(test))
+        };
+        attributes.iter().any(is_test) && !attributes.iter().any(|attribute| attribute.starts_with("ignore"))
+    })
+}
+
+#[test]
+fn a_helper_and_a_test_that_is_left_out_are_no_tests() {
+    assert!(has_test("#[test]\nfn a() {", "a") && has_test("#[tokio::test]\n// why\nasync fn a() {", "a"));
+    for none in ["fn a() {", "#[test]\n#[ignore = \"slow\"]\nfn a() {", "#[test]\nfn b() {\n}\nfn a() {"] {
+        assert!(!has_test(none, "a"), "{none}");
+    }
+}
+
 /// What stands in a page as code.
 fn spans(page: &str) -> impl Iterator<Item = &str> {
     let prose = page.split("```").step_by(2);
@@ -119,10 +146,8 @@ fn every_test_and_place_that_the_documents_name_is_there() {
             if parts.len() > 1 && parts.iter().all(|part| is_name(part)) {
                 named += 1;
                 let (name, modules) = parts.split_last().unwrap();
-                let defined = format!("fn {name}(");
                 let is_there = sources.iter().any(|(path, text)| {
-                    text.contains(&defined)
-                        && modules.iter().all(|part| *part == "tests" || path.contains(part))
+                    has_test(text, name) && modules.iter().all(|part| *part == "tests" || path.contains(part))
                 });
                 assert!(is_there, "{document} names the test {span}");
             }
