@@ -64,8 +64,8 @@ impl Opened {
     }
 }
 
-/// By how much more than a start by force at most one from a backup is ahead.
-const RESTORED_LEAD: u64 = 1_000_000;
+/// By how much more than a start by force one from a backup is ahead, beside the milliseconds since 1970.
+const RESTORED_SPREAD: u64 = 1_000;
 
 /// Locks and opens the data, and says whether it may start as a master.
 pub async fn open(data: &Path, config: MasterConfig, member: &Member) -> Result<Opened, CatalogError> {
@@ -83,8 +83,11 @@ pub async fn open(data: &Path, config: MasterConfig, member: &Member) -> Result<
     let forced = config.force || restored;
     let mut permission = may_start(&past, dir.node(), forced, member.met())?;
     if restored {
-        // A version as clients know it has no identity: two lives from one backup should not even share numbers.
-        permission.above = permission.above.saturating_add(rand::random_range(0..RESTORED_LEAD));
+        // A version as clients know it has no identity: two lives from one backup should not even share numbers. And
+        // the later one should be above the earlier, of which a replica may still come back, and depose it.
+        let since_1970 = clock::wall_ms().max(0).unsigned_abs();
+        let lead = since_1970.saturating_add(rand::random_range(0..RESTORED_SPREAD));
+        permission.above = permission.above.saturating_add(lead);
     }
     let same = past.last_master == Some(dir.node()) && past.sealed_for.is_none();
     Ok(Opened { dir, store, writer, permission, same, forced })

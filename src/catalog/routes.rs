@@ -69,6 +69,10 @@ const EXPORT_CHUNKS: usize = 4;
 /// How long an export waits for whoever reads it to take a chunk: its snapshot keeps the WAL from being reused.
 const EXPORT_PATIENCE: Duration = Duration::from_secs(30);
 
+/// Who asks for a handover waits for this long, a little less than `bazar handover` does: the usual one takes
+/// milliseconds.
+const HANDOVER_PATIENCE: Duration = Duration::from_secs(28);
+
 type Answer = Result<HttpResponse, ApiError>;
 
 pub fn master(
@@ -516,8 +520,13 @@ async fn hand_over(master: web::Data<Master>, request: HttpRequest, payload: web
     let heir = BaseUrl::parse(&body.heir).map_err(invalid)?;
     let request_id = request_id(&request);
     // On its own: who asked may hang up, and a seal must be followed by its delivery.
-    let handed_over = actix_web::rt::spawn(Arc::clone(&master.handover).to(heir, request_id)).await;
-    Ok(HttpResponse::Ok().json(handed_over.map_err(|_| Problem::from(ErrorCode::Internal))??))
+    let handing_over = actix_web::rt::spawn(Arc::clone(&master.handover).to(heir, request_id));
+    match tokio::time::timeout(HANDOVER_PATIENCE, handing_over).await {
+        Ok(Ok(handed_over)) => Ok(HttpResponse::Ok().json(handed_over?)),
+        Ok(Err(_)) => Err(ErrorCode::Internal.into()),
+        // It goes on.
+        Err(_) => Err(ErrorCode::Unavailable.into()),
+    }
 }
 
 /// The log of a deposed master is not the store's any more; that of a sealed one still is.

@@ -168,6 +168,8 @@ async fn info(shop: Data<Shop>, request: HttpRequest) -> Answer {
 }
 
 /// All topics
+///
+/// In order; of more than 10,000 the first 10,000.
 #[utoipa::path(
     get, path = "/catalog-service/topics",
     params(Demand, Revalidation), responses(Read<TopicsView<'_>>)

@@ -59,8 +59,11 @@ const BOOKS_OF_TOPIC: &str =
 
 const TOPICS: &str = "SELECT l.epoch_number, l.epoch_identity, l.seq, t.topic, t.books
      FROM (SELECT epoch_number, epoch_identity, seq FROM log ORDER BY seq DESC LIMIT 1) AS l
-     LEFT JOIN topics AS t
+     LEFT JOIN (SELECT topic, books FROM topics ORDER BY topic LIMIT ?1) AS t
      ORDER BY t.topic";
+
+/// Topics in the list of topics. With the longest names they fit into what one role takes from another.
+pub const MAX_TOPICS: u32 = 10_000;
 
 const ORDER: &str = "SELECT l.epoch_number, l.epoch_identity, l.seq, o.order_id, o.book_id, o.quantity,
             o.total_cents, o.created_at_ms, o.epoch_number, o.epoch_identity, o.seq
@@ -197,9 +200,9 @@ impl Store {
         Ok(Snapshot { asof, value: QueryPage { books, next } })
     }
 
-    /// All topics in order of their text.
+    /// The topics in order of their text: the first [`MAX_TOPICS`] of them.
     pub async fn topics(&self) -> Result<Snapshot<Vec<TopicCount>>, StoreError> {
-        let found = sqlx::query(TOPICS).fetch_all(&self.pool).await?;
+        let found = sqlx::query(TOPICS).bind(MAX_TOPICS).fetch_all(&self.pool).await?;
         let asof = rows::version(found.first().ok_or_else(rows::empty_log)?, 0)?;
         let mut topics = Vec::with_capacity(found.len());
         for row in &found {

@@ -1,7 +1,7 @@
 //! The way to the writer, and what waits there: what callers see of it.
 //!
-//! Invariant: a job has one answer, which its caller waits for no longer than a deadline. The queue is
-//! bounded: when it is full, the answer is a quick 503.
+//! Invariant: a job has one answer, which its caller waits for no longer than a deadline, but for a seal, which
+//! somebody must deliver. The queue is bounded: when it is full, the answer is a quick 503.
 
 use super::acknowledger::{Committed, UNACKNOWLEDGED};
 use crate::catalog::mastership::Mastership;
@@ -129,8 +129,12 @@ impl Queue {
 
     /// Finishes what is queued and then seals the log for `heir`; gives the seal's version. It is
     /// committed then, and on its way to the replicas.
+    ///
+    /// Waits for as long as that takes. Whoever gave up would leave a master that is sealed for good, and that nobody
+    /// ends.
     pub async fn seal(&self, heir: NodeId) -> Result<Version, Problem> {
-        self.submitted(|reply| Job::Seal { heir, reply }).await
+        let seal = |reply| self.jobs.try_send(Job::Seal { heir, reply }).is_ok();
+        self.queued(&self.rejected.jobs, seal)?.await.unwrap_or_else(|_| Err(ErrorCode::Unavailable.into()))
     }
 
     /// Commits what the rows at `cursor` add up to.
@@ -151,16 +155,26 @@ impl Queue {
         rejected: &AtomicU64,
         queue: impl FnOnce(oneshot::Sender<Result<T, Problem>>) -> bool,
     ) -> Result<T, Problem> {
+        let answer = self.queued(rejected, queue)?;
+        match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
+            Ok(Ok(answer)) => answer,
+            _ => Err(ErrorCode::Unavailable.into()),
+        }
+    }
+
+    /// Where the answer will be.
+    fn queued<T>(
+        &self,
+        rejected: &AtomicU64,
+        queue: impl FnOnce(oneshot::Sender<Result<T, Problem>>) -> bool,
+    ) -> Result<oneshot::Receiver<Result<T, Problem>>, Problem> {
         self.mastership.require()?;
         let (reply, answer) = oneshot::channel();
         if !queue(reply) {
             rejected.fetch_add(1, Ordering::Relaxed);
             return Err(ErrorCode::Unavailable.into());
         }
-        match tokio::time::timeout(ANSWER_DEADLINE, answer).await {
-            Ok(Ok(answer)) => answer,
-            _ => Err(ErrorCode::Unavailable.into()),
-        }
+        Ok(answer)
     }
 }
 
@@ -208,5 +222,27 @@ impl Jobs {
         }
         let part = self.parts.try_recv().ok();
         (batch, part.map(|(import, reply)| Last::Import { import, reply }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::Epoch;
+    use crate::member::Member;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_seal_is_waited_for_as_long_as_the_disk_takes() {
+        let start = Version::new(Epoch { number: 1, identity: 7 }, 1);
+        let mastership = Arc::new(Mastership::new(Member::of_nothing()));
+        let (committed, _acknowledger) = mpsc::channel(1);
+        let (queue, mut jobs) = new(mastership, committed.downgrade());
+        let sealing = queue.seal(NodeId(7));
+        let disk = async {
+            let Some(Job::Seal { reply, .. }) = jobs.next().await else { panic!("no seal was queued") };
+            tokio::time::sleep(20 * ANSWER_DEADLINE).await;
+            let _ = reply.send(Ok(start));
+        };
+        assert_eq!(tokio::join!(sealing, disk).0.unwrap(), start);
     }
 }

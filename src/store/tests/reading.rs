@@ -1,5 +1,6 @@
 //! What reads show: the seeded books, pages, and the version that belongs to them.
 
+use super::super::read::MAX_TOPICS;
 use super::*;
 use crate::domain::{BookPage, TopicCount};
 
@@ -48,6 +49,19 @@ async fn topics_are_listed_in_order_with_their_number_of_books() {
         .collect::<Vec<_>>();
     assert_eq!(listed.value, expected);
     assert_eq!(listed.asof, node.writer.position().await.unwrap());
+}
+
+#[tokio::test]
+async fn a_list_of_topics_is_bounded_however_many_there_are() {
+    let node = Node::fresh().await;
+    let mut connection = connect(&current_file(node.dir.path()).unwrap()).await;
+    let books = "WITH RECURSIVE n(i) AS (SELECT 100 UNION ALL SELECT i + 1 FROM n WHERE i < 10200)
+                 INSERT INTO books (id, title, topic, stock, price_cents)
+                 SELECT i, 'x', format('many-%05d', i), 1, 1 FROM n";
+    sqlx::query(books).execute(&mut connection).await.unwrap();
+    let topics = node.store.topics().await.unwrap().value;
+    assert_eq!(topics.len(), MAX_TOPICS as usize);
+    assert_eq!(topics[0].topic, topic("education"));
 }
 
 #[tokio::test]
