@@ -92,11 +92,16 @@ impl UnderWay {
         // wrote it is done with that when it takes up something else.
         let turns: Vec<_> =
             self.0.threads.lock().iter_mut().filter_map(|thread| thread.turn.take()).collect();
-        for turn in turns {
-            let (turned, turns) = oneshot::channel();
-            if turn.send(turned).is_ok() {
-                let _ = tokio::time::timeout(FLUSH, turns).await;
+        let all_turned = async {
+            for turn in turns {
+                let (turned, turns) = oneshot::channel();
+                if turn.send(turned).is_ok() {
+                    let _ = turns.await;
+                }
             }
+        };
+        if tokio::time::timeout(FLUSH, all_turned).await.is_err() {
+            log::warn!("stopped before every answer was surely written");
         }
     }
 }

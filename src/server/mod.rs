@@ -49,8 +49,8 @@ pub use traced::Visitors;
 /// How long requests under way may take once a stop was asked for.
 pub const DRAIN: Duration = Duration::from_secs(3);
 
-/// How long a worker may take to write an answer that is ready.
-const FLUSH: Duration = Duration::from_millis(500);
+/// How long the workers may take to write the answers that are ready: on a crowded machine one is not scheduled at once.
+const FLUSH: Duration = Duration::from_secs(1);
 
 /// Longer than any client of ours keeps an idle connection.
 const KEEP_ALIVE: Duration = Duration::from_secs(75);

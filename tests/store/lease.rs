@@ -7,11 +7,6 @@ use std::time::Duration;
 /// The lease is one second; the rest is for a busy machine.
 const ONE_LEASE: Duration = Duration::from_secs(3);
 
-/// Purchases that have waited for a lease to run out.
-fn stalled(cluster: &Cluster) -> f64 {
-    scrape(cluster.master.url()).value("bazar_fences_total{outcome=\"lapsed\"}")
-}
-
 /// From a purchase to its 503: ten seconds in the frontend.
 const PURCHASE_DEADLINE: Duration = Duration::from_secs(13);
 
@@ -151,4 +146,9 @@ fn a_master_that_hangs_does_not_keep_readers_waiting() {
     wait_until("reads are not stale any more", || !client.info(9).ok().says_stale());
     let receipt = Client::new(cluster.frontends[0].url()).buy(9).ok();
     assert_eq!(client.info(9).ok().stock(9), receipt.json()["remaining"].as_i64().unwrap());
+}
+
+/// Purchases that have waited for a lease to run out.
+fn stalled(cluster: &Cluster) -> f64 {
+    scrape(cluster.master.url()).value("bazar_fences_total{outcome=\"lapsed\"}")
 }

@@ -125,7 +125,8 @@ impl Client {
             let (answer, said) = self.send(method, path, &headers, body, until)?;
             let told = said.challenge.as_deref().and_then(|told| Told::parse(told.as_bytes()));
             match told.filter(|told| told.invites(&signature, [member.key.id()])) {
-                Some(told) if again => member.sender.learn(told),
+                // It has one key, which never changes.
+                Some(told) if again => member.sender.learn(told, 0),
                 _ if member.believes(&answer, &said, &signature) => return Ok(answer),
                 _ => return Err(Failure::Lost),
             }
