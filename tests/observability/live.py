@@ -4,6 +4,7 @@ series that a rule asks for gives data, and every alert that can be provoked wit
     live.py BINARY
 """
 
+import concurrent.futures
 import json
 import pathlib
 import re
@@ -177,7 +178,7 @@ def the_doors(store, prometheus, watch):
             http("GET", f"{store.master.url}/status", headers=wrong)
 
     def flood():
-        flood = ["--connections", "16", "--duration", "1s", "--warm-up", "0s", "--buy", "0.5", "--allow-restock"]
+        flood = ["--connections", "64", "--duration", "1s", "--warm-up", "0s", "--buy", "0.5", "--allow-restock"]
         store.run("load", other.url, *flood)
 
     for family, cause, attack in [
@@ -232,9 +233,9 @@ def order_nodes_die(store, watch):
     watch.expect("both order nodes killed", "BazarPoolEmpty", "BazarServiceDown", "BazarTargetDown", "BazarNodeOutOfBalance")
 
     def fail():
-        for book in MANY:
-            for frontend in store.frontends:
-                buy(frontend, book)
+        # Each waits a while for an order node.
+        with concurrent.futures.ThreadPoolExecutor(64) as buyers:
+            list(buyers.map(buy, store.frontends * 32, MANY))
 
     # More than one in seventy of all that there were.
     watch.expect("purchases that fail", "BazarErrorBudgetBurnsFast", meanwhile=fail, seconds=90)

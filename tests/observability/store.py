@@ -140,7 +140,7 @@ class Store:
         self.replica = Role(self, "replica", "catalog-replica", "catalog", "--replica", "--listen", any_port, "--data", directory / "replica", "--master-url", masters)
         self.orders = [Role(self, f"order-{n}", "order", "order", "--listen", any_port, "--master", masters) for n in (1, 2)]
         # Who comes over the loopback is a customer like any other; what the load asks for stays below the limit.
-        limits = {"BAZAR_UNLIMITED_CLIENT": "none", "BAZAR_RATE_LIMIT": "200/s", "BAZAR_PURCHASE_RATE_LIMIT": "100/s"}
+        limits = {"BAZAR_UNLIMITED_CLIENT": "none", "BAZAR_RATE_LIMIT": "200/s", "BAZAR_PURCHASE_RATE_LIMIT": "40/s"}
         self.frontends = [self.frontend(f"frontend-{n}", BAZAR_ADMIN_TOKEN=self.admin_token, **limits) for n in (1, 2)]
         self.targets = directory / "targets.json"
         self.publish_targets()
