@@ -35,7 +35,7 @@ pub use directory::{DataDir, InSyncFile, current_file};
 pub use epochs::Standing;
 pub use error::{OpenError, StoreError};
 pub use log::LogPage;
-pub use read::{Snapshot, Store};
+pub use read::{MAX_TOPICS, Snapshot, Store};
 pub use restore::{Contents, Restoring};
 pub use room::Room;
 pub use snapshot::{Incoming, sha256_of};

@@ -1,6 +1,6 @@
 //! What reads show: the seeded books, pages, and the version that belongs to them.
 
-use super::super::read::MAX_TOPICS;
+use super::super::MAX_TOPICS;
 use super::*;
 use crate::domain::{BookPage, TopicCount};
 
