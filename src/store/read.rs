@@ -59,8 +59,8 @@ const BOOKS_OF_TOPIC: &str =
 
 const TOPICS: &str = "SELECT l.epoch_number, l.epoch_identity, l.seq, t.topic, t.books
      FROM (SELECT epoch_number, epoch_identity, seq FROM log ORDER BY seq DESC LIMIT 1) AS l
-     LEFT JOIN (SELECT topic, books FROM topics ORDER BY topic LIMIT ?1) AS t
-     ORDER BY t.topic";
+     LEFT JOIN topics AS t
+     ORDER BY t.topic LIMIT ?1";
 
 /// Topics in the list of topics. With the longest names they fit into what one role takes from another.
 pub const MAX_TOPICS: u32 = 10_000;
