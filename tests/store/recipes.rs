@@ -2,7 +2,7 @@
 //! same scenario, does not; and a store that runs one says so everywhere.
 
 use crate::harness::{
-    Client, Gate, NOBODY, Process, RedisServer, TOKEN, in_company, run, start_nodes, wait_until,
+    Client, Gate, NOBODY, Process, RedisServer, TOKEN, alone, in_company, run, start_nodes, wait_until,
 };
 use std::time::{Duration, Instant};
 use tempfile::TempDir;
@@ -13,10 +13,11 @@ const STOCK: i64 = 15;
 
 /// A master with an order node. Its lease is long, so that a fence can be held back for a while.
 struct Shop {
-    dir: TempDir,
     recipe: Option<&'static str>,
     master: Process,
     order: Process,
+    /// Last, so that what the others wrote is there when they say why they failed.
+    dir: TempDir,
 }
 
 impl Shop {
@@ -192,7 +193,8 @@ fn delete_then_write_lets_a_reader_put_the_old_count_back() {
 
 #[test]
 fn what_a_change_touches_is_deleted_in_memory_and_in_redis_and_nothing_else_is() {
-    let _company = in_company();
+    // Redis has 50 ms for each answer.
+    let _alone = alone();
     for recipe in ["delete-then-write", "write-then-delete"] {
         let shop = Shop::start(Some(recipe));
         let redis = RedisServer::start(shop.dir.path());

@@ -174,7 +174,9 @@ impl Drop for Process {
         let _ = self.child.kill();
         let _ = self.child.wait();
         if std::thread::panicking() {
-            let log = self.log();
+            // Its directory may be gone already, and a second panic would end all tests and leave their processes.
+            let log = std::fs::read(&self.log).unwrap_or_default();
+            let log = String::from_utf8_lossy(&log);
             let lines: Vec<_> = log.lines().collect();
             let shown = lines[lines.len().saturating_sub(SHOWN_LINES)..].join("\n");
             println!("--- {} {}\n{shown}", self.name, self.urls.join(" "));
