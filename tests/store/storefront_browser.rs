@@ -148,15 +148,21 @@ fn a_price_that_changes_is_shown_live_and_asked_about_before_it_is_charged() {
     assert_eq!(stock(&cluster), 14);
 }
 
-#[test]
-fn a_purchase_without_an_answer_is_repeated_with_one_click() {
-    let _company = in_company();
+/// A shop whose master is dead, and somebody who has tried to buy a copy of book 9.
+fn bought_without_an_answer() -> (Cluster, Browser) {
     let mut cluster = small();
     let browser = Browser::start(Look::default());
     browser.goto(&address(&cluster, "/books/9"));
     cluster.master.kill();
     browser.click(".buy button");
     browser.wait_for_text("h1", "We do not know yet whether you bought it");
+    (cluster, browser)
+}
+
+#[test]
+fn a_purchase_without_an_answer_is_repeated_with_one_click() {
+    let _company = in_company();
+    let (mut cluster, browser) = bought_without_an_answer();
     cluster.master.restart();
     cluster.settled();
     browser.click("main form button");
@@ -168,12 +174,7 @@ fn a_purchase_without_an_answer_is_repeated_with_one_click() {
 #[test]
 fn a_purchase_without_an_answer_is_repeated_by_loading_the_page_again_and_buys_once() {
     let _company = in_company();
-    let mut cluster = small();
-    let browser = Browser::start(Look::default());
-    browser.goto(&address(&cluster, "/books/9"));
-    cluster.master.kill();
-    browser.click(".buy button");
-    browser.wait_for_text("h1", "We do not know yet whether you bought it");
+    let (mut cluster, browser) = bought_without_an_answer();
     browser.reload();
     browser.wait_for_text("h1", "We do not know yet whether you bought it");
     cluster.master.restart();
